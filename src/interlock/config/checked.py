@@ -1,0 +1,165 @@
+"""The config as checked: names resolved, the catalogue's facts filled in, frozen, hashed, free of secrets.
+
+It survives a round trip through JSON (`encode`, `decode`), because the store keeps each revision
+that ran and a decision recorded under it can be computed again. Secrets travel beside it, in
+`Secrets`, and never enter a hash or a record.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from interlock.config.written import (
+    Approvals,
+    BudgetLimits,
+    Cache,
+    Classification,
+    EvalRef,
+    Fallback,
+    Gate,
+    Limits,
+    Price,
+    Resilience,
+    Rollout,
+    Rule,
+    Server,
+    SpendBudget,
+    Step,
+    Store,
+    Telemetry,
+    ToolSpec,
+)
+from interlock.config.written import Escalate as Escalate
+from interlock.types.labels import DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust
+from interlock.types.signals import Caller
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """One base URL of a provider. `id` is `provider`, or `provider/endpoint` for a regional one.
+
+    `regions` is every place where it may process data; empty is unknown, which no residency rule
+    accepts. `region` is what a decision shows.
+    """
+
+    id: str
+    provider: str
+    base_url: str
+    endpoint: str | None = None
+    regions: tuple[str, ...] = ()
+
+    @property
+    def region(self) -> str | None:
+        return "+".join(self.regions) or None
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    name: str
+    kind: Kind
+    vendor: str
+    deployments: tuple[Deployment, ...]
+    jurisdiction: str | None = None
+    trusted_for: DataClass = "internal"
+    limits: Limits | None = None
+    local_model: str | None = None
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """One entry of the pool. A fact that neither file nor catalogue gives is None: unknown.
+
+    `capabilities` None is unknown too; unknown is not "has none", and not "has it".
+    """
+
+    name: str
+    provider: str
+    upstream: str
+    version: str | None = None
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: tuple[str, ...] | None = None
+    quality: float | None = None
+    origin: str | None = None
+    price: Price | None = None
+
+
+class Lane(Struct, frozen=True, kw_only=True):
+    """`json_schema` is the schema itself, read from the file that the config names."""
+
+    name: str
+    match: dict[str, Any] | None = None
+    models: tuple[str, ...] = ()
+    cascade: tuple[Step, ...] = ()
+    select: str = "first"
+    weights: dict[str, float] = {}
+    budgets: BudgetLimits = BudgetLimits()
+    tools: tuple[str, ...] | None = None
+    require_tools: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+    citations_required: bool = False
+    temperature: float | None = None
+    safety_mode: SafetyMode | None = None
+    risk_tier: RiskTier | None = None
+    escalate: tuple[Escalate, ...] = ()
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A configured key, without its secret. `expires` is RFC 3339, UTC."""
+
+    caller: Caller
+    expires: str | None = None
+    budgets: BudgetLimits = BudgetLimits()
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything that decides and runs requests. Two equal configs have one `config_hash`."""
+
+    providers: dict[str, Provider]
+    models: dict[str, Model]
+    aliases: dict[str, str] = {}
+    tools: dict[str, ToolSpec] = {}
+    default_tool: ToolSpec = ToolSpec()
+    sources: dict[str, Trust] = {}
+    classification: Classification = Classification()
+    metadata: tuple[str, ...] = ()
+    latency_classes: dict[LatencyClass, BudgetLimits] = {}
+    lanes: tuple[Lane, ...] = ()
+    default_model: str | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    budgets: tuple[SpendBudget, ...] = ()
+    resilience: Resilience = Resilience()
+    evals: dict[str, EvalRef] = {}
+    gates: dict[str, Gate] = {}
+    rollouts: dict[str, Rollout] = {}
+    approvals: Approvals = Approvals()
+    cache: Cache = Cache()
+    store: Store = Store()
+    server: Server = Server()
+    telemetry: Telemetry = Telemetry()
+    keys: tuple[Key, ...] = ()
+    prices_version: str = "none"
+    config_hash: str = ""
+    policy_hash: str = ""
+
+
+class Secrets(Struct, frozen=True, kw_only=True):
+    """What must stay in memory only. `api_keys` is by deployment id, `caller_keys` by key id.
+
+    `off` names deployments whose key is missing, where the config says to start without them.
+    """
+
+    api_keys: dict[str, str] = {}
+    caller_keys: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self.api_keys)} provider keys, {len(self.caller_keys)} caller keys)"
+
+
+def encode(config: Config) -> bytes:
+    """The canonical bytes of a config: what is stored per revision and what its hash is taken of."""
+    return msgspec.json.encode(config, order="sorted")
+
+
+def decode(data: bytes) -> Config:
+    """The config that `encode` gave these bytes for. Raises msgspec.ValidationError on others."""
+    return msgspec.json.decode(data, type=Config)

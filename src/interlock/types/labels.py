@@ -1,0 +1,60 @@
+"""The ordered and finite labels of the contract, and what "stricter" means for each."""
+
+from typing import Final, Literal
+
+DataClass = Literal["public", "internal", "confidential", "regulated"]
+RiskTier = Literal["low", "medium", "high", "critical"]
+LatencyClass = Literal["interactive", "background", "batch"]
+Trust = Literal["trusted", "untrusted"]
+Effect = Literal["read", "write", "external", "critical"]
+SafetyMode = Literal["standard", "strict", "sandbox"]
+Layout = Literal["plain", "fenced", "datamarked"]
+Logging = Literal["full", "metadata", "strict"]
+Role = Literal["user", "approver", "operator", "admin"]
+Arm = Literal["stable", "canary"]
+DegradeMode = Literal[
+    "none", "no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"
+]
+ServiceTier = Literal["standard", "flex", "batch", "priority"]
+When = Literal[
+    "timeout_or_5xx",
+    "rate_limit",
+    "context_length",
+    "content_filter",
+    "schema_invalid",
+    "budget",
+    "not_permitted",
+    "any",
+]
+EscalateWhen = Literal[
+    "low_score",
+    "schema_invalid",
+    "tools_incomplete",
+    "asks_for_depth",
+    "refused",
+    "approval_expired",
+    "budget_exceeded",
+]
+SelectedBy = Literal[
+    "alias", "model", "rule", "lane", "learned", "pin", "canary", "session", "default"
+]
+Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning"]
+Modality = Literal["text", "image", "file", "audio"]
+Dialect = Literal["openai-chat", "anthropic-messages"]
+Kind = Literal["openai", "anthropic", "gemini", "bedrock", "azure"]
+
+# From loosest to strictest; a label's rank is its place. Joining two labels takes the higher rank.
+DATA_CLASSES: Final[tuple[DataClass, ...]] = ("public", "internal", "confidential", "regulated")
+RISK_TIERS: Final[tuple[RiskTier, ...]] = ("low", "medium", "high", "critical")
+TRUSTS: Final[tuple[Trust, ...]] = ("trusted", "untrusted")
+SAFETY_MODES: Final[tuple[SafetyMode, ...]] = ("standard", "strict", "sandbox")
+LAYOUTS: Final[tuple[Layout, ...]] = ("plain", "fenced", "datamarked")
+LOGGINGS: Final[tuple[Logging, ...]] = ("full", "metadata", "strict")
+LATENCY_CLASSES: Final[tuple[LatencyClass, ...]] = ("interactive", "background", "batch")
+EFFECTS: Final[tuple[Effect, ...]] = ("read", "write", "external", "critical")
+
+RANK: Final[dict[str, int]] = {
+    label: rank
+    for scale in (DATA_CLASSES, RISK_TIERS, TRUSTS, SAFETY_MODES, LAYOUTS, LOGGINGS)
+    for rank, label in enumerate(scale)
+}

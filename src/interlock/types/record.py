@@ -1,0 +1,59 @@
+"""One record per request: the decision, what was tried under it, and how it ended."""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from interlock.types.answer import AttemptOutcome
+from interlock.types.decision import Decision
+
+Status = Literal["ok", "failed", "denied", "cancelled", "dry_run"]
+
+
+class Validation(Struct, frozen=True, kw_only=True):
+    """The verdict on an answer: `passed`, `failed` with its violations, or `unchecked`."""
+
+    verdict: Literal["passed", "failed", "unchecked"]
+    checks: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One call of one model under a decision. Token counts that are unknown are null."""
+
+    provider: str
+    model: str
+    outcome: AttemptOutcome
+    started_at: str
+    latency_ms: float
+    region: str | None = None
+    ttft_ms: float | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    usage_estimated: bool = False
+    tool_calls: int = 0
+    refused: bool = False
+    finish: str | None = None
+    violations: tuple[str, ...] = ()
+    cost_usd: float | None = None
+    validation: Validation | None = None
+    status: int | None = None
+    detail: str = ""
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """What `GET /v1/decisions/{id}` shows. `decision` is kept as the very bytes that were decided."""
+
+    decision: Decision
+    status: Status
+    attempts: tuple[Attempt, ...] = ()
+    cost_usd: float | None = None
+    budgets_used: dict[str, float] = {}
+    fallbacks_taken: tuple[str, ...] = ()
+    validation: Validation | None = None
+    error: str | None = None
+    outcome: dict[str, Any] | None = None
+    content: msgspec.Raw | None = None

@@ -1,0 +1,182 @@
+"""The canonical request: what a caller asked for, whatever dialect it spoke.
+
+Every dialect decodes into it and every adapter encodes from it, so N dialects and M adapters
+need N + M translations. What Interlock does not interpret stays in `extra`, by the caller's own
+field names: it goes unchanged to an upstream of the same dialect, and an upstream of another
+dialect refuses it by name (`adapters.Adapter.cannot_carry`). Nothing is dropped on the way.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from interlock.types.labels import Dialect, LatencyClass, Trust
+
+Extra = dict[str, Any]
+MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """What every piece of content may carry: who vouches for it, and fields we do not interpret."""
+
+    trust: Trust | None = None
+    source: str | None = None
+    extra: Extra | None = None
+
+
+class Text(Part, frozen=True, kw_only=True, tag="text"):
+    text: str
+
+
+class Image(Part, frozen=True, kw_only=True, tag="image"):
+    """Exactly one of `url` and `data` (base64) is set; `media_type` goes with `data`."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    detail: str | None = None
+
+
+class File(Part, frozen=True, kw_only=True, tag="file"):
+    """An attached document: base64 `data`, a `url`, a vendor's `file_id`, or plain `text`."""
+
+    url: str | None = None
+    data: str | None = None
+    file_id: str | None = None
+    text: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+
+
+class Audio(Part, frozen=True, kw_only=True, tag="audio"):
+    data: str
+    format: str
+
+
+class Thinking(Part, frozen=True, kw_only=True, tag="thinking"):
+    """A reasoning block of an earlier answer. `redacted` is the vendor's opaque form of one."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+class ToolCall(Part, frozen=True, kw_only=True, tag="tool_call"):
+    """A call the model made. `arguments` is the JSON text as the model wrote it, valid or not."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
+    """The answer to a tool call; `name` is filled from the call where the history has it."""
+
+    call_id: str
+    content: tuple[Text | Image | File, ...]
+    name: str | None = None
+    is_error: bool = False
+
+
+class Refusal(Part, frozen=True, kw_only=True, tag="refusal"):
+    text: str
+
+
+class Opaque(Part, frozen=True, kw_only=True, tag="opaque"):
+    """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result)."""
+
+    dialect: Dialect
+    kind: str
+    value: Extra
+
+
+AnyPart = Text | Image | File | Audio | Thinking | ToolCall | ToolResult | Refusal | Opaque
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One turn. Tool results stand in messages of role `tool`, in every dialect."""
+
+    role: MessageRole
+    parts: tuple[AnyPart, ...]
+    name: str | None = None
+    extra: Extra | None = None
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A tool the caller offers. `vendor` holds the whole definition of a vendor's built-in tool."""
+
+    name: str
+    description: str | None = None
+    parameters: Extra | None = None
+    strict: bool | None = None
+    vendor: Extra | None = None
+    extra: Extra | None = None
+
+
+class ToolChoice(Struct, frozen=True, kw_only=True):
+    """`mode` required: some tool must be called; `tool`: exactly `name`."""
+
+    mode: Literal["auto", "none", "required", "tool"]
+    name: str | None = None
+
+
+class ResponseFormat(Struct, frozen=True, kw_only=True):
+    """JSON asked for by the caller; `json_schema` is None for plain JSON mode."""
+
+    json_schema: Extra | None = None
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Reasoning(Struct, frozen=True, kw_only=True):
+    """Thinking asked for: by effort (OpenAI) or by a budget of tokens (Anthropic)."""
+
+    effort: str | None = None
+    budget_tokens: int | None = None
+    disabled: bool = False
+    extra: Extra | None = None
+
+
+class Hints(Struct, frozen=True, kw_only=True):
+    """What the caller says about its own request, headers and body's `metadata` together.
+
+    Task, lane and latency class choose among what the key may use; all others only tighten.
+    `residencies` has every place named: data must stay within all of them.
+    """
+
+    data_class: str | None = None
+    risk_tier: str | None = None
+    latency_class: LatencyClass | None = None
+    residencies: tuple[str, ...] = ()
+    task: str | None = None
+    difficulty: str | None = None
+    lane: str | None = None
+    session: str | None = None
+    deadline_ms: int | None = None
+    max_cost_usd: float | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One inference call. Limits the caller left out are None; they are not zero."""
+
+    dialect: Dialect
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    user: str | None = None
+    reasoning: Reasoning | None = None
+    stream: bool = False
+    include_usage: bool = False
+    hints: Hints = Hints()
+    metadata: dict[str, str] = {}
+    extra: Extra = {}
