@@ -1,0 +1,96 @@
+"""One revision of the config, prepared for deciding: rules compiled, candidates laid out.
+
+Built once per revision and swapped whole. Everything in it follows from the config alone, so a
+recorded config gives the same snapshot again.
+"""
+
+from msgspec import Struct
+
+from interlock.config.checked import Config, Deployment, Key, Lane, Model, Provider
+from interlock.config.written import Fallback, Then
+from interlock.policy.condition import Test, compile_condition
+from interlock.policy.rules import CompiledRule, compile_rules
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One model at one deployment: the unit that policy judges and a request is sent to.
+
+    `objections` has, by rule name, why that rule would drop it; aliases in a rule's `models`
+    move with the world and are judged per request instead.
+    """
+
+    model: Model
+    provider: Provider
+    deployment: Deployment
+    objections: dict[str, str]
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """`candidates` has each model's deployments in listed order."""
+
+    config: Config
+    rules: tuple[CompiledRule, ...]
+    candidates: dict[str, tuple[Candidate, ...]]
+    lanes: dict[str, Lane]
+    matches: tuple[tuple[Lane, Test], ...]
+    keys: dict[str, Key]
+    fallbacks: tuple[Fallback, ...]
+
+
+def snapshot(config: Config) -> Snapshot:
+    """Prepare a checked config for deciding."""
+    rules = compile_rules(config.rules)
+    return Snapshot(
+        config=config,
+        rules=rules,
+        candidates={name: _candidates(model, config, rules) for name, model in config.models.items()},
+        lanes={lane.name: lane for lane in config.lanes},
+        matches=tuple(
+            (lane, compile_condition(lane.match)) for lane in config.lanes if lane.match is not None
+        ),
+        keys={key.caller.key: key for key in config.keys if key.caller.key is not None},
+        fallbacks=config.fallbacks,
+    )
+
+
+def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -> tuple[Candidate, ...]:
+    provider = config.providers[model.provider]
+    return tuple(
+        Candidate(
+            model=model,
+            provider=provider,
+            deployment=deployment,
+            objections={
+                rule.name: objection
+                for rule in rules
+                if rule.who and (objection := static_objection(rule.then, model, provider, deployment))
+            },
+        )
+        for deployment in provider.deployments
+    )
+
+
+def static_objection(then: Then, model: Model, provider: Provider, deployment: Deployment) -> str | None:
+    """Why a rule that matches drops this candidate, as far as the config alone can tell."""
+    if then.deny is not None:
+        return then.deny
+    if then.pin is not None and then.pin != model.name:
+        return f"the request is pinned to `{then.pin}`"
+    if then.vendors is not None and provider.vendor not in then.vendors:
+        return f"vendor `{provider.vendor}` is not among {_listed(then.vendors)}"
+    if then.providers is not None and provider.name not in then.providers:
+        return f"provider `{provider.name}` is not among {_listed(then.providers)}"
+    if then.regions is not None and not (deployment.regions and set(deployment.regions) <= set(then.regions)):
+        where = _listed(deployment.regions) if deployment.regions else "an unknown region"
+        return f"data may be processed in {where}; allowed are {_listed(then.regions)}"
+    if then.jurisdictions is not None and provider.jurisdiction not in then.jurisdictions:
+        return (
+            f"jurisdiction `{provider.jurisdiction or 'unknown'}` is not among {_listed(then.jurisdictions)}"
+        )
+    if then.deny_origins and (model.origin is None or model.origin in then.deny_origins):
+        return f"origin `{model.origin or 'unknown'}` is denied"
+    return None
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
