@@ -91,7 +91,9 @@ def test_a_lane_is_asked_of_all_in_force_and_denied_of_the_one_before_policy() -
     ],
 )
 def test_a_faulty_condition_says_where_and_what(when: dict[str, Any], path: str, says: str) -> None:
-    (fault,) = check_condition(when, Vocabulary(metadata=("workflow",), lanes=("triage",), aliases=("stable",)))
+    (fault,) = check_condition(
+        when, Vocabulary(metadata=("workflow",), lanes=("triage",), aliases=("stable",))
+    )
     assert fault.path == path
     assert says in f"{fault.problem} {fault.hint}"
 

@@ -14,7 +14,7 @@ from interlock.route.decide import encode_decision, permits
 from interlock.route.limits import smallest, sources
 from interlock.route.snapshot import Snapshot, snapshot
 from interlock.types.decision import Budgets, PolicyOutcome
-from interlock.types.labels import RANK
+from interlock.types.labels import LOGGING_RANK, RANK
 from interlock.types.signals import Signals
 from interlock.types.world import World
 from tests.policy import strategies
@@ -67,7 +67,8 @@ def assert_no_looser(after: Budgets, before: Budgets) -> None:
 
 
 def assert_no_wider(after: PolicyOutcome, before: PolicyOutcome) -> None:
-    for label in ("risk_tier", "safety_mode", "layout", "logging"):
+    assert LOGGING_RANK[after.logging] >= LOGGING_RANK[before.logging]
+    for label in ("risk_tier", "safety_mode", "layout"):
         assert RANK[getattr(after, label)] >= RANK[getattr(before, label)], label
     assert set(after.tools_allowed) <= set(before.tools_allowed)
     kept = set(after.tools_allowed)

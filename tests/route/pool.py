@@ -9,6 +9,7 @@ from interlock.config.written import BudgetLimits, Fallback, Price, Rule, ToolSp
 from interlock.route.decide import decide, hash_world
 from interlock.route.snapshot import Snapshot, snapshot
 from interlock.types.decision import Decision
+from interlock.types.labels import LatencyClass
 from interlock.types.signals import Signals
 from interlock.types.world import World
 
@@ -19,8 +20,12 @@ PROVIDERS = {
         vendor="openai",
         jurisdiction="us",
         deployments=(
-            Deployment(id="openai/us", provider="openai", endpoint="us", base_url="https://us/v1", regions=("us",)),
-            Deployment(id="openai/eu", provider="openai", endpoint="eu", base_url="https://eu/v1", regions=("eu",)),
+            Deployment(
+                id="openai/us", provider="openai", endpoint="us", base_url="https://us/v1", regions=("us",)
+            ),
+            Deployment(
+                id="openai/eu", provider="openai", endpoint="eu", base_url="https://eu/v1", regions=("eu",)
+            ),
         ),
     ),
     "anthropic": Provider(
@@ -28,7 +33,9 @@ PROVIDERS = {
         kind="anthropic",
         vendor="anthropic",
         trusted_for="confidential",
-        deployments=(Deployment(id="anthropic", provider="anthropic", base_url="https://a", regions=("us",)),),
+        deployments=(
+            Deployment(id="anthropic", provider="anthropic", base_url="https://a", regions=("us",)),
+        ),
     ),
     "onprem": Provider(
         name="onprem",
@@ -109,7 +116,7 @@ def config(
     lanes: tuple[Lane, ...] = (),
     fallbacks: tuple[Fallback, ...] = (),
     keys: tuple[Key, ...] = (),
-    latency_classes: dict[str, BudgetLimits] | None = None,
+    latency_classes: dict[LatencyClass, BudgetLimits] | None = None,
     default: str | None = "stable",
 ) -> Config:
     return Config(
@@ -122,7 +129,7 @@ def config(
         rules=rules,
         keys=keys,
         metadata=("workflow",),
-        latency_classes=latency_classes or {},  # type: ignore[arg-type] - labels are checked on decoding
+        latency_classes=latency_classes or {},
         default_model=default,
         config_hash="c0",
         policy_hash="p0",

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from interlock.config.written import BudgetLimits, Rule, Then
+from interlock.config.written import Rule, Then
 from interlock.policy.condition import (
     DOMAINS,
     Atom,
@@ -24,6 +24,7 @@ from interlock.policy.condition import (
 from interlock.types.decision import Escalation
 from interlock.types.labels import (
     LAYOUTS,
+    LOGGING_RANK,
     LOGGINGS,
     RANK,
     RISK_TIERS,
@@ -41,14 +42,14 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
     """A rule ready to run.
 
     `scope` narrows its tool restrictions to tools with the effects that `when` asks for.
-    `limits` is its part of the budgets, None where it sets none; the flags save looking.
+    `limits` is the fields of the budgets that it sets, with their values; the flags save looking.
     """
 
     name: str
     test: Test
     then: Then
     scope: Atom | None
-    limits: BudgetLimits | None
+    limits: tuple[tuple[str, Any], ...]
     who: bool
     tools: bool
 
@@ -92,13 +93,12 @@ def compile_rules(rules: tuple[Rule, ...]) -> tuple[CompiledRule, ...]:
 
 def _compile(rule: Rule) -> CompiledRule:
     then = rule.then
-    limits = {name: getattr(then, name) for name in _LIMITS if getattr(then, name) not in (None, {})}
     return CompiledRule(
         name=rule.name,
         test=compile_condition(rule.when),
         then=then,
         scope=_tool_scope(rule.when),
-        limits=BudgetLimits(**limits) if limits else None,
+        limits=tuple((name, value) for name in _LIMITS if (value := getattr(then, name)) not in (None, {})),
         who=any(getattr(then, name) not in (None, ()) for name in _WHO),
         tools=any(getattr(then, name) not in (None, ()) for name in _TOOLS),
     )
@@ -147,7 +147,7 @@ def _meet(signals: Signals, matched: tuple[CompiledRule, ...], lanes: Lanes) -> 
         if then.layout is not None:
             layout = max(layout, RANK[then.layout])
         if then.logging is not None:
-            logging = max(logging, RANK[then.logging])
+            logging = max(logging, LOGGING_RANK[then.logging])
         if then.pin is not None:
             pins.append((then.pin, rule.name))
         if then.deny is not None:

@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from interlock.config.checked import Lane
-from interlock.config.written import BudgetLimits
 from interlock.errors import ErrorCode
 from interlock.policy.condition import Lanes
 from interlock.policy.rules import Ruling, rule_on
@@ -302,9 +301,7 @@ def _with_model(found: tuple[Sourced, ...], candidate: Candidate) -> tuple[Budge
     model = candidate.model
     if model.max_output_tokens is None:
         return smallest(found)
-    return smallest(
-        (*found, (f"model {model.name}", BudgetLimits(max_output_tokens=model.max_output_tokens)))
-    )
+    return smallest((*found, (f"model {model.name}", (("max_output_tokens", model.max_output_tokens),))))
 
 
 def _route(first: Eligible, ask: Ask) -> Route:

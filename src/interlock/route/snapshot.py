@@ -4,12 +4,17 @@ Built once per revision and swapped whole. Everything in it follows from the con
 recorded config gives the same snapshot again.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
-from interlock.config.checked import Config, Deployment, Key, Lane, Model, Provider
-from interlock.config.written import Fallback, Then
+from interlock.config.checked import Config, Deployment, Lane, Model, Provider
+from interlock.config.written import BudgetLimits, Fallback, Then
 from interlock.policy.condition import Test, compile_condition
 from interlock.policy.rules import CompiledRule, compile_rules
+
+SetLimits = tuple[tuple[str, Any], ...]
+"""The fields of a `BudgetLimits` that are set, with their values."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -26,14 +31,18 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """`candidates` has each model's deployments in listed order."""
+    """`candidates` has each model's deployments in listed order.
+
+    `limits` has what a latency class, lane or key sets of the budgets, by the name that a
+    decision shows for it ("lane triage").
+    """
 
     config: Config
     rules: tuple[CompiledRule, ...]
     candidates: dict[str, tuple[Candidate, ...]]
     lanes: dict[str, Lane]
     matches: tuple[tuple[Lane, Test], ...]
-    keys: dict[str, Key]
+    limits: dict[str, SetLimits]
     fallbacks: tuple[Fallback, ...]
 
 
@@ -48,9 +57,25 @@ def snapshot(config: Config) -> Snapshot:
         matches=tuple(
             (lane, compile_condition(lane.match)) for lane in config.lanes if lane.match is not None
         ),
-        keys={key.caller.key: key for key in config.keys if key.caller.key is not None},
+        limits=_limits(config),
         fallbacks=config.fallbacks,
     )
+
+
+def _limits(config: Config) -> dict[str, SetLimits]:
+    written: dict[str, BudgetLimits] = {
+        **{f"latency class {name}": limits for name, limits in config.latency_classes.items()},
+        **{f"lane {lane.name}": lane.budgets for lane in config.lanes},
+        **{f"key {key.caller.key}": key.budgets for key in config.keys},
+    }
+    found = {name: set_limits(limits) for name, limits in written.items()}
+    return {name: limits for name, limits in found.items() if limits}
+
+
+def set_limits(limits: BudgetLimits) -> SetLimits:
+    """The fields that are set, with their values."""
+    pairs = ((name, getattr(limits, name)) for name in BudgetLimits.__struct_fields__)
+    return tuple((name, value) for name, value in pairs if value is not None and value != {})
 
 
 def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -> tuple[Candidate, ...]:

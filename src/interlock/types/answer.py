@@ -11,9 +11,7 @@ from msgspec import Struct
 
 from interlock.types.request import AnyPart, Extra
 
-FinishReason = Literal[
-    "stop", "length", "tool_calls", "stop_sequence", "content_filter", "refusal", "pause"
-]
+FinishReason = Literal["stop", "length", "tool_calls", "stop_sequence", "content_filter", "refusal", "pause"]
 BlockKind = Literal["text", "thinking", "redacted", "tool_call", "refusal", "opaque"]
 AttemptOutcome = Literal[
     "ok",

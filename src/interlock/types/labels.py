@@ -12,9 +12,7 @@ Layout = Literal["plain", "fenced", "datamarked"]
 Logging = Literal["full", "metadata", "strict"]
 Role = Literal["user", "approver", "operator", "admin"]
 Arm = Literal["stable", "canary"]
-DegradeMode = Literal[
-    "none", "no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"
-]
+DegradeMode = Literal["none", "no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"]
 ServiceTier = Literal["standard", "flex", "batch", "priority"]
 When = Literal[
     "timeout_or_5xx",
@@ -35,9 +33,7 @@ EscalateWhen = Literal[
     "approval_expired",
     "budget_exceeded",
 ]
-SelectedBy = Literal[
-    "alias", "model", "rule", "lane", "learned", "pin", "canary", "session", "default"
-]
+SelectedBy = Literal["alias", "model", "rule", "lane", "learned", "pin", "canary", "session", "default"]
 Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning"]
 Modality = Literal["text", "image", "file", "audio"]
 Dialect = Literal["openai-chat", "anthropic-messages"]
@@ -55,6 +51,8 @@ EFFECTS: Final[tuple[Effect, ...]] = ("read", "write", "external", "critical")
 
 RANK: Final[dict[str, int]] = {
     label: rank
-    for scale in (DATA_CLASSES, RISK_TIERS, TRUSTS, SAFETY_MODES, LAYOUTS, LOGGINGS)
+    for scale in (DATA_CLASSES, RISK_TIERS, TRUSTS, SAFETY_MODES, LAYOUTS)
     for rank, label in enumerate(scale)
 }
+# Logging has a table of its own: `strict` is a safety mode too, at another rank.
+LOGGING_RANK: Final[dict[str, int]] = {label: rank for rank, label in enumerate(LOGGINGS)}
