@@ -15,6 +15,7 @@ from interlock.config.written import (
     BudgetLimits,
     Cache,
     Classification,
+    Escalate,
     EvalRef,
     Fallback,
     Gate,
@@ -30,7 +31,6 @@ from interlock.config.written import (
     Telemetry,
     ToolSpec,
 )
-from interlock.config.written import Escalate as Escalate
 from interlock.types.labels import DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust
 from interlock.types.signals import Caller
 

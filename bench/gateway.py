@@ -1,0 +1,253 @@
+"""What a request costs next to a plain nginx proxy, in the same run: CPU, added latency, the lag of events.
+
+Each round measures every scenario of every target once, in shuffled order, so that a slow minute of the
+machine falls on all of them; the table shows medians. Judge by the ratios: absolute figures belong to one
+machine.
+"""
+
+import random
+import shutil
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from bench.lab import (
+    CORES,
+    Figures,
+    Line,
+    NotMeasured,
+    Tools,
+    Wrong,
+    build,
+    chat_body,
+    cpu_us,
+    drive,
+    free_port,
+    interlock,
+    running,
+    upstream,
+    wait_until_open,
+    write_config,
+)
+
+EVENTS: Final = 100
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """`direct` measures the upstream without a gateway too, for what is judged by the difference."""
+
+    name: str
+    body: bytes
+    connections: int
+    rate: float = 0
+    direct: bool = False
+    least_events: int = 0
+
+
+SCENARIOS: Final = (
+    Scenario(name="plain", body=chat_body("mock"), connections=32),
+    Scenario(name="burst", body=chat_body("mock", stream=True), connections=16, least_events=97),
+    Scenario(
+        name="paced", body=chat_body("mock-paced2", stream=True), connections=16, direct=True, least_events=97
+    ),
+    Scenario(name="steady", body=chat_body("mock"), connections=32, rate=100, direct=True),
+)
+
+
+class Target(Struct, frozen=True):
+    port: int
+    pid: int | None = None
+
+
+class Run(Struct, frozen=True):
+    """One run of the driver: what it says, and the CPU microseconds that the target used meanwhile."""
+
+    figures: Figures
+    cpu: float
+
+
+Runs = dict[tuple[str, str], list[Run]]
+
+
+def start_nginx(stack: ExitStack, folder: Path, upstream_port: int) -> Target:
+    """A plain proxy with kept-alive connections, no log and no buffering; one process."""
+    command = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if command is None:
+        raise NotMeasured("it needs nginx to compare with")
+    port = free_port()
+    temporary = " ".join(
+        f"{name}_temp_path {folder / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"""
+        daemon off; master_process off; pid {folder / "nginx.pid"}; error_log {folder / "nginx.log"};
+        events {{ worker_connections 4096; }}
+        http {{
+            access_log off; {temporary} keepalive_requests 1000000000;
+            upstream mock {{
+                server 127.0.0.1:{upstream_port}; keepalive 256; keepalive_requests 1000000000;
+            }}
+            server {{
+                listen 127.0.0.1:{port};
+                location / {{
+                    proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection "";
+                    proxy_buffering off; client_max_body_size 10m; client_body_buffer_size 1m;
+                }}
+            }}
+        }}
+        """,
+        "utf-8",
+    )
+    log = folder / "nginx.stderr"
+    command_line = [command, "-c", config, "-e", folder / "nginx.log"]
+    process = stack.enter_context(running(command_line, CORES[0], log=log))
+    wait_until_open(port)
+    return Target(port, process.pid)
+
+
+def measure_once(tools: Tools, scenario: Scenario, target: Target, body: Path, seconds: float) -> Run:
+    """One scenario against one target. Raises Wrong if an answer was bad or had too few events."""
+    before = cpu_us(target.pid) if target.pid is not None else 0.0
+    figures = drive(
+        tools, target.port, body, seconds=seconds, connections=scenario.connections, rate=scenario.rate
+    )
+    after = cpu_us(target.pid) if target.pid is not None else 0.0
+    if figures["events"] < scenario.least_events * figures["good"]:
+        raise Wrong(f"{scenario.name}: {figures['events']} events in {figures['good']} streams")
+    return Run(figures, after - before)
+
+
+def measure_all(
+    tools: Tools, targets: Mapping[str, Target], folder: Path, rounds: int, seconds: float
+) -> Runs:
+    """Every scenario of every target, `rounds` times after a warm-up, shuffled."""
+    bodies = {}
+    for scenario in SCENARIOS:
+        bodies[scenario.name] = folder / f"{scenario.name}.json"
+        bodies[scenario.name].write_bytes(scenario.body)
+    pairs = [
+        (scenario, name)
+        for scenario in SCENARIOS
+        for name, target in targets.items()
+        if scenario.direct or target.pid is not None
+    ]
+    runs: Runs = {(scenario.name, name): [] for scenario, name in pairs}
+    for turn in range(rounds + 1):
+        random.shuffle(pairs)
+        for scenario, name in pairs:
+            length = seconds if turn else 0.4
+            run = measure_once(tools, scenario, targets[name], bodies[scenario.name], length)
+            if turn:
+                runs[scenario.name, name].append(run)
+            elif name == "interlock":
+                runs.setdefault(("warm-up", name), []).append(run)
+    return runs
+
+
+def check_records(runs: Runs, store: Path) -> int:
+    """How many records the store holds. Raises Wrong unless it is one for every request that was sent."""
+    sent = sum(run.figures["started"] for (_, name), of in runs.items() if name == "interlock" for run in of)
+    with apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READONLY) as connection:
+        kept = int(next(connection.execute("SELECT count(*) FROM records"))[0])
+    if kept != sent:
+        raise Wrong(f"{sent} requests were sent, the store has {kept} records")
+    return kept
+
+
+def median(runs: Sequence[Run], of: str) -> float:
+    """The median over rounds: "cpu" is CPU us per request, else NAME.PERCENTILE of the driver's figures."""
+    if of == "cpu":
+        return statistics.median([run.cpu / float(run.figures["good"]) for run in runs])
+    name, percentile = of.split(".")
+    return statistics.median([float(run.figures[name][percentile]) for run in runs])
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One line of the table. `most` must be kept and `target` is aimed at; both are ratios to nginx."""
+
+    name: str
+    nginx: float
+    interlock: float
+    most: float
+    target: float
+
+    @property
+    def ratio(self) -> float:
+        return self.interlock / max(self.nginx, 0.001)
+
+    @property
+    def verdict(self) -> str:
+        if self.ratio <= self.target:
+            return f"on target ({self.target:g}x)"
+        return f"within {self.most:g}x" if self.ratio <= self.most else f"OVER {self.most:g}x"
+
+
+def table(runs: Runs) -> list[Row]:
+    """The comparisons that count, in microseconds."""
+
+    def added(scenario: str, of: str, name: str) -> float:
+        return median(runs[scenario, name], of) - median(runs[scenario, "direct"], of)
+
+    def cpu(scenario: str, name: str) -> float:
+        return median(runs[scenario, name], "cpu")
+
+    def row(name: str, values: tuple[float, float], most: float, target: float) -> Row:
+        return Row(name=name, nginx=values[0], interlock=values[1], most=most, target=target)
+
+    both = ("nginx", "interlock")
+    plain, burst, paced = ([cpu(scenario, name) for name in both] for scenario in ("plain", "burst", "paced"))
+    latency = [added("steady", "latency_us.p50", name) for name in both]
+    return [
+        row("CPU us per request, 1 KB", (plain[0], plain[1]), 10, 6),
+        row("CPU us per event, 100 at once", (burst[0] / EVENTS, burst[1] / EVENTS), 10, 7),
+        row("CPU us per event, one every 2 ms", (paced[0] / EVENTS, paced[1] / EVENTS), 3, 2.2),
+        row("added latency us, p50 at 100 a second", (latency[0], latency[1]), 4, 2.5),
+    ]
+
+
+def report(runs: Runs, records: int) -> list[Line]:
+    """Print the table; returns the lines for the summary."""
+    rows = table(runs)
+    print(f"{'':38} {'nginx':>9} {'interlock':>10} {'ratio':>7}")
+    for row in rows:
+        print(f"{row.name:38} {row.nginx:9.2f} {row.interlock:10.2f} {row.ratio:6.1f}x  {row.verdict}")
+    lag = {name: median(runs["paced", name], "lag_us.p50") for name in ("direct", "nginx", "interlock")}
+    tail = median(runs["steady", "interlock"], "latency_us.p99") - median(
+        runs["steady", "direct"], "latency_us.p99"
+    )
+    extra = lag["interlock"] - lag["direct"]
+    print("lag of an event, us, p50: " + ", ".join(f"{name} {value:.0f}" for name, value in lag.items()))
+    print(f"added latency at 100 a second, p99: {tail:.0f} us (noise of the machine included)")
+    print(f"no errors; the store has a record for each of the {records} requests")
+    lines = [
+        Line(name=row.name, value=f"{row.interlock:.2f} ({row.ratio:.1f}x nginx)", verdict=row.verdict)
+        for row in rows
+    ]
+    stalls = "on target (0.5 ms)" if extra <= 500 else "within 1 ms" if extra <= 1000 else "OVER 1 ms"
+    return [*lines, Line(name="lag us of an event over direct, p50", value=f"{extra:.0f}", verdict=stalls)]
+
+
+def measure(rounds: int = 5, seconds: float = 1.0) -> list[Line]:
+    """Run it all, about a minute by default."""
+    with tempfile.TemporaryDirectory(prefix="interlock-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        tools = build(folder)
+        upstream_port = stack.enter_context(upstream(tools))
+        nginx = start_nginx(stack, folder, upstream_port)
+        port = free_port()
+        with interlock(write_config(folder, upstream_port, port), port) as process:
+            targets = {
+                "direct": Target(upstream_port),
+                "nginx": nginx,
+                "interlock": Target(port, process.pid),
+            }
+            runs = measure_all(tools, targets, folder, rounds, seconds)
+        records = check_records(runs, folder / "bench.db")
+    return report(runs, records)

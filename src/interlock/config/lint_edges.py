@@ -1,0 +1,115 @@
+"""What is wrong where Interlock meets callers, providers and the network: keys, hosts, addresses."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+
+from interlock.config.problems import error, listed, warning
+from interlock.config.resolve import split_url
+from interlock.config.whole import Whole
+from interlock.errors import Problem
+from interlock.types.labels import RANK
+
+
+def check_edges(whole: Whole, caller_keys: Mapping[str, str]) -> Iterator[Problem]:
+    """`caller_keys` are the secrets by key id; they are compared, never shown."""
+    yield from _server(whole)
+    yield from _keys(whole)
+    yield from _same_secret(whole, caller_keys)
+    yield from _addresses(whole)
+    yield from _local_models(whole)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _server(whole: Whole) -> Iterator[Problem]:
+    host = whole.file.server.host
+    if not whole.file.keys and not is_loopback(host):
+        yield error(
+            "server.host",
+            f"`{host}` is reachable from other machines, and there are no `keys`",
+            "add `keys`, or serve on `127.0.0.1`",
+        )
+
+
+def _keys(whole: Whole) -> Iterator[Problem]:
+    counts = Counter(key.id for key in whole.file.keys)
+    seen: set[str] = set()
+    for place, key in enumerate(whole.file.keys):
+        path = f"keys[{place}]"
+        if counts[key.id] > 1 and key.id in seen:
+            yield error(f"{path}.id", f"a second key is called `{key.id}`", "give each key its own id")
+        seen.add(key.id)
+        if key.data_class and key.max_data_class and RANK[key.data_class] > RANK[key.max_data_class]:
+            yield error(
+                path,
+                f"its data is at least {key.data_class}, but it may send at most {key.max_data_class}",
+                "every request with it would be refused: lower `data_class` or raise `max_data_class`",
+            )
+
+
+def _same_secret(whole: Whole, caller_keys: Mapping[str, str]) -> Iterator[Problem]:
+    owner: dict[str, str] = {}
+    for place, key in enumerate(whole.file.keys):
+        secret = caller_keys.get(key.id)
+        if secret is None:
+            continue
+        first = owner.setdefault(secret, key.id)
+        if first != key.id:
+            yield error(
+                f"keys[{place}].key",
+                f"`{key.id}` and `{first}` have the same secret",
+                "give each key its own",
+            )
+
+
+def _addresses(whole: Whole) -> Iterator[Problem]:
+    for name, provider in whole.file.providers.items():
+        path = f"providers.{name}"
+        urls: dict[str, str] = {}
+        if provider.base_url is not None:
+            urls[f"{path}.base_url"] = provider.base_url
+        urls |= {
+            f"{path}.endpoints.{region}.base_url": e.base_url for region, e in provider.endpoints.items()
+        }
+        for where, url in urls.items():
+            parts = split_url(url)
+            if parts is not None and parts.scheme == "http" and not _is_near(parts.hostname or ""):
+                yield warning(where, "prompts and keys travel unencrypted", "write `https://`")
+    recorded = {
+        "telemetry.otlp_endpoint": whole.file.telemetry.otlp_endpoint,
+        "store.counters": whole.file.store.counters,
+        "store.url": whole.file.store.url,
+    }
+    for where, address in recorded.items():
+        parts = split_url(address or "")
+        if parts is not None and parts.password is not None:
+            yield error(
+                where, "has a password in it, which would be recorded", "keep passwords out of the url"
+            )
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is this machine, in a private network, or a bare name inside one."""
+    try:
+        return ip_address(host.strip("[]")).is_private
+    except ValueError:
+        return is_loopback(host) or "." not in host or host.endswith((".local", ".internal", ".svc"))
+
+
+def _local_models(whole: Whole) -> Iterator[Problem]:
+    """A local model is run at its provider's address, so that has to be on this machine."""
+    for name, provider in whole.file.providers.items():
+        if provider.local_model is None:
+            continue
+        parts = split_url(provider.base_url or "")
+        if parts is None or not is_loopback(parts.hostname or "") or parts.port is None:
+            path = f"providers.{name}.local_model"
+            known = listed(["http://127.0.0.1:8091/v1"])
+            yield error(path, "needs a `base_url` with a port on this machine", f"for instance {known}")

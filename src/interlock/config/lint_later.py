@@ -1,0 +1,49 @@
+"""Sections that this version accepts but does not act on yet: said once each, plainly.
+
+When a feature starts to act, its row here goes.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from interlock.config.problems import warning
+from interlock.config.whole import Whole
+from interlock.config.written import File
+from interlock.errors import Problem
+
+_LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
+    "budgets": (lambda file: bool(file.budgets), "spend is recorded per request, windows do not refuse"),
+    "evals": (lambda file: bool(file.evals), "suites are not run"),
+    "gates": (lambda file: bool(file.gates), "a promotion is not held back by a gate"),
+    "rollouts": (lambda file: bool(file.rollouts), "no canary or shadow traffic is sent"),
+    "cache": (
+        lambda file: file.cache.exact is not None or file.cache.semantic is not None,
+        "every request goes to a model",
+    ),
+    "resilience.degrade": (lambda file: bool(file.resilience.degrade), "no mode is entered under load"),
+    "telemetry.otlp_endpoint": (
+        lambda file: file.telemetry.otlp_endpoint is not None,
+        "nothing is sent there",
+    ),
+    "server.console": (lambda file: file.server.console, "there is no console"),
+    "server.workers": (lambda file: file.server.workers > 1, "one process serves"),
+    "store.counters": (lambda file: file.store.counters is not None, "each replica counts for itself"),
+}
+
+
+def check_later(whole: Whole) -> Iterator[Problem]:
+    for path, (present, meanwhile) in _LATER.items():
+        if present(whole.file):
+            yield warning(path, f"accepted, not enforced yet: {meanwhile}")
+    for name, lane in whole.file.lanes.items():
+        if lane.select == "learned":
+            yield warning(f"lanes.{name}.select", "accepted, not active yet: models keep their listed order")
+    for name, provider in whole.file.providers.items():
+        if provider.limits is not None:
+            yield warning(f"providers.{name}.limits", "accepted, not enforced yet: calls are not held back")
+        if provider.kind not in ("openai", "anthropic"):
+            yield warning(
+                f"providers.{name}.kind",
+                f"this version cannot call `{provider.kind}` yet: requests there fail over",
+                "many vendors have an OpenAI-compatible address: `kind: openai`",
+            )

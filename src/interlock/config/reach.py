@@ -1,0 +1,81 @@
+"""Who may serve whatever comes: which rules always apply, and whom they leave. Pure reasoning.
+
+A rule "always applies" to requests of some kind where no such request escapes its `when`. Proofs
+come from `policy.satisfy`; where it gives up, nothing is claimed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from interlock.config.checked import Deployment, Model, Provider
+from interlock.config.problems import listed
+from interlock.config.whole import Whole
+from interlock.config.written import Rule, Then
+from interlock.policy.satisfy import satisfiable
+from interlock.types.labels import DATA_CLASSES
+
+Condition = Mapping[str, Any] | None
+
+
+def always(rule: Rule, kind: Sequence[Condition]) -> bool:
+    """Whether a rule applies to every request for which all conditions of `kind` hold."""
+    return not satisfiable(*kind, never=(rule.when,))
+
+
+def removed(whole: Whole, model: str, kind: Sequence[Condition], rules: Sequence[Rule]) -> str | None:
+    """Why no deployment of a model ever serves a request of this kind; None if one may.
+
+    `rules` are those that always apply to the kind.
+    """
+    entry = whole.config.models.get(model)
+    if entry is None:
+        return None  # its provider is unknown, which is reported by itself
+    provider = whole.config.providers[entry.provider]
+    reasons: list[str] = []
+    for deployment in provider.deployments:
+        reason = next(_against(whole, entry, provider, deployment, kind, rules), None)
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return "; ".join(dict.fromkeys(reasons)) or None
+
+
+def _against(
+    whole: Whole,
+    model: Model,
+    provider: Provider,
+    deployment: Deployment,
+    kind: Sequence[Condition],
+    rules: Sequence[Rule],
+) -> Iterator[str]:
+    for rule in rules:
+        why = objection(rule.then, model, provider, deployment, whole)
+        if why is not None:
+            yield f"rule `{rule.name}`: {why}"
+    if provider.trusted_for != DATA_CLASSES[-1]:
+        trusted = {"data_class": {"lte": provider.trusted_for}}
+        if not satisfiable(*kind, trusted):
+            yield f"`{provider.name}` is trusted for {provider.trusted_for} data only"
+
+
+def objection(
+    then: Then, model: Model, provider: Provider, deployment: Deployment, whole: Whole
+) -> str | None:
+    """Why a rule drops a candidate, as far as the file alone says; None if it does not."""
+    if then.deny is not None:
+        return "it denies the request"
+    if then.pin is not None and then.pin != model.name:
+        return f"it pins `{then.pin}`"
+    if then.vendors is not None and provider.vendor not in then.vendors:
+        return f"it allows the vendors {listed(then.vendors) or 'none'}"
+    if then.providers is not None and provider.name not in then.providers:
+        return f"it allows the providers {listed(then.providers) or 'none'}"
+    if then.models is not None and all(whole.model_of(name) != model.name for name in then.models):
+        return f"it allows the models {listed(then.models) or 'none'}"
+    if then.regions is not None and not (deployment.regions and set(deployment.regions) <= set(then.regions)):
+        return f"it allows the regions {listed(then.regions) or 'none'}"
+    if then.jurisdictions is not None and provider.jurisdiction not in then.jurisdictions:
+        return f"it allows the jurisdictions {listed(then.jurisdictions) or 'none'}"
+    if then.deny_origins and (model.origin is None or model.origin in then.deny_origins):
+        return f"it denies the origin {f'`{model.origin}`' if model.origin else 'unknown'}"
+    return None

@@ -1,0 +1,125 @@
+"""One call of one upstream, whole or streamed: bytes out, canonical values back.
+
+Every way a call can fail comes back as a `Failure`; only the cancellation of the caller's own task
+is raised. Fallbacks, records and money are the executor's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from interlock.adapters import AdapterModule, HttpCall
+from interlock.execute.flow import Flow
+from interlock.transport import Response, Transport, TransportError
+from interlock.types.answer import Answer, Event, Failure
+
+CONNECT_S: Final = 10.0
+IDLE_S: Final = 30.0
+"""How long a stream may go without completing a line."""
+MOST_ANSWER: Final = 32 * 1024 * 1024
+MOST_ERROR: Final = 1024 * 1024
+
+_MESSAGES: Final = {
+    "timeout": "the provider did not answer in time",
+    "connect_failed": "the provider could not be reached",
+    "malformed": "the provider's answer is not one",
+}
+
+Emit = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+class Limits(Struct, frozen=True):
+    """Instants of `loop.time()`: when the first event is due, and when everything is."""
+
+    first_by: float
+    end_by: float
+
+
+async def call_whole(
+    transport: Transport, adapter: AdapterModule, call: HttpCall, limits: Limits
+) -> Answer | Failure:
+    """Send a request and read its whole answer."""
+    try:
+        response = await _send(transport, call, limits)
+        try:
+            if response.status != 200:
+                return await _error(adapter, response, limits)
+            body = await response.read(MOST_ANSWER, limits.end_by)
+        finally:
+            response.close()
+    except TransportError as error:
+        return _failure(error)
+    return adapter.decode_answer(body)
+
+
+async def call_stream(
+    transport: Transport,
+    adapter: AdapterModule,
+    call: HttpCall,
+    limits: Limits,
+    flow: Flow,
+    emit: Emit,
+    keep: Callable[[Response], None],
+) -> Failure | None:
+    """Send a request and pass its events on through `flow` as they come.
+
+    None means that the flow is over by itself: it says how. A Failure comes from the call. `keep`
+    is given the response as soon as there is one; whoever holds it closes it when all is done, so
+    that the last bytes of a finished stream may still arrive and the connection be used again.
+    """
+    try:
+        response = await _send(transport, call, limits)
+        keep(response)
+        if response.status != 200:
+            return await _error(adapter, response, limits)
+        return await _pass_on(adapter, response, limits, flow, emit)
+    except TransportError as error:
+        return _failure(error)
+
+
+async def _send(transport: Transport, call: HttpCall, limits: Limits) -> Response:
+    connect_by = min(asyncio.get_running_loop().time() + CONNECT_S, limits.first_by)
+    try:
+        return await transport.send(
+            call.url, call.headers, call.body, connect_by=connect_by, first_byte_by=limits.first_by
+        )
+    except ValueError as error:
+        # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
+        raise TransportError("connect_failed", str(error)) from None
+
+
+async def _error(adapter: AdapterModule, response: Response, limits: Limits) -> Failure:
+    body = await response.read(MOST_ERROR, limits.end_by)
+    return adapter.decode_error(response.status, response.headers, body)
+
+
+async def _pass_on(
+    adapter: AdapterModule, response: Response, limits: Limits, flow: Flow, emit: Emit
+) -> Failure | None:
+    clock = asyncio.get_running_loop().time
+    decoder = adapter.StreamDecoder()
+    due, begun = limits.first_by, False
+    while not flow.over:
+        data = await response.chunk(due)
+        now = clock()
+        events = decoder.feed(data) if data else decoder.end()
+        if events:
+            out = flow.take(events)
+            if out:
+                await emit(out)
+        if not data:
+            break
+        if now >= limits.end_by:
+            return Failure(outcome="timeout", message=_MESSAGES["timeout"])
+        if events or (begun and b"\n" in data):
+            due, begun = min(now + IDLE_S, limits.end_by), True
+    if flow.over:
+        return None
+    return Failure(outcome="malformed", message="the provider's stream ended in the middle")
+
+
+def _failure(error: TransportError) -> Failure:
+    message = _MESSAGES.get(error.outcome, "the provider failed")
+    return Failure(outcome=error.outcome, message=message, detail=error.detail)

@@ -1,0 +1,125 @@
+"""A caller's request -> the request that one attempt sends: what the decision took out, capped or set.
+
+It does not choose a model and does not know any wire format.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.config.checked import Lane, Model
+from interlock.execute.layout import Fresh, Untrusted, mark_untrusted
+from interlock.types.decision import Decision
+from interlock.types.request import AnyPart, Hints, Message, Request, ResponseFormat, ToolChoice, ToolResult
+
+_NO_HINTS: Final = Hints()
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """`mark` is the character that `datamarked` put into the request and that answers are freed of."""
+
+    request: Request
+    mark: str | None = None
+
+
+def prepare(
+    request: Request,
+    decision: Decision,
+    model: Model,
+    lane: Lane | None,
+    *,
+    affordable: int | None,
+    is_untrusted: Untrusted,
+    fresh: Fresh,
+) -> Prepared:
+    """The request for one attempt at `model`. `affordable` is what money still allows, in output tokens."""
+    changes: dict[str, Any] = {}
+    if request.hints != _NO_HINTS:
+        changes["hints"] = _NO_HINTS
+    denied = {tool.tool for tool in decision.policy.tools_denied}
+    if denied:
+        changes |= _without_tools(request, denied)
+    tools = changes.get("tools", request.tools)
+    if tools and decision.policy.safety_mode == "strict":
+        changes["parallel_tool_calls"] = False
+    cap = output_cap(request, decision, model, affordable)
+    if cap != request.max_output_tokens:
+        changes["max_output_tokens"] = cap
+    if lane is not None:
+        changes |= _of_lane(request, lane, model)
+    messages = _stripped(request.messages)
+    prepared = (
+        request
+        if messages is request.messages and not changes
+        else msgspec.structs.replace(request, messages=messages, **changes)
+    )
+    if decision.policy.layout == "plain":
+        return Prepared(request=prepared)
+    # Trust is read off the caller's own parts, before their labels are taken out.
+    labelled = msgspec.structs.replace(prepared, messages=request.messages)
+    marked, mark = mark_untrusted(labelled, decision.policy.layout, is_untrusted, fresh)
+    return Prepared(request=msgspec.structs.replace(marked, messages=_stripped(marked.messages)), mark=mark)
+
+
+def output_cap(request: Request, decision: Decision, model: Model, affordable: int | None) -> int | None:
+    """The most output tokens this attempt may ask for; None where nobody but the model itself sets one."""
+    asked = [
+        limit
+        for limit in (request.max_output_tokens, decision.budgets.max_output_tokens, affordable)
+        if limit is not None
+    ]
+    if not asked:
+        return None
+    most = model.max_output_tokens
+    if most is None:
+        return min(asked)
+    if request.max_output_tokens is None and min(asked) >= most:
+        return None
+    return min(*asked, most)
+
+
+def _without_tools(request: Request, denied: set[str]) -> dict[str, Any]:
+    """A request whose last tool is taken out asks for none: a bare `tool_choice` is an error upstream."""
+    tools = tuple(tool for tool in request.tools if tool.name not in denied)
+    choice = request.tool_choice
+    if not tools:
+        return {"tools": (), "tool_choice": None, "parallel_tool_calls": None}
+    if choice is not None and choice.name in denied:
+        choice = ToolChoice(mode="auto")
+    return {"tools": tools, "tool_choice": choice}
+
+
+def _of_lane(request: Request, lane: Lane, model: Model) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if lane.temperature is not None:
+        changes["temperature"] = lane.temperature
+    can = model.capabilities is not None and "json_schema" in model.capabilities
+    if lane.json_schema is not None and request.response_format is None and can:
+        changes["response_format"] = ResponseFormat(json_schema=lane.json_schema, name="answer")
+    return changes
+
+
+def _stripped(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages without our own labels; the very same tuple where none carries any."""
+    if not any(_labelled(part) for message in messages for part in message.parts):
+        return messages
+    return tuple(
+        msgspec.structs.replace(message, parts=tuple(_strip(part) for part in message.parts))
+        for message in messages
+    )
+
+
+def _labelled(part: AnyPart) -> bool:
+    if part.trust is not None or part.source is not None:
+        return True
+    return isinstance(part, ToolResult) and any(_labelled(inner) for inner in part.content)
+
+
+def _strip(part: AnyPart) -> AnyPart:
+    if not _labelled(part):
+        return part
+    if isinstance(part, ToolResult):
+        content = tuple(_strip(inner) for inner in part.content)
+        return msgspec.structs.replace(part, content=content, trust=None, source=None)
+    return msgspec.structs.replace(part, trust=None, source=None)

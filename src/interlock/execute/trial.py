@@ -1,0 +1,158 @@
+"""One attempt while it runs, and the `Attempt` that is recorded of it."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from interlock.adapters import AdapterModule, HttpCall
+from interlock.config.checked import Model
+from interlock.execute.calls import Limits
+from interlock.execute.cost import cost_usd
+from interlock.execute.flow import Flow
+from interlock.execute.plan import Step
+from interlock.execute.usage import complete, credible
+from interlock.execute.validate import Violation, text_of
+from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
+from interlock.types.record import Attempt, Validation
+from interlock.types.request import Refusal, ToolCall
+
+Count = Callable[[str, str], int]
+"""How many tokens a text is for a model (its upstream name)."""
+
+_MAY_HAVE_COST: Final = ("ok", "timeout", "malformed", "schema_invalid", "cancelled")
+
+
+class Trial:
+    """Mutable: what is known of an attempt so far. `secret` must not be found in anything it reports."""
+
+    def __init__(
+        self,
+        *,
+        step: Step,
+        model: Model,
+        adapter: AdapterModule,
+        call: HttpCall,
+        secret: str | None,
+        mark: str | None,
+        limits: Limits,
+        began: float,
+        started_at: str,
+    ) -> None:
+        self.step = step
+        self.model = model
+        self.adapter = adapter
+        self.call = call
+        self.secret = secret
+        self.mark = mark
+        self.limits = limits
+        self.began = began
+        self.started_at = started_at
+        self.first: float | None = None
+        self.flow: Flow | None = None
+        self.answer: Answer | None = None
+        self.failure: Failure | None = None
+        self.violation: Violation | None = None
+        self.validation: Validation | None = None
+        self._usage: Usage | None = None
+
+    @property
+    def text(self) -> str:
+        """The words that the attempt has produced so far."""
+        if self.answer is not None:
+            return text_of(self.answer.parts)
+        return self.flow.text if self.flow is not None else ""
+
+    @property
+    def calls(self) -> Sequence[ToolCall]:
+        if self.answer is not None:
+            return [part for part in self.answer.parts if isinstance(part, ToolCall)]
+        return self.flow.calls if self.flow is not None else ()
+
+    def usage(self, input_tokens: int, count: Count) -> Usage:
+        """The tokens of the attempt: as the provider counted them, else estimated, and then flagged.
+
+        `input_tokens` is the estimate for the request. A call that failed before it can have cost
+        anything keeps unknown counts.
+        """
+        if self._usage is None:
+            told = credible(self._told())
+            if not self._needs_estimate(told):
+                self._usage = told
+            else:
+                made = "".join((self.text, *(call.arguments for call in self.calls)))
+                output = count(made, self.model.upstream) if made else 0
+                self._usage = complete(told, input_tokens=input_tokens, output_tokens=output)
+        return self._usage
+
+    def _needs_estimate(self, told: Usage) -> bool:
+        if told.input_tokens is not None and told.output_tokens is not None:
+            return False
+        return self.failure is None or self.failure.outcome in _MAY_HAVE_COST
+
+    def fail(self, failure: Failure) -> None:
+        """Note how the attempt failed, with the provider's secret taken out of what it said."""
+        self.failure = msgspec.structs.replace(
+            failure,
+            message=self._without_secret(failure.message),
+            detail=self._without_secret(failure.detail),
+        )
+
+    def attempt(self, now: float, input_tokens: int, count: Count) -> Attempt:
+        """The record of the attempt, which ended at `now`."""
+        usage = self.usage(input_tokens, count)
+        failure, violation = self.failure, self.violation
+        found = self.validation.violations if self.validation is not None else ()
+        if violation is not None:
+            found = (*found, f"{violation.rule}: {violation.message}")
+        finish = self._finish()
+        return Attempt(
+            provider=self.step.provider,
+            model=self.step.model,
+            outcome=self._outcome(),
+            started_at=self.started_at,
+            latency_ms=_ms(now - self.began),
+            region=self.step.region,
+            ttft_ms=_ms(self.first - self.began) if self.first is not None else None,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            usage_estimated=usage.estimated,
+            tool_calls=len(self.calls),
+            refused=finish == "refusal" or self._refuses(),
+            finish=finish,
+            violations=found,
+            cost_usd=cost_usd(usage, self.model.price),
+            validation=self.validation,
+            status=failure.status if failure is not None else None,
+            detail=(failure.detail or failure.message) if failure is not None else "",
+        )
+
+    def _outcome(self) -> AttemptOutcome:
+        if self.violation is not None:
+            return "ok" if self.violation.final else "schema_invalid"
+        return self.failure.outcome if self.failure is not None else "ok"
+
+    def _told(self) -> Usage:
+        if self.answer is not None:
+            return self.answer.usage
+        return self.flow.usage if self.flow is not None else Usage()
+
+    def _finish(self) -> str | None:
+        if self.answer is not None:
+            return self.answer.finish
+        ended = self.flow.finished if self.flow is not None else None
+        return ended.finish if ended is not None else None
+
+    def _refuses(self) -> bool:
+        if self.answer is not None:
+            return any(isinstance(part, Refusal) for part in self.answer.parts)
+        return self.flow is not None and self.flow.refused
+
+    def _without_secret(self, text: str) -> str:
+        return text.replace(self.secret, "…") if self.secret else text
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,132 @@
+"""Who is calling. An identity only ever comes out of a check that succeeded.
+
+Keys are held as HMAC-SHA256 digests under a secret of the store and looked up by digest, so that
+no comparison of secrets can stop early. What a caller may do is said by the route table.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from interlock.config.checked import Config, Secrets
+from interlock.errors import ApiError
+from interlock.types.labels import Role
+from interlock.types.signals import Caller
+
+ROLES: Final[tuple[Role, ...]] = ("user", "approver", "operator", "admin")
+"""From the least to the most; each may do what those before it may."""
+
+_REFUSAL: Final = "the key is missing, unknown or expired"
+_HINT: Final = "send one key as `Authorization: Bearer KEY` or as `x-api-key: KEY`"
+
+
+class KnownKey(Struct, frozen=True):
+    caller: Caller
+    expires_s: float | None
+
+
+class KeyTable(Struct, frozen=True, kw_only=True):
+    """The callers' keys by digest. `open`: the config has no keys, and whoever reaches loopback may call."""
+
+    secret: bytes
+    keys: dict[bytes, KnownKey]
+    open: bool
+
+    def __repr__(self) -> str:
+        return f"KeyTable({len(self.keys)} keys)"
+
+
+def key_table(config: Config, secrets: Secrets, secret: bytes) -> KeyTable:
+    """The digests of all configured keys under the store's secret."""
+    found: dict[bytes, KnownKey] = {}
+    for key in config.keys:
+        text = secrets.caller_keys.get(key.caller.key or "")
+        if text:
+            expires = datetime.fromisoformat(key.expires).timestamp() if key.expires is not None else None
+            found[_digest(secret, text.encode("utf-8"))] = KnownKey(key.caller, expires)
+    return KeyTable(secret=secret, keys=found, open=not config.keys)
+
+
+def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The request's headers by lower-case name. Those that decide something may not come twice.
+
+    Raises ApiError: unauthenticated for two credentials that differ, invalid_request for other
+    doubled headers that we interpret.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if headers.setdefault(name, value) != value:
+            if name in ("authorization", "x-api-key"):
+                raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
+            if name in ("host", "origin", "content-type") or name.startswith("x-interlock-"):
+                raise ApiError("invalid_request", f"the header `{name}` comes twice with different values")
+    return headers
+
+
+def authenticate(headers: Mapping[str, str], table: KeyTable, now_s: float) -> Caller:
+    """The caller that the request's key belongs to. Raises ApiError: unauthenticated, policy_denied."""
+    if table.open:
+        _check_local(headers)
+        return Caller(role="admin")
+    known = table.keys.get(_digest(table.secret, _credential(headers)))
+    if known is None or (known.expires_s is not None and now_s >= known.expires_s):
+        raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
+    return known.caller
+
+
+def may(caller: Caller, role: Role) -> bool:
+    """Whether a caller's role includes `role`."""
+    return ROLES.index(caller.role) >= ROLES.index(role)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _credential(headers: Mapping[str, str]) -> bytes:
+    bearer, key = headers.get("authorization"), headers.get("x-api-key")
+    found: set[str] = set()
+    if bearer is not None:
+        scheme, _, token = bearer.partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
+        found.add(token.strip())
+    if key is not None:
+        found.add(key.strip())
+    if len(found) != 1:
+        raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
+    return found.pop().encode("latin-1")
+
+
+def _digest(secret: bytes, key: bytes) -> bytes:
+    return hmac.digest(secret, key, "sha256")
+
+
+def _check_local(headers: Mapping[str, str]) -> None:
+    """Without keys a web page must not be able to call: neither across origins nor by a rebound name."""
+    host = headers.get("host", "")
+    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        raise ApiError(
+            "policy_denied",
+            "without keys only requests to a loopback host are served",
+            hint="configure `keys`, or call http://127.0.0.1",
+        )
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        raise ApiError(
+            "policy_denied",
+            "without keys requests of foreign origins are refused",
+            hint="configure `keys`",
+        )

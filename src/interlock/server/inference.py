@@ -1,0 +1,174 @@
+"""The two inference endpoints: understand, decide, execute, record, answer.
+
+The record is committed before the last bytes of an answer leave, so that no caller ever holds an
+answer that the audit does not know.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from interlock.dialects import DIALECTS
+from interlock.errors import ApiError
+from interlock.execute.executor import Execution
+from interlock.execute.plan import Step
+from interlock.server.exchange import Exchange, Header
+from interlock.server.gateway import Gateway, facts
+from interlock.server.judge import Case, judge
+from interlock.server.protocol import close_after_answer
+from interlock.server.watch import Watch
+from interlock.types.decision import Decision
+from interlock.types.labels import Dialect
+from interlock.types.record import Status
+
+CHAT: Final = "/v1/chat/completions"
+MESSAGES: Final = "/v1/messages"
+SSE: Final = b"text/event-stream; charset=utf-8"
+_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+
+
+async def chat(gateway: Gateway, exchange: Exchange) -> None:
+    await _infer(gateway, exchange, CHAT, "openai-chat")
+
+
+async def messages(gateway: Gateway, exchange: Exchange) -> None:
+    await _infer(gateway, exchange, MESSAGES, "anthropic-messages")
+
+
+async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str, dialect: Dialect) -> None:
+    exchange.dialect = dialect
+    body = await exchange.body()
+    case = await judge(gateway, exchange, body, endpoint, dialect)
+    decision = case.decision
+    exchange.decision_id = decision.id
+    exchange.extra = route_headers(decision, None, 0)
+    exchange.facts.update(facts(decision))
+    if decision.route is None:
+        await gateway.record(case, "denied")
+        raise refusal(decision)
+    if decision.policy.logging == "strict":
+        # Until it has been carried out it counts as failed: a crash must not leave it open.
+        await gateway.record(case, "failed", durable=True)
+    services = gateway.services
+    execution = Execution(case.request, decision, exchange.state.setting, services, exchange.began)
+    try:
+        if case.request.stream:
+            await _stream(gateway, exchange, case, execution)
+        else:
+            await _whole(gateway, exchange, case, execution)
+    finally:
+        execution.release()
+
+
+def refusal(decision: Decision) -> ApiError:
+    """What an inference call gets for a decision that nobody may serve."""
+    why = decision.why
+    hint = f"`GET /v1/decisions/{decision.id}` has every reason"
+    return ApiError(
+        why.denied_code or "policy_denied",
+        why.denied or "no model may serve this request",
+        hint=hint,
+        decision_id=decision.id,
+    )
+
+
+
+async def _whole(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
+    watch = Watch(exchange.receive)
+    with watch:
+        await _guard(execution.run_whole(), execution, watch)
+    await _settle(gateway, exchange, case, execution, gone=watch.gone)
+    if watch.gone:
+        return
+    answer, step = execution.answer, execution.step
+    if execution.error is not None or answer is None or step is None:
+        raise execution.error or ApiError("internal", "the execution ended without an answer")
+    await exchange.answer(DIALECTS[case.request.dialect].encode_answer(answer, case.request, step.model))
+
+
+async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
+    watch = Watch(exchange.receive)
+    sink = Stream(exchange, case.decision, execution.clock)
+    with watch, gateway.watched(sink, watch):
+        await _guard(execution.run_stream(sink), execution, watch)
+    try:
+        await _settle(gateway, exchange, case, execution, gone=watch.gone)
+    except ApiError as error:  # the record is not safe: the answer must not look finished
+        execution.error = error
+    if watch.gone:
+        return
+    if not sink.begun:
+        raise execution.error or ApiError("internal", "the stream ended before it began")
+    if execution.error is not None:
+        execution.error.decision_id = case.decision.id
+        exchange.facts["error"] = execution.error.code
+        close_after_answer(exchange.send)
+    await exchange.write(execution.ending(), more=False)
+
+
+async def _guard(work: Awaitable[None], execution: Execution, watch: Watch) -> None:
+    """Do the work; a cancellation, by a caller that left or by our own shutdown, ends it in order."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        execution.error = (
+            ApiError("client_closed", "the caller left")
+            if watch.gone
+            else ApiError("overloaded", "the server is shutting down", retry_after_s=1)
+        )
+
+
+async def _settle(
+    gateway: Gateway, exchange: Exchange, case: Case, execution: Execution, *, gone: bool
+) -> None:
+    """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet."""
+    status: Status = "cancelled" if gone else execution.status
+    exchange.facts.update(facts(case.decision, status, execution))
+    if gone:
+        exchange.status = 499
+    exchange.extra = [*route_headers(case.decision, execution.step, len(execution.attempts))]
+    if execution.cost_usd is not None:
+        exchange.extra.append((b"x-interlock-cost-usd", b"%.8f" % execution.cost_usd))
+    await gateway.record(case, status, execution)
+
+
+class Stream:
+    """Where the executor puts a stream: the head once, then bytes. `since` is when a write began to wait."""
+
+    def __init__(self, exchange: Exchange, decision: Decision, clock: Callable[[], float]) -> None:
+        self.begun = False
+        self.since: float | None = None
+        self._exchange = exchange
+        self._decision = decision
+        self._clock = clock
+
+    async def begin(self, step: Step, attempt: int) -> None:
+        self.begun = True
+        await self._exchange.begin(200, SSE, [*route_headers(self._decision, step, attempt), _NO_STORE])
+
+    async def write(self, data: bytes) -> None:
+        self.since = self._clock()
+        await self._exchange.write(data, more=True)
+        self.since = None
+
+
+def route_headers(decision: Decision, step: Step | None, attempts: int) -> list[Header]:
+    """What every inference answer says about its decision. `step` is the model that answers."""
+    route = decision.route
+    headers = [
+        (b"x-interlock-decision-id", decision.id.encode("ascii")),
+        (b"x-interlock-attempts", b"%d" % attempts),
+    ]
+    if route is not None:
+        provider, model = (route.provider, route.model) if step is None else (step.provider, step.model)
+        headers.append((b"x-interlock-route", _value(f"{provider}/{model}")))
+        if route.alias is not None:
+            headers.append((b"x-interlock-alias", _value(f"{route.alias}@{route.alias_version}")))
+    return headers
+
+
+def _value(text: str) -> bytes:
+    return text.encode("ascii", "backslashreplace")

@@ -1,0 +1,71 @@
+"""uvicorn's HTTP protocol, with a bound on how slowly a request's head may come, and answers in JSON.
+
+ASGI has no word for closing a connection after its answer; `close_after_answer` is that word.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from interlock.server.asgi import Send
+
+HEAD_S: Final = 10.0
+
+_REFUSAL: Final = (
+    b'{"error":{"message":"the request is not valid HTTP/1.1","type":"invalid_request_error",'
+    b'"param":null,"code":"invalid_request","decision_id":null,"hint":""}}'
+)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. A head that takes longer than HEAD_S closes it: it holds a socket for nothing."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are for us
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n" % len(_REFUSAL)
+        )
+        self.transport.write(head + _REFUSAL)
+        self.transport.close()
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._head_too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_too_slow(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def close_after_answer(send: Send) -> None:
+    """Close the connection once the answer being sent is complete; nothing on a server that is not uvicorn.
+
+    The `send` that uvicorn hands out is a method of the cycle that knows.
+    """
+    cycle = getattr(send, "__self__", None)
+    if isinstance(cycle, RequestResponseCycle):
+        cycle.keep_alive = False

@@ -1,0 +1,82 @@
+"""The route table: every path that exists, by method, and the least role that may call it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from interlock.errors import ApiError
+from interlock.server import aliases, decisions, health, inference, models
+from interlock.server.exchange import Exchange
+from interlock.server.gateway import Gateway
+from interlock.types.labels import Role
+
+Handle = Callable[[Gateway, Exchange], Awaitable[None]]
+
+
+class Route(Struct, frozen=True):
+    """`name` is the path with `{…}` for its variable segments. Role None is open to everybody."""
+
+    method: str
+    name: str
+    role: Role | None
+    handle: Handle
+
+    def params(self, path: str) -> tuple[str, ...]:
+        """The values of the variable segments, decoded."""
+        pairs = zip(self.name.split("/"), path.split("/"), strict=True)
+        return tuple(unquote(segment) for pattern, segment in pairs if pattern.startswith("{"))
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/healthz", None, health.alive),
+    Route("GET", "/readyz", None, health.ready),
+    Route("POST", "/v1/chat/completions", "user", inference.chat),
+    Route("POST", "/v1/messages", "user", inference.messages),
+    Route("GET", "/v1/models", "user", models.list_models),
+    Route("POST", "/v1/decisions", "user", decisions.dry_run),
+    Route("GET", "/v1/decisions", "user", decisions.list_records),
+    Route("GET", "/v1/decisions/{id}", "user", decisions.show_record),
+    Route("POST", "/v1/decisions/{id}/outcome", "user", decisions.put_outcome),
+    Route("GET", "/v1/aliases", "operator", aliases.list_aliases),
+    Route("GET", "/v1/aliases/{name}", "operator", aliases.show_alias),
+    Route("POST", "/v1/aliases/{name}/promote", "operator", aliases.promote),
+    Route("POST", "/v1/aliases/{name}/rollback", "operator", aliases.roll_back),
+)
+
+
+def _shape(name: str) -> tuple[str | None, ...]:
+    return tuple(None if segment.startswith("{") else segment for segment in name.split("/"))
+
+
+_EXACT: Final[dict[str, dict[str, Route]]] = {}
+_BY_SHAPE: Final[dict[tuple[str | None, ...], dict[str, Route]]] = {}
+for _route in ROUTES:
+    if "{" in _route.name:
+        _BY_SHAPE.setdefault(_shape(_route.name), {})[_route.method] = _route
+    else:
+        _EXACT.setdefault(_route.name, {})[_route.method] = _route
+
+
+def find_route(path: str, method: str) -> Route | ApiError:
+    """The route of a raw path, or the error that says why there is none."""
+    methods = _EXACT.get(path) or _by_shape(path)
+    if methods is None:
+        return ApiError("not_found", "there is nothing at this path")
+    route = methods.get(method)
+    if route is None:
+        allowed = ", ".join(sorted(methods))
+        return ApiError("method_not_allowed", f"the method here is {allowed}", hint=allowed)
+    return route
+
+
+def _by_shape(path: str) -> dict[str, Route] | None:
+    segments = path.split("/")
+    for shape, methods in _BY_SHAPE.items():
+        if len(shape) == len(segments) and all(
+            (want is None and segment) or want == segment
+            for want, segment in zip(shape, segments, strict=True)
+        ):
+            return methods
+    return None

@@ -1,0 +1,203 @@
+"""One socket to an upstream: sends a request, feeds the parser, keeps one timer.
+
+It serves one request at a time and never decides to retry. `pool` decides how long it lives idle.
+"""
+
+import asyncio
+import socket
+from typing import Final, Protocol
+
+from interlock.transport import TransportError
+from interlock.transport.parser import MalformedError, ResponseParser
+from interlock.transport.request import Origin
+from interlock.transport.response import Http1Response
+
+_SMALL_BODY: Final = 64 * 1024
+"""Up to here one copy of the body is cheaper than a second write."""
+_TIMER_SLACK_S: Final = 0.002
+"""uvloop rounds to milliseconds, so a timer may ring a little before its instant."""
+
+
+class ClosedEarlyError(TransportError):
+    """The upstream hung up before it sent a single byte of an answer."""
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection (the pool)."""
+
+    def opened(self, connection: "Connection") -> None: ...
+    def finished(self, connection: "Connection", headers: dict[str, str]) -> None: ...
+    def lost(self, connection: "Connection") -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """`response` is the answer being received, None while idle; `expires` is the pool's own note."""
+
+    __slots__ = (
+        "_deadline",
+        "_heard",
+        "_owner",
+        "_parser",
+        "_paused",
+        "_rings_at",
+        "_timer",
+        "_transport",
+        "expires",
+        "loop",
+        "origin",
+        "response",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, owner: Owner) -> None:
+        self.loop = loop
+        self.origin = origin
+        self.response: Http1Response | None = None
+        self.expires = 0.0
+        self._owner = owner
+        self._parser = ResponseParser()
+        self._heard = False
+        self._paused = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
+
+    @property
+    def closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def start(self, head: bytes, body: bytes) -> Http1Response:
+        """Send a request; the answer will come into what is returned."""
+        assert self.response is None, "one request at a time"
+        self._parser.reset()
+        self._heard = False
+        self.response = response = Http1Response(self)
+        if len(body) <= _SMALL_BODY:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        return response
+
+    def fail(self, error: TransportError) -> None:
+        """End the answer with `error` and close the socket at once."""
+        response, self.response = self.response, None
+        if response is not None:
+            response.end(error)
+        self._transport.abort()
+
+    def drop(self) -> None:
+        """Close an idle connection at once."""
+        assert self.response is None, "only an idle connection is dropped"
+        self._transport.abort()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # The timer. A stream waits thousands of times, each time with a later deadline: the timer stays where
+    # it is and moves on only when it rings too early. Setting one costs more than all the rest of a wait.
+
+    def watch(self, by: float | None) -> None:
+        """The reader now waits, until `by` at the latest."""
+        self._deadline = by
+        if by is not None and (self._timer is None or by < self._rings_at):
+            self._set_timer(by)
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = at
+        self._timer = self.loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        response, deadline = self.response, self._deadline
+        if response is None or deadline is None or not response.waiting:
+            return  # the next wait sets it again
+        if deadline > self.loop.time() + _TIMER_SLACK_S:
+            self._set_timer(deadline)
+            return
+        self.fail(TransportError("timeout", "stalled" if response.status else "no answer in time"))
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._owner.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        response = self.response
+        if response is None:
+            self.drop()  # nobody asked: a 408 before closing, or something worse
+            return
+        self._heard = True
+        parser = self._parser
+        try:
+            parser.feed(data)
+        except MalformedError as error:
+            self._hand_over(response)
+            self.fail(TransportError("malformed", str(error)))
+            return
+        if not parser.begun:
+            return
+        self._hand_over(response)
+        if parser.complete:
+            self._finish(response, reusable=parser.keep_alive)
+        else:
+            if response.full and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            response.wake()
+
+    def _hand_over(self, response: Http1Response) -> None:
+        """Give the reader what the parser has: the head once, the body of this read as one piece."""
+        parser = self._parser
+        if response.status == 0 and parser.begun:
+            response.status = parser.status
+            response.headers = parser.headers
+        parts = parser.parts
+        if parts:
+            response.put(parts[0] if len(parts) == 1 else b"".join(parts))
+            parts.clear()
+
+    def _finish(self, response: Http1Response, *, reusable: bool) -> None:
+        self.response = None
+        response.end(None)
+        # An answer that came before the request was out leaves the rest of it in the socket.
+        if reusable and not self._transport.get_write_buffer_size() and not self._transport.is_closing():
+            self.resume()
+            self._owner.finished(self, response.headers)
+        else:
+            self._transport.abort()
+
+    def eof_received(self) -> None:
+        """The upstream sent its last byte: even if it still listens, there is no use in that."""
+        if self.response is None:
+            self.drop()
+        self._ended(clean=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._owner.lost(self)
+        self._ended(clean=exc is None)
+
+    def _ended(self, *, clean: bool) -> None:
+        response = self.response
+        if response is None:
+            return
+        parser = self._parser
+        if clean and parser.begun and parser.until_eof:
+            self._finish(response, reusable=False)
+        elif not self._heard:
+            self.fail(ClosedEarlyError("upstream_error", "closed before an answer"))
+        else:
+            self.fail(TransportError("upstream_error", "cut" if parser.begun else "cut in the head"))

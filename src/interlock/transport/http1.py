@@ -1,0 +1,94 @@
+"""The HTTP/1.1 client for upstreams: finds or opens a connection, sends, waits for the head.
+
+No redirects, cookies, proxies, HTTP/2 or unpacking of bodies. TLS certificates are verified unless the
+caller's own `ssl.SSLContext` says otherwise; the default one honours SSL_CERT_FILE and SSL_CERT_DIR.
+
+The keep-alive race. An upstream may close an idle connection in the very moment in which we reuse
+it. Then the request fails without one byte of an answer, and nobody has worked on it. Such a
+request is sent once more, on a fresh connection. Three things must hold, or the failure is
+reported as it is: the connection was reused, nothing at all was received, and it was closed
+within RACE_S of the request, since an upstream that took longer may have begun to work, and to charge.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+from interlock.transport import TransportError
+from interlock.transport.connection import ClosedEarlyError, Connection
+from interlock.transport.pool import Pool
+from interlock.transport.request import Origin, encode_head, parse_url
+from interlock.transport.response import Http1Response
+
+RACE_S: Final = 1.0
+
+
+class Http1Transport:
+    """Implements `transport.Transport`. One per event loop; make it anywhere, use it on that loop only."""
+
+    def __init__(
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        max_idle_per_origin: int = 256,
+        idle_s: float = 30.0,
+    ) -> None:
+        self._ssl_context = ssl_context
+        self._pool = Pool(max_idle=max_idle_per_origin, idle_s=idle_s)
+
+    async def send(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        connect_by: float,
+        first_byte_by: float,
+    ) -> Http1Response:
+        """POST `body` and return when the head of the answer is here. See `transport.Transport`."""
+        destination = parse_url(url)
+        head = encode_head(destination, headers, len(body))
+        connection = self._pool.take(destination.origin)
+        if connection is not None:
+            sent_at = connection.loop.time()
+            try:
+                return await connection.start(head, body).begin(first_byte_by)
+            except ClosedEarlyError:
+                if connection.loop.time() - sent_at > RACE_S:
+                    raise
+        connection = await self._connect(destination.origin, connect_by)
+        return await connection.start(head, body).begin(first_byte_by)
+
+    async def close(self) -> None:
+        """Close every connection and refuse new ones."""
+        await self._pool.close()
+
+    async def _connect(self, origin: Origin, by: float) -> Connection:
+        """A fresh connection. A name look-up that is given up runs to its end in its thread."""
+        if self._pool.closed:
+            raise TransportError("connect_failed", "the client is closed")
+        loop = asyncio.get_running_loop()
+        context = (self._ssl_context or _verifying_context()) if origin.tls else None
+        scope = asyncio.timeout_at(by)
+        try:
+            async with scope:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, origin, self._pool), origin.host, origin.port, ssl=context
+                )
+        except OSError as error:  # of it: resolver, TLS and timeout errors
+            if scope.expired():
+                raise TransportError("timeout", "not connected in time") from error
+            raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
+        if connection.closing:
+            raise TransportError("upstream_error", "closed before a request")
+        return connection
+
+
+@cache
+def _verifying_context() -> ssl.SSLContext:
+    """The default for https. Made on first use: reading the certificates takes some milliseconds."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,160 @@
+"""Bytes of a connection -> answers, one after the other. No socket and no clock: `connection` has those.
+
+httptools (llhttp, strict) does the grammar; what it does not bound or judge is bounded and judged here:
+size of the head, number of headers, bytes without content, versions, codings that we never asked for.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import httptools
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of status line and headers, those of 1xx answers before it included."""
+MAX_HEADERS: Final = 100
+MAX_BARE: Final = 16 * 1024
+"""Bytes in a row (chunk sizes, chunk extensions, trailers) that carry no content."""
+
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+
+class MalformedError(Exception):
+    """What came is not an answer that we accept; its text says why, in our words or llhttp's."""
+
+
+class ResponseParser:
+    """The state of one answer; `reset` makes it ready for the next one on the same connection.
+
+    `begun` means that status and headers are final, `complete` that the body is. Body bytes pile up in
+    `parts` until the owner takes them. `until_eof` says that only the end of the connection ends
+    the body. `keep_alive` says whether the connection is fit for another request.
+    """
+
+    __slots__ = (
+        "_bare",
+        "_head_size",
+        "_http",
+        "_lines",
+        "begun",
+        "complete",
+        "headers",
+        "keep_alive",
+        "on_body",
+        "on_header",
+        "parts",
+        "status",
+        "until_eof",
+    )
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self._lines: list[tuple[bytes, bytes]] = []
+        lines = self._lines.append
+        self.on_body = self.parts.append  # straight into the list: no Python frame per chunk
+        self.on_header = lambda name, value: lines((name, value))
+        self.reset()
+        self._http = httptools.HttpResponseParser(self)
+
+    def reset(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.begun = False
+        self.complete = False
+        self.until_eof = False
+        self.keep_alive = False
+        self.parts.clear()
+        self._lines.clear()
+        self._head_size = 0
+        self._bare = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take one read of the socket. Raises MalformedError; `parts` then still holds what came before."""
+        try:
+            if self.begun:
+                self._http.feed_data(data)
+            else:
+                self._feed_head(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                reason = error.__context__ if isinstance(error.__context__, MalformedError) else error
+                raise MalformedError(str(reason)) from error
+            self.keep_alive = False  # a good answer with something behind it: use that, then hang up
+        if self.parts:
+            self._bare = 0
+        elif self.begun:
+            self._bare += len(data)
+            if self._bare > MAX_BARE and not self.complete:
+                raise MalformedError(f"{MAX_BARE} bytes of chunk headers or trailers without content")
+
+    def _feed_head(self, data: bytes) -> None:
+        """As `feed`, but not a byte over MAX_HEAD is looked at before the head is complete."""
+        if self._head_size == 0 and data[:1] != b"H":
+            raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
+        room = MAX_HEAD - self._head_size
+        self._head_size += len(data)
+        if len(data) <= room:
+            self._http.feed_data(data)
+            return
+        view = memoryview(data)
+        self._http.feed_data(view[:room])
+        if not self.begun:
+            raise MalformedError(f"head over {MAX_HEAD} bytes")
+        self._http.feed_data(view[room:])
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise MalformedError("a second answer that nobody asked for")
+
+    def on_headers_complete(self) -> None:
+        status = self._http.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._lines.clear()  # an interim answer: the final one follows
+            return
+        if not 200 <= status < 600:
+            raise MalformedError(f"status {status}")
+        if self._http.get_http_version() not in {"1.1", "1.0"}:
+            raise MalformedError("not HTTP/1.1")
+        if len(self._lines) > MAX_HEADERS:
+            raise MalformedError(f"over {MAX_HEADERS} headers")
+        self.headers = headers = _join(self._lines)
+        self._check_codings(headers)
+        self.status = status
+        self.keep_alive = self._http.should_keep_alive()
+        self.until_eof = (
+            "content-length" not in headers
+            and "transfer-encoding" not in headers
+            and status not in _WITHOUT_BODY
+        )
+        self.begun = True
+
+    @staticmethod
+    def _check_codings(headers: dict[str, str]) -> None:
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise MalformedError("a transfer-encoding other than chunked")
+        coding = headers.get("content-encoding")
+        if coding is not None and coding.lower() not in {"identity", ""}:
+            # Never unpacked, so never a bomb: identity is all that we asked for.
+            raise MalformedError("a content-encoding other than identity")
+
+    def on_message_complete(self) -> None:
+        if self.begun:  # else it was an interim answer
+            self.complete = True
+
+
+def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in lines:
+        name = _lower(raw_name)
+        value = raw_value.rstrip().decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        else:
+            headers[name] = f"{headers[name]}, {value}"
+    headers.pop("set-cookie", None)
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()

@@ -1,0 +1,100 @@
+"""Idle connections, per origin, the last used first; and a list of all open ones for `close`.
+
+Last in, first out keeps a few connections busy and lets the others grow old. There is no cap on
+connections in use: how many calls run at once is decided before a call gets here.
+"""
+
+import asyncio
+
+from interlock.transport.connection import Connection
+from interlock.transport.request import Origin
+
+
+class Pool:
+    """`max_idle` is per origin; `idle_s` is how long a connection is worth keeping unused."""
+
+    def __init__(self, *, max_idle: int, idle_s: float) -> None:
+        self.closed = False
+        self._max_idle = max_idle
+        self._idle_s = idle_s
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._open: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+
+    def take(self, origin: Origin) -> Connection | None:
+        """A connection that is idle and, as far as can be known without asking it, alive."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.closing:
+                continue
+            if connection.expires > connection.loop.time():
+                return connection
+            connection.drop()
+        return None
+
+    def opened(self, connection: Connection) -> None:
+        self._open.add(connection)
+        if self.closed:
+            connection.drop()
+
+    def finished(self, connection: Connection, headers: dict[str, str]) -> None:
+        """Keep a connection whose answer is complete."""
+        hint = headers.get("keep-alive")
+        keep_s = self._idle_s if hint is None else min(self._idle_s, _promised_s(hint))
+        idle = self._idle.setdefault(connection.origin, [])
+        if self.closed or keep_s <= 0 or len(idle) >= self._max_idle:
+            connection.drop()
+            return
+        connection.expires = connection.loop.time() + keep_s
+        idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = connection.loop.call_later(self._idle_s, self._sweep)
+
+    def lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        idle = self._idle.get(connection.origin)
+        if idle and connection in idle:
+            idle.remove(connection)
+        if self._emptied is not None and not self._open:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """Close what has grown old. One timer for all of them, and none while nothing is idle."""
+        self._sweeper = None
+        for origin, idle in list(self._idle.items()):
+            kept = []
+            for connection in idle:
+                if connection.expires > connection.loop.time():
+                    kept.append(connection)
+                else:
+                    connection.drop()
+            if kept:
+                self._idle[origin] = kept
+                if self._sweeper is None:
+                    self._sweeper = kept[0].loop.call_later(self._idle_s, self._sweep)
+            else:
+                del self._idle[origin]
+
+    async def close(self) -> None:
+        """Close all, in use or not; return when the sockets are gone."""
+        self.closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        if not self._open:
+            return
+        self._emptied = asyncio.Event()
+        for connection in tuple(self._open):
+            if connection.response is None:
+                connection.drop()
+            else:
+                connection.response.close()
+        await self._emptied.wait()
+
+
+def _promised_s(hint: str) -> float:
+    """Seconds from `Keep-Alive: timeout=5`, less one for the way there; no number is no promise: 0."""
+    text = hint.lower().partition("timeout=")[2].partition(",")[0].strip()
+    return float(text) - 1 if text.isdecimal() and len(text) < 10 else 0.0

@@ -1,0 +1,118 @@
+"""A request as bytes: which origin it goes to, and its head. Pure.
+
+A line break in a url or a header would let its author write headers, or a second request, in our
+name. Such input is refused here, once, for every caller.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+_PORTS: Final = {"http": 80, "https": 443}
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_OURS: Final = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_LINES_BESIDE_HEADERS: Final = 5
+"""Request line, host, accept-encoding; content-length and the empty line."""
+
+
+class Origin(NamedTuple):
+    """What a connection is good for."""
+
+    tls: bool
+    host: str
+    port: int
+
+
+class Destination(NamedTuple):
+    """A parsed url: whom to connect to, and the lines that every request there begins with."""
+
+    origin: Origin
+    first_lines: str
+
+
+@lru_cache(maxsize=256)
+def parse_url(url: str) -> Destination:
+    """The destination of an absolute http(s) url. Raises ValueError, with a reason, for any other.
+
+    A host outside ASCII has to be written in its `xn--` form. Credentials in a url are refused.
+    """
+    # urlsplit drops tabs and line breaks without a word, so they must be looked for before it.
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("a url may hold printable ASCII only, without spaces and backslashes")
+    parts = urlsplit(url)
+    port = _PORTS.get(parts.scheme)
+    if port is None:
+        raise ValueError("a url must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("a url may not hold credentials")
+    if "#" in url:
+        raise ValueError("a url may not hold a fragment")
+    host = parts.hostname or ""
+    if not _is_host(host):
+        raise ValueError("a url must name a host")
+    port = port if parts.port is None else parts.port
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    named = f"[{host}]" if ":" in host else host
+    if port != _PORTS[parts.scheme]:
+        named = f"{named}:{port}"
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    lines = f"POST {path} HTTP/1.1\r\nhost: {named}\r\naccept-encoding: identity\r\n"
+    return Destination(Origin(tls=parts.scheme == "https", host=host, port=port), lines)
+
+
+def _is_host(host: str) -> bool:
+    """Whether a resolver can be asked for it: it raises its own errors on labels that it cannot encode."""
+    if ":" in host:
+        return True  # an address of IPv6, which urlsplit has checked
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
+
+
+def encode_head(destination: Destination, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+    """Everything before the body. Raises ValueError, naming the header but never its value."""
+    lines = [destination.first_lines]
+    for name, value in headers:
+        _check_name(name)
+        lines.append(f"{name}: {value}\r\n")
+    lines.append(f"content-length: {length}\r\n\r\n")
+    text = "".join(lines)
+    # One look at the whole: any line break beyond our own came in with a value.
+    breaks = len(headers) + _LINES_BESIDE_HEADERS
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        raise ValueError(f"a line break or NUL in the value of header `{_culprit(headers)}`")
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        # `from None`: the original error carries the text, and with it the keys in it.
+        raise ValueError(f"a character beyond latin-1 in header `{_culprit(headers)}`") from None
+
+
+@lru_cache(maxsize=256)
+def _check_name(name: str) -> None:
+    if not name or not _TOKEN.issuperset(name):
+        raise ValueError("a header name may hold letters, digits and !#$%&'*+-.^_`|~ only")
+    if name.lower() in _OURS:
+        raise ValueError(f"header `{name}` is set by the transport")
+
+
+def _culprit(headers: Sequence[tuple[str, str]]) -> str:
+    for name, value in headers:
+        if any(character in "\r\n\0" or character > "\xff" for character in value):
+            return name
+    return "?"

@@ -1,0 +1,129 @@
+"""One answer as its reader sees it: waits for bytes that `connection` puts in.
+
+It holds a connection only while something is still to come. Once the last byte is here the
+connection is back in the pool, whether or not the body has been read.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from interlock.transport import TransportError
+
+if TYPE_CHECKING:  # the two know each other; only one may import the other
+    from interlock.transport.connection import Connection
+
+HIGH_WATER: Final = 256 * 1024
+"""Buffered bytes above which the socket is not read; one more read may lie on top."""
+_COST_OF_A_READ: Final = 64
+"""What Python keeps beside the bytes of one read, so that single bytes cannot pile up cheaply."""
+
+
+class Http1Response:
+    """Implements `transport.Response`; `status` is 0 until the head is here."""
+
+    __slots__ = ("_buffered", "_connection", "_error", "_reads", "_waiter", "headers", "status")
+
+    def __init__(self, connection: "Connection") -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._connection: Connection | None = connection
+        self._reads: list[bytes] = []
+        self._buffered = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: TransportError | None = None
+
+    # For the reader.
+
+    async def begin(self, by: float) -> "Http1Response":
+        """Wait for the head; return self. Raises TransportError as `Transport.send` does."""
+        while self.status == 0:
+            if self._error is not None:
+                raise self._error
+            await self._more(by)
+        return self
+
+    async def chunk(self, by: float | None) -> bytes:
+        """Everything that is here, or the next read of the socket. See `transport.Response`."""
+        while not self._reads:
+            if self._error is not None:
+                raise self._error
+            if self._connection is None:
+                return b""
+            await self._more(by)
+        return self._take()
+
+    async def read(self, limit: int, by: float | None) -> bytes:
+        """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
+        promised = self.headers.get("content-length")
+        if promised is not None and int(promised) > limit:
+            raise self._refuse(limit)
+        body: list[bytes] = []
+        size = 0
+        while data := await self.chunk(by):
+            size += len(data)
+            if size > limit:
+                raise self._refuse(limit)
+            body.append(data)
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def close(self) -> None:
+        """Give up what has not arrived. Bytes that have can still be read."""
+        if self._connection is not None:
+            self._connection.fail(TransportError("cancelled", "closed by the reader"))
+
+    def _refuse(self, limit: int) -> TransportError:
+        error = TransportError("malformed", f"body over {limit} bytes")
+        if self._connection is not None:
+            self._connection.fail(error)
+        self._reads.clear()
+        self._error = error
+        return error
+
+    async def _more(self, by: float | None) -> None:
+        """Wait until something changed. A reader that is cancelled meanwhile takes the connection with it."""
+        connection = self._connection
+        assert connection is not None, "nothing more can come"
+        assert self._waiter is None, "one task reads an answer"
+        self._waiter = waiter = connection.loop.create_future()
+        connection.watch(by)
+        try:
+            await waiter
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    def _take(self) -> bytes:
+        reads = self._reads
+        data = reads[0] if len(reads) == 1 else b"".join(reads)
+        reads.clear()
+        if self._buffered > HIGH_WATER and self._connection is not None:
+            self._connection.resume()
+        self._buffered = 0
+        return data
+
+    # For the connection.
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiter is not None
+
+    @property
+    def full(self) -> bool:
+        return self._buffered > HIGH_WATER
+
+    def put(self, data: bytes) -> None:
+        self._reads.append(data)
+        self._buffered += len(data) + _COST_OF_A_READ
+
+    def end(self, error: TransportError | None) -> None:
+        """Nothing more will come: the body is complete, or `error` says why it is not."""
+        self._connection = None
+        self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,142 @@
+"""What of a stream leaves, and when: the state machine that every dialect shares."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from interlock.execute.flow import Flow
+from interlock.execute.validate import Offer
+from interlock.types.answer import (
+    BlockDelta,
+    BlockStarted,
+    BlockStopped,
+    Failure,
+    Finished,
+    Started,
+    Usage,
+)
+
+STARTED = Started("m", "a-1", Usage(input_tokens=3))
+TEXT = BlockStarted(0, "text")
+SAID = BlockDelta(0, "Hello")
+STOPPED = BlockStopped(0)
+STOP = Finished("stop")
+BROKEN = Failure(outcome="upstream_error", message="gone")
+CALL = (BlockStarted(1, "tool_call", "c", "search"), BlockDelta(1, '{"q":'), BlockDelta(1, "1}"))
+OFFER = Offer(tools=frozenset({"search", "pay"}), approval=frozenset({"pay"}))
+
+
+def run(*events, offer=OFFER, mark=None):
+    """A flow that has taken these events one by one, and what it gave out."""
+    flow = Flow(offer, mark)
+    out = [event for single in events for event in flow.take([single])]
+    return flow, out
+
+
+def test_text_leaves_at_once_with_its_preamble_and_the_end_stays():
+    flow, out = run(STARTED, TEXT, SAID, STOPPED, STOP)
+    assert out == [STARTED, TEXT, SAID, STOPPED]
+    assert flow.finished == STOP
+    assert flow.text == "Hello"
+
+
+def test_u9_nothing_leaves_before_there_is_content():
+    flow, out = run(STARTED, TEXT, BlockDelta(0, ""))
+    assert out == []
+    assert not flow.committed
+
+
+def test_u9_a_second_preamble_is_not_passed_on():
+    _, out = run(STARTED, STARTED, TEXT, SAID, STARTED)
+    assert out.count(STARTED) == 1
+
+
+def test_u9_a_failure_before_content_leaves_no_trace():
+    flow, out = run(STARTED, TEXT, BROKEN)
+    assert out == []
+    assert flow.failure is BROKEN
+    assert not flow.committed
+
+
+def test_nothing_follows_the_terminal_event():
+    flow, out = run(STARTED, TEXT, SAID, STOPPED, STOP, SAID, BROKEN)
+    assert out == [STARTED, TEXT, SAID, STOPPED]
+    assert flow.failure is None
+
+
+def test_a_tool_call_is_held_until_it_is_whole():
+    flow, out = run(STARTED, *CALL)
+    assert out == []
+    assert flow.take([BlockStopped(1)]) == [STARTED, *CALL, BlockStopped(1)]
+    assert [call.arguments for call in flow.calls] == ['{"q":1}']
+
+
+def test_u18_two_calls_that_grow_side_by_side_leave_one_after_the_other():
+    a, b = BlockStarted(1, "tool_call", "c1", "search"), BlockStarted(2, "tool_call", "c2", "search")
+    one, two = BlockDelta(1, "{}"), BlockDelta(2, "{}")
+    _, out = run(STARTED, a, b, two, one, BlockStopped(1), BlockStopped(2))
+    assert out == [STARTED, a, one, BlockStopped(1), b, two, BlockStopped(2)]
+
+
+def test_a_call_that_the_upstream_never_closed_is_closed_by_the_end():
+    flow, out = run(STARTED, *CALL, Finished("tool_calls"))
+    assert out == [STARTED, *CALL, BlockStopped(1)]
+    assert flow.finished is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("pay", "approval_required"), ("shell", "tool_denied")],
+    ids=["approval", "not offered"],
+)
+def test_a2_a_call_that_may_not_pass_never_leaves_though_text_before_it_did(name, code):
+    bad = BlockStarted(1, "tool_call", "c", name)
+    flow, out = run(STARTED, TEXT, SAID, STOPPED, bad, BlockDelta(1, "{}"), BlockStopped(1), STOP)
+    assert out == [STARTED, TEXT, SAID, STOPPED]
+    assert flow.violation is not None
+    assert flow.violation.code == code
+    assert flow.finished is None
+
+
+def test_u13_a_stream_that_says_nothing_is_malformed():
+    flow, out = run(STARTED, TEXT, STOPPED, STOP)
+    assert out == []
+    assert flow.failure is not None
+    assert flow.failure.outcome == "malformed"
+
+
+def test_a_stream_that_the_filter_stopped_before_it_said_anything_may_be_tried_elsewhere():
+    flow, _ = run(STARTED, Finished("content_filter"))
+    assert flow.failure is not None
+    assert flow.failure.outcome == "content_filtered"
+
+
+def test_an_answer_cut_before_its_first_word_is_passed_on_as_cut():
+    flow, out = run(STARTED, Finished("length"))
+    assert out == [STARTED]
+    assert flow.finished == Finished("length")
+
+
+def test_marks_that_we_put_into_the_request_are_taken_out_of_the_answer():
+    flow, out = run(STARTED, TEXT, BlockDelta(0, "a\ue001b"), mark="\ue001")
+    assert out[-1] == BlockDelta(0, "a b")
+    assert flow.text == "a b"
+
+
+def test_the_usage_told_at_the_start_is_known_if_the_stream_is_cut():
+    flow, _ = run(STARTED, TEXT, SAID, BROKEN)
+    assert flow.usage == Usage(input_tokens=3)
+
+
+EVENTS = (STARTED, TEXT, SAID, STOPPED, *CALL, BlockStopped(1), Finished("tool_calls"))
+
+
+@for_all(st.lists(st.integers(1, len(EVENTS) - 1), unique=True))
+def test_what_leaves_does_not_depend_on_how_the_events_arrive(cuts):
+    flow = Flow(OFFER)
+    edges = [0, *sorted(cuts), len(EVENTS)]
+    out = [event for a, b in pairwise(edges) for event in flow.take(EVENTS[a:b])]
+    assert out == list(EVENTS[:-1])
+    assert flow.finished == EVENTS[-1]

@@ -1,0 +1,584 @@
+"""The client against a scripted upstream on loopback."""
+
+import asyncio
+
+import pytest
+
+from interlock.transport import Transport, TransportError
+from interlock.transport.http1 import Http1Transport
+from interlock.transport.response import HIGH_WATER
+from tests.transport.upstream import answer, chunked, scripted
+
+JSON = (("content-type", "application/json"),)
+
+
+def soon(seconds: float = 5.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def post(client: Transport, port: int, body: bytes = b"{}", path: str = "/v1", **times):
+    times = {"connect_by": soon(), "first_byte_by": soon(), **times}
+    return await client.send(f"http://127.0.0.1:{port}{path}", JSON, body, **times)
+
+
+@pytest.fixture
+async def client():
+    client = Http1Transport()
+    yield client
+    await client.close()
+
+
+async def test_a_post_arrives_as_given_and_its_answer_comes_back(client):
+    seen = []
+
+    async def handler(peer):
+        seen.append(await peer.request())
+        await peer.send(answer(b'{"ok":1}', headers={"X-Request-Id": "r1"}))
+
+    async with scripted(handler) as port:
+        response = await post(client, port, b'{"a":1}')
+        assert (response.status, response.headers["x-request-id"]) == (200, "r1")
+        assert await response.read(1000, soon()) == b'{"ok":1}'
+        assert await response.chunk(soon()) == b""
+    [request] = seen
+    assert request.line == "POST /v1 HTTP/1.1"
+    assert request.body == b'{"a":1}'
+    assert request.headers == {
+        "host": f"127.0.0.1:{port}",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "content-length": "7",
+    }
+
+
+@pytest.mark.parametrize("size", [0, 64 * 1024, 64 * 1024 + 1, 3_000_000])
+async def test_bodies_of_any_size_are_sent_and_received_whole(client, size):
+    async def handler(peer):
+        request = await peer.request()
+        await peer.send(answer(request.body[::-1]))
+
+    body = bytes(range(256)) * (size // 256) + b"z" * (size % 256)
+    async with scripted(handler) as port:
+        response = await post(client, port, body)
+        assert await response.read(size, soon()) == body[::-1]
+
+
+async def test_events_that_arrive_together_are_handed_over_together(client):
+    events = [b"data: %d\n\n" % n for n in range(100)]
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(*events))
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon()) == b"".join(events)
+        assert await response.chunk(None) == b""
+
+
+async def test_an_event_is_handed_over_before_the_next_is_sent(client):
+    go = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        await go.wait()
+        await peer.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon()) == b"data: 1\n\n"
+        go.set()
+        assert await response.chunk(soon()) == b"data: 2\n\n"
+        assert await response.chunk(soon()) == b""
+
+
+async def test_u1_a_refused_connection_is_connect_failed(client):
+    async with scripted(lambda peer: peer.gone()) as port:
+        pass
+    with pytest.raises(TransportError) as refused:
+        await post(client, port)
+    assert refused.value.outcome == "connect_failed"
+
+
+async def test_u1_a_name_that_cannot_be_resolved_is_connect_failed(client):
+    times = {"connect_by": soon(30), "first_byte_by": soon(30)}
+    with pytest.raises(TransportError) as unknown:
+        await client.send("http://nowhere.invalid/", (), b"", **times)
+    assert unknown.value.outcome == "connect_failed"
+
+
+async def test_u2_a_connect_deadline_that_has_passed_is_a_timeout(client):
+    async with scripted(lambda peer: peer.gone()) as port:
+        with pytest.raises(TransportError) as late:
+            await post(client, port, connect_by=soon(-1))
+    assert late.value.outcome == "timeout"
+
+
+async def test_u2_an_upstream_that_accepts_and_is_silent_is_a_timeout_and_is_hung_up_on(client):
+    gone = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        assert await peer.gone()
+        gone.set()
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as late:
+            await post(client, port, first_byte_by=soon(0.05))
+        assert (late.value.outcome, late.value.detail) == ("timeout", "no answer in time")
+        await gone.wait()
+
+
+async def test_u2_dripping_the_head_does_not_move_the_first_byte_deadline(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            await peer.send(b"x: y\r\n")
+            await asyncio.sleep(0.01)
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as late:
+            await post(client, port, first_byte_by=soon(0.06))
+        assert late.value.outcome == "timeout"
+
+
+CUT_LENGTH = answer(b"0123456789")
+CUT_STREAM = chunked(b"data: 1\n\n", b"data: 2\n\n")
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["eof", "rst"])
+@pytest.mark.parametrize("whole", [CUT_LENGTH, CUT_STREAM], ids=["length", "chunked"])
+async def test_u8_a_cut_at_any_byte_is_an_error_and_never_a_complete_end(client, whole, reset):
+    cuts = iter(range(len(whole)))
+    head = whole.index(b"\r\n\r\n") + 4
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(whole[: next(cuts)])
+        if reset:
+            peer.reset()
+
+    async with scripted(handler) as port:
+        for cut in range(len(whole)):
+            received = b""
+            with pytest.raises(TransportError) as error:
+                response = await post(client, port)
+                assert cut >= head or reset, "an answer needs its whole head"
+                while True:
+                    data = await response.chunk(soon())
+                    assert data, f"cut at {cut} was passed off as the end"
+                    received += data
+            assert error.value.outcome == "upstream_error"
+            assert received in b"data: 1\n\ndata: 2\n\n" + b"|" + b"0123456789"
+            if cut > head and not reset:
+                assert error.value.detail == "cut"
+
+
+async def test_what_arrived_before_a_cut_is_handed_out_before_the_error(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"half", end=False))
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        await asyncio.sleep(0.02)
+        assert await response.chunk(soon()) == b"half"
+        for _ in range(2):
+            with pytest.raises(TransportError, match="cut"):
+                await response.chunk(soon())
+
+
+async def test_u10_an_answer_split_at_every_byte_arrives_the_same(client):
+    whole = chunked("data: é\r\n\r\n".encode(), b"data: 2\n\n")
+    cuts = iter(range(1, len(whole)))
+
+    async def handler(peer):
+        while True:
+            await peer.request()
+            cut = next(cuts)
+            await peer.send_apart(whole[:cut], whole[cut:])
+
+    async with scripted(handler) as port:
+        for _ in range(1, len(whole)):
+            response = await post(client, port)
+            assert await response.read(100, soon()) == "data: é\r\n\r\ndata: 2\n\n".encode()
+
+
+async def test_u12_a_stalled_stream_is_a_timeout_and_is_hung_up_on(client):
+    gone = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        assert await peer.gone()
+        gone.set()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon())
+        with pytest.raises(TransportError) as late:
+            await response.chunk(soon(0.03))
+        assert (late.value.outcome, late.value.detail) == ("timeout", "stalled")
+        await gone.wait()
+
+
+async def test_u12_a_deadline_that_has_passed_is_a_timeout_unless_bytes_are_there(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon(-1)) == b"data: 1\n\n"
+        with pytest.raises(TransportError) as late:
+            await response.chunk(soon(-1))
+        assert late.value.outcome == "timeout"
+
+
+async def test_u12_each_chunk_may_take_its_own_time_and_an_earlier_deadline_still_holds(client):
+    """The timer of the connection moves both ways: later with each chunk, and back."""
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"0", end=False))
+        for n in range(6):
+            await asyncio.sleep(0.03)
+            await peer.send(b"1\r\n%d\r\n" % n)
+        await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port, first_byte_by=soon(0.05))
+        got = [await response.chunk(soon(0.1)) for _ in range(7)]
+        assert got == [b"0", b"0", b"1", b"2", b"3", b"4", b"5"]
+        waiting = asyncio.ensure_future(response.chunk(soon(60)))
+        await asyncio.sleep(0.15)
+        assert not waiting.done(), "a timer of an earlier wait rang for a later one"
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    async with scripted(handler) as port:
+        response = await post(client, port, first_byte_by=soon(60))
+        await response.chunk(soon(60))
+        with pytest.raises(TransportError, match="stalled"):
+            await response.chunk(soon(0.005))
+
+
+@pytest.mark.parametrize("raw", [b"<html>no</html>", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b"\0" * 100])
+async def test_u13_what_is_not_http_is_malformed(client, raw):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(raw)
+        assert await peer.gone()
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as error:
+            await post(client, port)
+        assert error.value.outcome == "malformed"
+
+
+async def test_u13_a_broken_chunk_in_mid_stream_is_malformed_after_the_good_ones(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False) + b"what?\r\n")
+        assert await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon()) == b"data: 1\n\n"
+        with pytest.raises(TransportError) as error:
+            await response.chunk(soon())
+        assert error.value.outcome == "malformed"
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [b"x: " + b"y" * 1000, b"x: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"],
+    ids=["one giant header", "endless headers", "endless interim answers"],
+)
+async def test_u14_an_endless_head_is_cut_off(client, flood):
+    sent = 0
+
+    async def handler(peer):
+        nonlocal sent
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n" if flood.startswith(b"x") else b"")
+        try:
+            while True:
+                await peer.send(flood)
+                sent += len(flood)
+        except ConnectionError:
+            pass
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as error:
+            await post(client, port)
+        assert error.value.outcome == "malformed"
+    assert sent < 20_000_000
+
+
+async def test_u14_a_body_over_the_limit_is_refused_before_it_is_read_when_its_length_is_told(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+        assert await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        with pytest.raises(TransportError) as error:
+            await response.read(1000, soon())
+        assert (error.value.outcome, error.value.detail) == ("malformed", "body over 1000 bytes")
+        with pytest.raises(TransportError, match="body over"):
+            await response.chunk(soon())
+
+
+@pytest.mark.parametrize("declared", [False, True], ids=["until eof", "chunked"])
+async def test_u14_an_endless_body_is_cut_at_the_limit(client, declared):
+    sent = 0
+
+    async def handler(peer):
+        nonlocal sent
+        await peer.request()
+        await peer.send(
+            b"HTTP/1.1 200 OK\r\n%s\r\n" % (b"transfer-encoding: chunked\r\n" if declared else b"")
+        )
+        try:
+            while True:
+                await peer.send(b"1000\r\n%s\r\n" % (b"x" * 0x1000) if declared else b"x" * 0x1000)
+                sent += 0x1000
+        except ConnectionError:
+            pass
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        with pytest.raises(TransportError) as error:
+            await response.read(100_000, soon())
+        assert error.value.detail == "body over 100000 bytes"
+    assert sent < 50_000_000
+
+
+async def test_a_body_of_exactly_the_limit_is_read(client):
+    async def handler(peer):
+        while True:
+            await peer.request()
+            await peer.send(answer(b"12345"))
+
+    async with scripted(handler) as port:
+        assert await (await post(client, port)).read(5, soon()) == b"12345"
+        with pytest.raises(TransportError, match="body over 4 bytes"):
+            await (await post(client, port)).read(4, soon())
+
+
+async def test_u14_a_packed_body_is_refused_unread(client):
+    async def handler(peer):
+        request = await peer.request()
+        assert request.headers["accept-encoding"] == "identity"
+        await peer.send(answer(b"\x1f\x8b bomb", headers={"content-encoding": "gzip"}))
+        assert await peer.gone()
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as error:
+            await post(client, port)
+        assert error.value.outcome == "malformed"
+        assert "content-encoding" in error.value.detail
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_u15_a_redirect_is_a_status_and_is_not_followed(client, status):
+    hits = []
+
+    async def elsewhere(peer):
+        hits.append(await peer.request())
+
+    async with scripted(elsewhere) as other:
+
+        async def handler(peer):
+            await peer.request()
+            await peer.send(answer(b"", status, {"location": f"http://127.0.0.1:{other}/"}))
+
+        async with scripted(handler) as port:
+            response = await post(client, port)
+            assert response.status == status
+            assert await response.read(0, soon()) == b""
+    assert hits == []
+
+
+async def test_u17_a_line_break_in_what_we_send_is_refused_before_anything_is_sent(client):
+    connections = []
+
+    async def handler(peer):
+        connections.append(peer.number)
+
+    async with scripted(handler) as port:
+        url = f"http://127.0.0.1:{port}/"
+        for bad_url, headers in [
+            (url + "\r\nx: y", ()),
+            (url, (("a\r\nb", "c"),)),
+            (url, (("a", "b\r\nc: d"),)),
+        ]:
+            with pytest.raises(ValueError):
+                await client.send(bad_url, headers, b"", connect_by=soon(), first_byte_by=soon())
+    assert connections == []
+
+
+async def test_u17_a_line_break_in_what_we_receive_is_malformed(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nx: a\rinjected: b\r\ncontent-length: 0\r\n\r\n")
+
+    async with scripted(handler) as port:
+        with pytest.raises(TransportError) as error:
+            await post(client, port)
+        assert error.value.outcome == "malformed"
+
+
+async def test_a_body_without_a_length_ends_with_the_connection(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send_apart(b"HTTP/1.1 200 OK\r\n\r\n", b"all ", b"of it")
+
+    async with scripted(handler) as port:
+        assert await (await post(client, port)).read(100, soon()) == b"all of it"
+
+
+async def test_a_reset_is_not_the_end_of_a_body_without_a_length(client):
+    go = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\npart")
+        await go.wait()
+        peer.reset()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon()) == b"part"
+        go.set()
+        with pytest.raises(TransportError, match="cut"):
+            await response.chunk(soon())
+
+
+async def test_interim_answers_are_not_the_answer(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send_apart(
+            b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 X\r\na: b\r\n\r\n", answer(b"real")
+        )
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert (response.status, "a" in response.headers) == (200, False)
+        assert await response.read(10, soon()) == b"real"
+
+
+@pytest.mark.parametrize("stage", ["head", "chunk"])
+async def test_c1_cancelling_the_reader_closes_the_socket(client, stage):
+    gone = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        if stage == "chunk":
+            await peer.send(chunked(end=False))
+        asked.set()
+        assert await peer.gone()
+        gone.set()
+
+    async def call(port):
+        response = await post(client, port)
+        await response.chunk(soon())
+
+    async with scripted(handler) as port:
+        task = asyncio.ensure_future(call(port))
+        await asked.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await gone.wait()
+
+
+async def test_c1_cancelling_while_connecting_leaves_nothing_open(client):
+    closed = asyncio.Event()
+
+    async def handler(peer):
+        assert await peer.gone()
+        closed.set()
+
+    async with scripted(handler) as port:
+        for steps in range(8):
+            task = asyncio.ensure_future(post(client, port))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await client.close()  # waits for every open connection
+        assert not client._pool._open
+
+
+async def test_closing_a_response_early_closes_the_socket_and_ends_the_reading(client):
+    gone = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        assert await peer.gone()
+        gone.set()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        response.close()
+        response.close()
+        await gone.wait()
+        assert await response.chunk(soon()) == b"data: 1\n\n"
+        with pytest.raises(TransportError) as closed:
+            await response.chunk(soon())
+        assert closed.value.outcome == "cancelled"
+
+
+async def test_c2_a_slow_reader_holds_the_upstream_back(client):
+    piece = b"x" * 0x4000
+    sent = 0
+
+    async def handler(peer):
+        nonlocal sent
+        await peer.request()
+        await peer.send(chunked(end=False))
+        for _ in range(4096):  # 64 MB, if it is let
+            await peer.send(b"4000\r\n%s\r\n" % piece)
+            sent += len(piece)
+        await peer.send(b"0\r\n\r\n")
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        before = -1
+        while before != sent:  # until it is stuck
+            before = sent
+            await asyncio.sleep(0.05)
+        assert sent < 16_000_000, "only what the kernel and two reads hold"
+        assert response._buffered < 3 * HIGH_WATER
+        received = 0
+        while data := await response.chunk(soon()):
+            received += len(data)
+        assert received == sent == 4096 * len(piece)
+
+
+async def test_after_close_the_client_sends_no_more(client):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        await client.close()
+        await response.chunk(soon())
+        with pytest.raises(TransportError, match="cancelled"):
+            await response.chunk(soon())
+        with pytest.raises(TransportError) as closed:
+            await post(client, port)
+        assert closed.value.outcome == "connect_failed"
+        await client.close()

@@ -1,0 +1,116 @@
+"""A scripted HTTP server on loopback: tests write its bytes by hand, so that it can also be wrong.
+
+    async def handler(peer):
+        request = await peer.request()
+        await peer.send(answer(b"{}"))
+
+    async with scripted(handler) as port: ...
+
+The handler runs once per connection; the socket is closed when it returns. What it raises comes out
+of the `async with`, except for connections that the other side broke.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+
+class Received(NamedTuple):
+    """A request as it came: its first line, its headers (lower case), its body, and the raw head."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    head: bytes
+
+
+class Peer:
+    """One accepted connection. `number` counts them from 1."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.number = number
+
+    async def request(self) -> Received:
+        """The next request; asyncio.IncompleteReadError if the client closes instead."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        line, *rest = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in rest)}
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return Received(line, headers, body, head)
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def send_apart(self, *pieces: bytes) -> None:
+        """Each piece in a read of its own on the other side, as far as loopback lets one say."""
+        for piece in pieces:
+            await self.send(piece)
+            for _ in range(4):
+                await asyncio.sleep(0)
+
+    async def gone(self) -> bool:
+        """Wait until the client closes; False if it sends something instead."""
+        try:
+            return await self.reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+Handler = Callable[[Peer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Run `handler` for each connection; give the port."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(Peer(reader, writer, len(tasks)))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client left; a test that cares asks `gone`
+        finally:
+            writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.ensure_future(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+
+def answer(body: bytes = b"{}", status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole answer with a content-length."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    return f"HTTP/1.1 {status} X\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(*chunks: bytes, end: bool = True) -> bytes:
+    """A whole answer in chunks; without `end` the last chunk is missing."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return head + body + (b"0\r\n\r\n" if end else b"")
