@@ -11,6 +11,7 @@ import pytest
 from bench import gateway, lab
 from bench.gateway import SCENARIOS, Row, Run, check_records, table
 from bench.lab import NotMeasured, Tools, Wrong, chat_body, cpu_us, drive, upstream
+from interlock.config import check, load
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,13 @@ def test_a_record_that_is_missing_makes_the_run_worthless(tmp_path):
         check_records(
             {("plain", "interlock"): [run(started=2)], ("burst", "interlock"): [run(started=1)]}, store
         )
+
+
+def test_the_config_of_the_benches_has_no_problem_and_the_size_that_is_claimed():
+    env = {"INTERLOCK_BENCH_KEY": lab.KEY}
+    assert check(lab.HERE / "interlock.yaml", env) == ()
+    config = load(lab.HERE / "interlock.yaml", env).config
+    assert (len(config.models), len(config.rules), len(config.keys)) == (10, 20, 3)
 
 
 def test_the_cpu_of_a_process_grows_with_what_it_does():

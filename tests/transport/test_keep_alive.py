@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interlock.transport import TransportError, http1
+from interlock.transport import Transport, TransportError, http1
 from interlock.transport.http1 import Http1Transport
 from tests.transport.test_http1 import post, soon
 from tests.transport.upstream import answer, chunked, scripted
@@ -31,7 +31,7 @@ class Counting:
             await peer.send(self.whole)
 
 
-async def fetch(client, port):
+async def fetch(client: Transport, port: int) -> bytes:
     return await (await post(client, port)).read(1000, soon())
 
 
@@ -54,7 +54,7 @@ async def test_a_complete_answer_frees_its_connection_before_it_is_read(client):
 
 
 async def test_calls_at_the_same_time_have_connections_of_their_own_and_the_last_used_is_used_first(client):
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
     served = []
 
     async def handler(peer):
@@ -62,13 +62,13 @@ async def test_calls_at_the_same_time_have_connections_of_their_own_and_the_last
             request = await peer.request()
             served.append(peer.number)
             if request.body == b"wait":
+                begun.set()
                 await release.wait()
             await peer.send(answer(b"ok"))
 
     async with scripted(handler) as port:
         slow = asyncio.ensure_future(post(client, port, b"wait"))
-        while not served:
-            await asyncio.sleep(0)
+        await begun.wait()
         await fetch(client, port)
         release.set()
         await slow

@@ -69,7 +69,7 @@ class Peer:
         self.writer.transport.abort()
 
 
-Handler = Callable[[Peer], Awaitable[None]]
+Handler = Callable[[Peer], Awaitable[object]]
 
 
 @asynccontextmanager

@@ -52,6 +52,7 @@ _FOLDING: Final = _Folding()
 # dashes of other kinds between digits or capitals, and characters that fold to ASCII letters,
 # digits or the signs that keys are made of. Text without these is left alone, as it costs 30 ns a
 # character to fold.
+FOLDABLE_ASCII: Final = r"[!-~][\x00-\x08\x0e-\x1f\x7f]"
 FOLDABLE: Final = (
     r"[!-~][\p{Cf}\p{Mn}\p{Me}\x00-\x08\x0e-\x1f\x7f-\x{9f}\x{115f}\x{1160}\x{2800}\x{3164}\x{ffa0}]"
     r"|[0-9A-Z][\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}"
@@ -82,7 +83,9 @@ def origins(text: str) -> list[int]:
 # --- text inside text -------------------------------------------------------------------------
 
 BASE64: Final = r"[A-Za-z0-9+/_-]{24,}={0,2}"
+PERCENT_MARK: Final = "%[0-9A-Fa-f]{2}"
 PERCENT: Final = r"[!-~]*%[0-9A-Fa-f]{2}[!-~]*"
+ESCAPED_MARK: Final = r"\\(?:u00[2-7]|x[2-7])[0-9A-Fa-f]"
 ESCAPED: Final = r"[!-~]*\\(?:u00[2-7]|x[2-7])[0-9A-Fa-f][!-~]*"
 
 _URL_SAFE: Final = str.maketrans("-_", "+/")

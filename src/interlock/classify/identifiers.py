@@ -29,16 +29,26 @@ NUMBER: Final = r"[0-9](?:[ .\-/_:()+]{0,2}[0-9]){7}"
 # --- payment cards ----------------------------------------------------------------------------
 
 # Every run of groups of digits, one separator between two; windows of it are checked.
+CARD_MARK: Final = r"[0-9](?:[ .\-/_]?[0-9]){11}"
 CARD: Final = r"[0-9](?:[ .\-/_]?[0-9]){11,}"
+# Beside its name, a card needs no issuer's prefix and no usual grouping: the Luhn digit is enough.
+NAMED_CARD: Final = (
+    r"(?i:\b(?:cards?|cc|kreditkarte|karte|tarjeta|carte|carta|cart\x{e3}o|visa|mastercard|maestro|amex|jcb)\b"
+    r"[^0-9\n]{0,30})([0-9](?:[ \-]?[0-9]){11,18})\b"
+)
 _CARD_GROUPS: Final = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 5), (4, 4, 4, 1), (8, 8), (6, 13), (6, 10)}
     | {(length,) for length in range(13, 20)}
 )
-_MOST_GROUPS: Final = 8  # a card, its expiry and its code; more groups in a row are a table of numbers
+# A card, its expiry and its code; longer runs and more groups in a row are a table of numbers.
+_LONGEST_RUN: Final = 48
+_MOST_GROUPS: Final = 8
 
 
 def cards(text: str, start: int, end: int) -> Iterator[Span]:
     """The card numbers in a run of digit groups: whole groups, grouped as cards are printed."""
+    if end - start > _LONGEST_RUN:
+        return
     groups = _groups(text, start, end)
     if len(groups) > _MOST_GROUPS:
         return
@@ -74,6 +84,7 @@ def _card_end(text: str, groups: list[Span], first: int) -> int:
 
 # --- IBAN -------------------------------------------------------------------------------------
 
+IBAN_MARK: Final = r"\b[A-Za-z]{2}[0-9]{2}[ \-]?[0-9A-Za-z]{4}[ \-]?[0-9A-Za-z]{4}"
 IBAN: Final = r"\b(?:[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30})"
 
 
@@ -198,7 +209,7 @@ def _kr_rrn(value: str) -> bool:
 
 
 def _za_id(value: str) -> bool:
-    return value[10] in "012" and value[11] in "89" and day_of_year(value[2:4], value[4:6]) and luhn(value)
+    return day_of_year(value[2:4], value[4:6]) and luhn(value)
 
 
 def _fr_nir(value: str) -> bool:
@@ -231,37 +242,38 @@ def _th_id(value: str) -> bool:
     return value[0] != "0" and (11 - total % 11) % 10 == int(value[12])
 
 
-NATIONAL_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
+# Ids of digits and signs; all of them hold a NUMBER.
+NUMBERED_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
     ("us_ssn", r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", _us_ssn),
     ("us_ssn", r"(?i:\b(?:ssn|social security)\b[^0-9\n]{0,30})([0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4})\b", _us_ssn),
     ("us_itin", r"\b9[0-9]{2}-[5-9][0-9]-[0-9]{4}\b", _us_itin),
-    (
-        "uk_nino",
-        r"\b(?i:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])\b",
-        _uk_nino,
-    ),
     ("es_nif", r"\b[0-9]{8}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nif),
-    ("es_nie", r"\b[XYZxyz]-?[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nie),
-    ("fi_hetu", r"\b[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b", _fi_hetu),
-    ("it_codice_fiscale", r"\b(?i:[A-Z]{6}[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z])\b", _it_codice),
     ("eleven_digits", r"\b[0-9]{11}\b", _eleven_digits),
     ("no_fnr", r"\b[0-3][0-9][01][0-9]{3} [0-9]{5}\b", _no_fnr),
     ("be_rrn", r"\b[0-9]{2}\.[01][0-9]\.[0-3][0-9]-[0-9]{3}\.[0-9]{2}\b", _be_rrn),
     ("se_personnummer", r"\b(?:18|19|20)?[0-9]{2}[01][0-9][0-3][0-9][-+][0-9]{4}\b", _se_personnummer),
     ("kr_rrn", r"\b[0-9]{2}[01][0-9][0-3][0-9]-[1-8][0-9]{6}\b", _kr_rrn),
-    ("za_id", r"\b[0-9]{2}[01][0-9][0-3][0-9]{5}[012][0-9]{2}\b", _za_id),
-    (
-        "fr_nir",
-        r"\b[1278] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b",
-        _fr_nir,
-    ),
+    ("za_id", r"\b[0-9]{2}[01][0-9][0-3][0-9]{5}[012][89][0-9]\b", _za_id),
+    ("fr_nir", r"\b[1278] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b", _fr_nir),
     ("br_cpf", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", _br_cpf),
     ("cn_id", r"\b[1-9][0-9]{16}[0-9Xx]\b", _cn_id),
-    ("sg_nric", r"\b[STFG][0-9]{7}[A-Z]\b", _sg_nric),
-    ("in_aadhaar", r"\b[2-9][0-9]{3}[ \-:][0-9]{4}[ \-:][0-9]{4}\b", _in_aadhaar),
+    ("in_aadhaar", r"\b[2-9][0-9]{3}[ \-][0-9]{4}[ \-][0-9]{4}\b", _in_aadhaar),
     ("in_aadhaar", r"(?i:\baadhaar\b[^0-9\n]{0,30})([2-9][0-9]{11})\b", _in_aadhaar),
     ("th_id", r"\b[1-8]-[0-9]{4}-[0-9]{5}-[0-9]{2}-[0-9]\b", _th_id),
     ("ca_sin", r"\b[1-9][0-9]{2}-[0-9]{3}-[0-9]{3}\b", luhn),
+)
+
+# Ids with letters among the digits.
+LETTERED_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
+    (
+        "uk_nino",
+        r"\b(?i:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])\b",
+        _uk_nino,
+    ),
+    ("es_nie", r"\b[XYZxyz]-?[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nie),
+    ("fi_hetu", r"\b[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b", _fi_hetu),
+    ("it_codice_fiscale", r"\b(?i:[A-Z]{6}[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z])\b", _it_codice),
+    ("sg_nric", r"\b[STFG][0-9]{7}[A-Z]\b", _sg_nric),
 )
 
 # --- addresses of people ----------------------------------------------------------------------

@@ -19,13 +19,14 @@ LETTER: Final = "[A-Za-z]"
 CAPITAL: Final = "[0-9A-Z]"
 
 ANY_LENGTH: Final = 100_000
+_START: Final = r"(?:^|[^0-9A-Za-z]|\\[nrt])"  # the last: a line break as source text writes it
 
 
 class Form(Struct, frozen=True):
     """`prefix`, then between `least` and `most` characters of `alphabet`; no letter or digit before it.
 
     `digit`: the characters after the prefix must hold a digit. `mark`: where the prefix is no plain
-    string, the part of it that the first pass looks for.
+    string, the part of it that stands for it in a first look.
     """
 
     kind: str
@@ -37,14 +38,9 @@ class Form(Struct, frozen=True):
     mark: str = ""
 
     @property
-    def trigger(self) -> str:
-        """What the first pass looks for: short, as long counts would make its automaton large."""
-        return self.mark or rf"(?:^|[^0-9A-Za-z]|\\[nrt]){self.prefix}{self.alphabet}{{{min(self.least, 4)}}}"
-
-    @property
     def pattern(self) -> str:
-        """Group 1 is the key, group 2 what follows the prefix. A `\\n` in source text may stand before it."""
-        return rf"(?:^|[^0-9A-Za-z]|\\[nrt])({self.prefix}({self.alphabet}{{{self.least},}}))"
+        """Group 1 is the key, group 2 what follows the prefix."""
+        return rf"{_START}({self.prefix}({self.alphabet}{{{self.least},}}))"
 
     def check(self, tail: str) -> bool:
         if len(tail) > self.most or (self.digit and not has_digit(tail)):
@@ -174,10 +170,30 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("typeform", "tfp_", "[0-9A-Za-z_.=-]", 59, 59),
 )
 
+_SHORT: Final = 4  # characters after a prefix; long counts would make the automaton of marks large
+
+
+def mark(form: Form) -> str:
+    """What stands wherever the form does, and is short."""
+    return form.mark or rf"{_START}{_beginning(form)}"
+
+
+def _beginning(form: Form) -> str:
+    return rf"{form.prefix}{form.alphabet}{{{min(form.least, _SHORT)}}}"
+
+
+# Any form's mark: one pattern, so that the automaton holds what they share once.
+FORMS_MARK: Final = "|".join(
+    (
+        rf"{_START}(?:{'|'.join(_beginning(form) for form in FORMS if not form.mark)})",
+        *(form.mark for form in FORMS if form.mark),
+    )
+)
+
 SLACK_MARK: Final = r"\b(?:xox[a-z][-.]|xapp-)[0-9x]"
 SLACK: Final = r"\b((?:xox[a-z]|xapp)(?:\.xox[bp])?-[0-9A-Za-z-]{12,})"
 JWT_MARK: Final = r"[0-9A-Za-z_-]{4}\.ey[0-9A-Za-z_/-]{4}"
-JWT: Final = r"(?:^|[^0-9A-Za-z]|\\[nrt])(ey[0-9A-Za-z_-]{10,}\.ey[0-9A-Za-z_/-]{10,}(?:\.[0-9A-Za-z_/-]*={0,2})?)"
+JWT: Final = rf"{_START}(ey[0-9A-Za-z_-]{{10,}}\.ey[0-9A-Za-z_/-]{{10,}}(?:\.[0-9A-Za-z_/-]*={{0,2}})?)"
 PRIVATE_KEY_MARK: Final = "-----BEGIN [A-Z0-9 ]*PRIVATE KEY"
 PRIVATE_KEY: Final = (
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

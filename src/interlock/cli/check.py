@@ -36,6 +36,11 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
 def _verdict(path: Path, problems: tuple[Problem, ...]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
-    if errors:
-        return f"{path}: {errors} errors, {warnings} warnings: this config cannot run"
-    return f"{path}: this config can run; {warnings} warnings" if warnings else f"{path}: no problem found"
+    if not problems:
+        return f"{path}: no problem found"
+    verdict = "this config cannot run" if errors else "this config can run"
+    return f"{path}: {verdict} ({_many(errors, 'error')}, {_many(warnings, 'warning')})"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -63,6 +63,7 @@ VENDORS: Final = (
   claude-sonnet:
     provider: anthropic
     upstream: claude-sonnet-4-6        # the name the vendor knows; default: the key
+    version: "4.6"
     capabilities: [tools, vision, reasoning]
 """,
     ),

@@ -17,6 +17,13 @@ MAX_RULES: Final = 10
 def check_facts(whole: Whole) -> Iterator[Problem]:
     for name, model in whole.config.models.items():
         yield from _unknown(whole, name, model)
+    floating = [name for name, model in whole.config.models.items() if model.version is None]
+    if floating:
+        yield warning(
+            "models",
+            f"unknown: the version of {listed(floating)}",
+            "add `version`, so that records say which one answered",
+        )
     yield from _regions(whole)
 
 
@@ -30,11 +37,10 @@ def _unknown(whole: Whole, name: str, model: Model) -> Iterator[Problem]:
             "`max_cost_usd` cannot use it",
             "add `price: {input: USD, output: USD}` per million tokens; `0` if it is free",
         )
-    facts = {
+    facts: dict[str, object] = {
         "context_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
         "capabilities": model.capabilities,
-        "version": model.version,
     }
     if any(rule.then.deny_origins for rule in whole.file.policy):
         facts["origin"] = model.origin

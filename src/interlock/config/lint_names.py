@@ -9,7 +9,7 @@ from interlock.config.whole import Whole, mentions
 from interlock.errors import Problem
 from interlock.types.labels import EFFECTS, Role
 
-RESERVED: Final = ("auto",)
+RESERVED: Final = ("auto", "*")
 _ROLES: Final = get_args(Role)
 
 

@@ -81,13 +81,13 @@ def _unreachable(whole: Whole) -> Iterator[Problem]:
     for model, why in gone.items():
         yield warning(f"models.{model}", f"can never serve: {why}", "remove it, or narrow the rule")
     named = _named(whole)
-    for model in whole.models:
-        if model not in named and model not in gone:
-            yield warning(
-                f"models.{model}",
-                "no alias, lane, default or fallback leads here; only a request that names it",
-                "give it an alias, or remove it",
-            )
+    alone = [model for model in whole.models if model not in named and model not in gone]
+    if alone:
+        yield warning(
+            "models",
+            f"nothing leads to {listed(alone)}, only requests that name them",
+            "give them an alias or a lane, or remove them",
+        )
 
 
 def _named(whole: Whole) -> set[str]:

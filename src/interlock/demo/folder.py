@@ -167,7 +167,7 @@ VENDORS: Final = (
     jurisdiction: us
 """,
         model=(
-            "  claude-sonnet: {provider: anthropic, upstream: claude-sonnet-4-6, "
+            '  claude-sonnet: {provider: anthropic, upstream: claude-sonnet-4-6, version: "4.6", '
             "capabilities: [tools, vision, reasoning]}\n"
         ),
         alias="  vendor-anthropic: claude-sonnet\n",

@@ -1,5 +1,17 @@
-"""The durable memory: records, configs, aliases and the control log, in one SQLite file. `sqlite.Store` is the way in.
+"""The durable memory: records, configs, aliases and the control log, in one SQLite file. `Store.open` is the way in.
 
-Several processes may open the same file; in each of them one thread writes (`writer.Writer`).
-A store must be opened after a fork, never carried across one.
+Several processes may open the same file; in each of them one thread writes (`writer.Writer`). A store
+is opened after a fork, never carried across one.
 """
+
+from interlock.store.aliases import AliasError as AliasError
+from interlock.store.aliases import AliasHistory as AliasHistory
+from interlock.store.aliases import AliasState as AliasState
+from interlock.store.aliases import StaleVersion as StaleVersion
+from interlock.store.aliases import UnknownAlias as UnknownAlias
+from interlock.store.aliases import UnknownVersion as UnknownVersion
+from interlock.store.records import BadCursor as BadCursor
+from interlock.store.records import StoredRecord as StoredRecord
+from interlock.store.sqlite import ConfigRevision as ConfigRevision
+from interlock.store.sqlite import Store as Store
+from interlock.store.writer import Write as Write

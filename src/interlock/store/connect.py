@@ -122,7 +122,10 @@ def as_store_error(error: Exception, path: Path) -> StoreError:
     """What an operator is told about a failure of SQLite. It names the file and never what was being written."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
-            what, hint = "another process holds its lock", "find it with `fuser`; a backup tool must not lock it"
+            what, hint = (
+                "another process holds its lock",
+                "find it with `fuser`; a backup tool must not lock it",
+            )
         case apsw.FullError():
             what, hint = "the disk is full", "free some space; writing resumes by itself"
         case apsw.CorruptError() | apsw.NotADBError():
@@ -136,6 +139,8 @@ def as_store_error(error: Exception, path: Path) -> StoreError:
             what, hint = "reading or writing it failed", "check the disk; writing resumes by itself"
         case apsw.ConstraintError():
             what, hint = f"a row breaks the schema ({error})", ""
-        case _:
+        case apsw.Error():
             what, hint = f"SQLite says: {error}", ""
+        case _:
+            what, hint = f"writing to it failed unexpectedly ({type(error).__name__})", ""
     return StoreError(f"{path}: {what}", hint=hint)

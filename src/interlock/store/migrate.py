@@ -17,7 +17,9 @@ from interlock.store.connect import APPLICATION_ID, PAGE_BYTES, as_store_error, 
 def scripts() -> tuple[str, ...]:
     """The scripts in order; the number in a file's name is its place."""
     folder = resources.files("interlock.store") / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
     for number, file in enumerate(files, start=1):
         assert file.name.startswith(f"{number:04}_"), f"{file.name} is not number {number}"
     return tuple(file.read_text("utf-8") for file in files)
@@ -29,26 +31,26 @@ def migrate(db: apsw.Connection, path: Path, migrations: Sequence[str], *, busy_
     Any number of processes may do this at once: one applies, the others wait and find it done.
     """
     try:
-        if _version(db, path, len(migrations)) == len(migrations):
-            return
+        found = _version(db, path, len(migrations))  # before anything is written: it may not be ours
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # heeded in an empty file only
         switch_to_wal(db, path, busy_s=busy_s)
-        db.execute("BEGIN EXCLUSIVE")
-        try:
-            _apply(db, migrations[_version(db, path, len(migrations)) :])
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {len(migrations)}")
-            db.execute("COMMIT")
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+        if found < len(migrations):
+            _apply(db, path, migrations)
     except apsw.Error as error:
         raise as_store_error(error, path) from error
 
 
-def _apply(db: apsw.Connection, missing: Sequence[str]) -> None:
-    for script in missing:
-        db.execute(script)
+def _apply(db: apsw.Connection, path: Path, migrations: Sequence[str]) -> None:
+    db.execute("BEGIN EXCLUSIVE")
+    try:
+        for script in migrations[_version(db, path, len(migrations)) :]:
+            db.execute(script)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _version(db: apsw.Connection, path: Path, newest: int) -> int:

@@ -5,7 +5,7 @@ It serves one request at a time and never decides to retry. `pool` decides how l
 
 import asyncio
 import socket
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from interlock.transport import TransportError
 from interlock.transport.parser import MalformedError, ResponseParser
@@ -125,8 +125,7 @@ class Connection(asyncio.Protocol):
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the ancestry
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,235 @@
+"""Aliases: versions are added and never changed; releasing and rolling back move a pointer.
+
+Each function runs inside a transaction of its caller. A writer names the version that it saw active,
+and is told where another was faster. Every change is in the control log by the same transaction.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import apsw
+from msgspec import Struct
+
+from interlock.errors import InterlockError
+from interlock.store import control_log
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AliasError(InterlockError):
+    """A change of an alias that was not made: its state is as before."""
+
+
+class UnknownAlias(AliasError):
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(f"there is no alias `{alias}`")
+
+
+class UnknownVersion(AliasError):
+    """There is no such version, or (`version` None) none before the active one."""
+
+    def __init__(self, alias: str, version: int | None) -> None:
+        self.alias = alias
+        self.version = version
+        what = "has no earlier version" if version is None else f"has no version {version}"
+        super().__init__(f"alias `{alias}` {what}")
+
+
+class StaleVersion(AliasError):
+    """Another change came first: `active` is not the version that the writer saw."""
+
+    def __init__(self, alias: str, active: int) -> None:
+        self.alias = alias
+        self.active = active
+        super().__init__(f"alias `{alias}` is at version {active} by now")
+
+
+class AliasState(Struct, frozen=True, kw_only=True):
+    """Which version of an alias is active, and its model."""
+
+    name: str
+    active: int
+    model: str
+
+
+class AliasVersion(Struct, frozen=True, kw_only=True):
+    """One release. `at` is RFC 3339; `gate` names the gate's record, `override` is why there was none."""
+
+    version: int
+    model: str
+    at: str
+    by: str
+    reason: str | None
+    gate: str | None
+    override: str | None
+
+
+class AliasHistory(Struct, frozen=True, kw_only=True):
+    """An alias with all its versions, oldest first: what `GET /v1/aliases/{name}` shows."""
+
+    name: str
+    active: int
+    model: str
+    versions: tuple[AliasVersion, ...]
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Who changes an alias, when (microseconds since the epoch), and why."""
+
+    by: str
+    at: int
+    reason: str | None = None
+
+
+_STATES: Final = (
+    "SELECT alias, active, model FROM aliases JOIN alias_versions USING (alias) WHERE version = active"
+)
+
+
+def states(db: apsw.Connection) -> dict[str, AliasState]:
+    return {
+        name: AliasState(name=name, active=active, model=model)
+        for name, active, model in db.execute(f"{_STATES} ORDER BY alias")
+    }
+
+
+def history(db: apsw.Connection, alias: str) -> AliasHistory | None:
+    with db:  # versions and pointer of one moment
+        state = _find(db, alias)
+        rows = db.execute(
+            "SELECT version, model, at, by, reason, gate, override FROM alias_versions "
+            "WHERE alias = ? ORDER BY version",
+            (alias,),
+        ).fetchall()
+    if state is None:
+        return None
+    versions = tuple(
+        AliasVersion(
+            version=version, model=model, at=_rfc3339(at), by=by, reason=reason, gate=gate, override=override
+        )
+        for version, model, at, by, reason, gate, override in rows
+    )
+    return AliasHistory(name=alias, active=state.active, model=state.model, versions=versions)
+
+
+def seed(db: apsw.Connection, file_aliases: Mapping[str, str], change: Change) -> None:
+    """Version 1 of each alias of the file that the store does not know yet."""
+    known = states(db)
+    for alias, model in file_aliases.items():
+        if alias not in known:
+            _add_version(db, alias, 1, model, change)
+            _move(db, alias, "seed", None, 1, change, {"model": model})
+
+
+def promote(
+    db: apsw.Connection,
+    alias: str,
+    to_model: str,
+    change: Change,
+    *,
+    if_version: int | None,
+    gate: str | None,
+    override: str | None,
+) -> AliasState:
+    """Release a model as the next version. Where it is active already, nothing changes.
+
+    `if_version` is the version that the writer saw active; None takes whatever is.
+    """
+    state = _seen(db, alias, if_version)
+    if state.model == to_model:
+        return state
+    version = _newest(db, alias) + 1
+    _add_version(db, alias, version, to_model, change, gate=gate, override=override)
+    details = {"model": to_model, "gate": gate, "override": override}
+    _move(db, alias, "promote", state.active, version, change, details)
+    return AliasState(name=alias, active=version, model=to_model)
+
+
+def rollback(
+    db: apsw.Connection, alias: str, to_version: int | None, change: Change, *, if_version: int | None
+) -> AliasState:
+    """Make an earlier version active again; without `to_version`, take back the last release.
+
+    Without `to_version`, an alias that was just rolled back stays where it is: two operators (or an
+    operator and a guardrail) who both pull the cord do not undo each other, nor go back twice.
+    """
+    state = _seen(db, alias, if_version)
+    if to_version is None:
+        kind, before = db.execute(
+            "SELECT kind, from_version FROM alias_moves WHERE alias = ? ORDER BY seq DESC LIMIT 1", (alias,)
+        ).fetchone()
+        to_version = state.active if kind == "rollback" else before
+    if to_version == state.active:
+        return state
+    if to_version is None or not 1 <= to_version <= _newest(db, alias):
+        raise UnknownVersion(alias, to_version)
+    model: str = db.execute(
+        "SELECT model FROM alias_versions WHERE alias = ? AND version = ?", (alias, to_version)
+    ).get
+    _move(db, alias, "rollback", state.active, to_version, change, {"model": model})
+    return AliasState(name=alias, active=to_version, model=model)
+
+
+def _seen(db: apsw.Connection, alias: str, if_version: int | None) -> AliasState:
+    state = _find(db, alias)
+    if state is None:
+        raise UnknownAlias(alias)
+    if if_version is not None and if_version != state.active:
+        raise StaleVersion(alias, state.active)
+    return state
+
+
+def _find(db: apsw.Connection, alias: str) -> AliasState | None:
+    row = db.execute(f"{_STATES} AND alias = ?", (alias,)).fetchone()
+    return None if row is None else AliasState(name=row[0], active=row[1], model=row[2])
+
+
+def _newest(db: apsw.Connection, alias: str) -> int:
+    """Versions are numbered from 1 without gaps."""
+    newest: int = db.execute("SELECT max(version) FROM alias_versions WHERE alias = ?", (alias,)).get
+    return newest
+
+
+def _add_version(
+    db: apsw.Connection,
+    alias: str,
+    version: int,
+    model: str,
+    change: Change,
+    *,
+    gate: str | None = None,
+    override: str | None = None,
+) -> None:
+    db.execute(
+        "INSERT INTO alias_versions (alias, version, model, at, by, reason, gate, override) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (alias, version, model, change.at, change.by, change.reason, gate, override),
+    )
+
+
+def _move(
+    db: apsw.Connection,
+    alias: str,
+    kind: Literal["seed", "promote", "rollback"],
+    from_version: int | None,
+    to_version: int,
+    change: Change,
+    details: Mapping[str, Any],
+) -> None:
+    """Move the pointer, and put the move into both logs."""
+    db.execute(
+        "INSERT INTO aliases (alias, active) VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET active = excluded.active",
+        (alias, to_version),
+    )
+    db.execute(
+        "INSERT INTO alias_moves (alias, from_version, to_version, kind, at, by, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (alias, from_version, to_version, kind, change.at, change.by, change.reason),
+    )
+    body = {"alias": alias, "from": from_version, "to": to_version, "reason": change.reason, **details}
+    control_log.append(db, at=change.at, actor=change.by, action=f"alias.{kind}", body=body)
+
+
+def _rfc3339(at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

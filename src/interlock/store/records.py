@@ -1,0 +1,98 @@
+"""Records as rows: what a row holds, and the statements that write, find and list them."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from interlock.errors import InterlockError
+from interlock.types.record import Status
+
+PAGE: Final = 200
+"""How many rows a scan reads at a time, so that no read stays open and holds up the checkpoint."""
+
+
+class BadCursor(InterlockError):
+    """The place where a listing should go on is not one of its rows."""
+
+
+class StoredRecord(Struct, frozen=True, kw_only=True):
+    """One request as the store keeps it. `created_at` is in microseconds since the epoch.
+
+    `decision` is the very bytes that were decided, `rest` the JSON of the record's other fields,
+    `outcome` the feedback (JSON), which `put_record` leaves alone. Field order is column order.
+    """
+
+    id: str
+    created_at: int
+    tenant: str
+    key: str | None = None
+    team: str | None = None
+    status: Status
+    alias: str | None = None
+    alias_version: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    lane: str | None = None
+    config_hash: str
+    world_hash: str
+    session: str | None = None
+    decision: bytes
+    rest: bytes
+    outcome: bytes | None = None
+
+
+_COLUMNS: Final = StoredRecord.__struct_fields__
+_WRITTEN: Final = _COLUMNS[:-1]
+_ALL: Final = ", ".join(_COLUMNS)
+
+# A record that is written early (strict logging) is written again with its end; its outcome is left alone.
+PUT: Final = (
+    f"INSERT INTO records ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "  # noqa: S608  # our own names
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _WRITTEN[1:])}"
+)
+GET: Final = f"SELECT {_ALL} FROM records WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"  # noqa: S608  # our own names
+PUT_OUTCOME: Final = "UPDATE records SET outcome = ?3 WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"
+PLACE: Final = "SELECT created_at, seq FROM records WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"
+LAST: Final = "SELECT max(seq) FROM records"
+AFTER: Final = (
+    f"SELECT seq, {_ALL} FROM records WHERE (created_at, seq) > (?, ?) AND seq <= ? "  # noqa: S608  # our own names
+    f"ORDER BY created_at, seq LIMIT {PAGE}"
+)
+EXPIRE: Final = (
+    "DELETE FROM records WHERE seq IN "
+    f"(SELECT seq FROM records WHERE created_at < ? ORDER BY created_at, seq LIMIT {PAGE})"
+)
+
+_FILTERS: Final = {
+    "tenant": "tenant = ?",
+    "key": "key = ?",
+    "status": "status = ?",
+    "alias": "alias = ?",
+    "model": "model = ?",
+    "since": "created_at >= ?",
+}
+
+
+def written_row(record: StoredRecord) -> tuple[Any, ...]:
+    """The values of PUT."""
+    return astuple(record)[:-1]
+
+
+def from_row(row: tuple[Any, ...]) -> StoredRecord:
+    return StoredRecord(**dict(zip(_COLUMNS, row, strict=True)))
+
+
+def listing(
+    filters: dict[str, Any], below: tuple[int, int] | None, limit: int
+) -> tuple[str, tuple[Any, ...]]:
+    """The statement and values that list records newest first, below a place in that order."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    conditions = [_FILTERS[name] for name in given]
+    values = [*given.values()]
+    if below is not None:
+        conditions.append("(created_at, seq) < (?, ?)")
+        values.extend(below)
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    sql = f"SELECT {_ALL} FROM records {where}ORDER BY created_at DESC, seq DESC LIMIT ?"  # noqa: S608  # our own names
+    return sql, (*values, limit)

@@ -1,0 +1,369 @@
+"""The store: one SQLite file, shared by all processes of this machine that open it.
+
+Reads are synchronous and see what is committed; each thread has a connection for them. Writes go to the
+one writing thread and come back as a `Write`: await it in a coroutine, or call its `result()` where no
+loop runs. Times are microseconds since the epoch. Whatever SQLite raises leaves here as StoreError.
+"""
+
+import secrets
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from interlock.errors import StoreError
+from interlock.store import aliases, control_log, records
+from interlock.store.aliases import AliasHistory, AliasState, Change
+from interlock.store.connect import (
+    as_store_error,
+    check_library,
+    connect,
+    connect_reader,
+    create,
+    locate,
+)
+from interlock.store.migrate import migrate, scripts
+from interlock.store.records import BadCursor, StoredRecord
+from interlock.store.writer import MAX_PENDING, Write, Writer, done
+from interlock.types.labels import DATA_CLASSES, DataClass
+from interlock.types.record import Status
+
+T = TypeVar("T")
+
+BUSY_S: Final = 2.0
+READ_BUSY_S: Final = 0.25  # a reader waits only while another process opens, closes or recovers the file
+DAY_US: Final = 86_400_000_000
+
+_RAISE_CLASS: Final = (
+    "INSERT INTO sessions (tenant, session, data_class, expires_at) VALUES (?1, ?2, ?3, ?4 + ?5) "
+    "ON CONFLICT (tenant, session) DO UPDATE SET "
+    "data_class = iif(expires_at > ?4, max(data_class, excluded.data_class), excluded.data_class), "
+    "expires_at = max(expires_at, excluded.expires_at)"
+)
+
+
+class ConfigRevision(Struct, frozen=True, kw_only=True):
+    """A config that ran here. `first_seen` is in microseconds since the epoch, `by` who brought it."""
+
+    hash: str
+    policy_hash: str
+    first_seen: int
+    by: str
+
+
+class Store:
+    """Open one with `Store.open`, in each process for itself (never across a fork), and close it."""
+
+    def __init__(
+        self,
+        path: Path,
+        db: apsw.Connection,
+        clock: Callable[[], int],
+        *,
+        busy_s: float,
+        max_pending: int,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._read_busy_s = min(busy_s, READ_BUSY_S)
+        self._local = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._watch = self._connect_reader()
+        self._watching = threading.Lock()
+        self._once: dict[tuple[str, str], Write[None]] = {}
+        self.writer = Writer(db, path, max_pending=max_pending)
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path,
+        *,
+        now: Callable[[], int],
+        base: Path = Path(),
+        busy_s: float = BUSY_S,
+        max_pending: int = MAX_PENDING,
+    ) -> "Store":
+        """Open the file that a path or `sqlite:///` URL names (relative: to `base`), made and migrated as needed.
+
+        `now` is the clock; `busy_s` bounds how long a write waits for another process. Raises
+        StoreError where the file cannot be used, or this SQLite should not be.
+        """
+        check_library(apsw.sqlite_lib_version())
+        path = locate(where, base)
+        create(path)
+        db = connect(path, busy_s=busy_s)
+        try:
+            migrate(db, path, scripts(), busy_s=busy_s)
+            db.execute("PRAGMA foreign_keys = ON")
+            return cls(path, db, now, busy_s=busy_s, max_pending=max_pending)
+        except BaseException:
+            db.close()
+            raise
+
+    def close(self) -> None:
+        """Commit what is under way and let go of the file. Nothing may use the store any more."""
+        self.writer.close()
+        while self._readers:
+            self._readers.pop().close()
+
+    # Records
+
+    def put_record(self, record: StoredRecord, *, durable: bool = False) -> Write[None]:
+        """Write a record, or write it again; its outcome is left alone. `durable`: synced to the disk."""
+        return self.writer.row(records.PUT, records.written_row(record), durable=durable)
+
+    def get_record(self, record_id: str, tenant: str | None = None) -> StoredRecord | None:
+        """A record; with a tenant, another's is as if absent."""
+        row = self._row(records.GET, (record_id, tenant))
+        return None if row is None else records.from_row(row)
+
+    def list_records(
+        self,
+        *,
+        tenant: str | None = None,
+        key: str | None = None,
+        status: Status | None = None,
+        alias: str | None = None,
+        model: str | None = None,
+        since: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[tuple[StoredRecord, ...], str | None]:
+        """Records newest first, and the cursor of the next page (None: that was the last).
+
+        The cursor is the id of the last record seen. Raises BadCursor where the tenant has none of that id.
+        """
+        below = None
+        if cursor is not None:
+            below = self._row(records.PLACE, (cursor, tenant))
+            if below is None:
+                raise BadCursor(f"there is no record `{cursor}`")
+        sql, values = records.listing(
+            {"tenant": tenant, "key": key, "status": status, "alias": alias, "model": model, "since": since},
+            below,
+            limit + 1,
+        )
+        rows = [records.from_row(row) for row in self._rows(sql, values)]
+        return tuple(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+
+    def each_record(self, since: int | None = None) -> Iterator[StoredRecord]:
+        """All records up to now, oldest first, a page at a time."""
+        last = self._rows(records.LAST)[0][0] or 0
+        place = (since or 0, -1)
+        while rows := self._rows(records.AFTER, (*place, last)):
+            for row in rows:
+                yield records.from_row(row[1:])
+            place = (rows[-1][2], rows[-1][0])
+
+    def put_outcome(self, record_id: str, tenant: str | None, outcome: bytes) -> Write[bool]:
+        """Keep the feedback on a record, in place of any earlier one; False where the tenant has no such record."""
+
+        def work(db: apsw.Connection) -> bool:
+            db.execute(records.PUT_OUTCOME, (record_id, tenant, outcome))
+            return db.changes() == 1
+
+        return self.writer.call(work)
+
+    async def expire(self, before: int) -> int:
+        """Delete records from before an instant, and sessions that were over by then; how many records.
+
+        In small steps, so that other writes come in between. Configs and worlds stay: records name them.
+        """
+
+        def work(db: apsw.Connection) -> int:
+            db.execute(records.EXPIRE, (before,))
+            return db.changes()
+
+        await self.writer.row("DELETE FROM sessions WHERE expires_at < ?", (before,))
+        total = 0
+        while deleted := await self.writer.call(work):
+            total += deleted
+        return total
+
+    # What decisions were made from
+
+    def put_config(self, digest: str, body: bytes, *, policy_hash: str = "", by: str = "") -> Write[None]:
+        """Keep the bytes of a config by its hash. Cheap to call again; queued before any later record."""
+        first_seen = self._clock()
+
+        def work(db: apsw.Connection) -> None:
+            sql = "INSERT INTO configs (hash, first_seen, body, policy_hash, by) VALUES (?, ?, ?, ?, ?) "
+            values = (digest, first_seen, zlib.compress(body), policy_hash, by)
+            db.execute(f"{sql} ON CONFLICT DO NOTHING", values)
+
+        return self._put_once("config", digest, work)
+
+    def get_config(self, digest: str) -> bytes | None:
+        row = self._row("SELECT body FROM configs WHERE hash = ?", (digest,))
+        return None if row is None else self._expand(row[0])
+
+    def config_history(self) -> tuple[ConfigRevision, ...]:
+        """Every config that ran here, the latest to come first."""
+        sql = "SELECT hash, policy_hash, first_seen, by FROM configs ORDER BY first_seen DESC, hash"
+        return tuple(
+            ConfigRevision(hash=hash_, policy_hash=policy_hash, first_seen=first_seen, by=by)
+            for hash_, policy_hash, first_seen, by in self._rows(sql)
+        )
+
+    def put_world(self, digest: str, body: bytes) -> Write[None]:
+        """Keep the bytes of a world snapshot by its hash. Cheap to call again; queued before any later record."""
+
+        def work(db: apsw.Connection) -> None:
+            sql = "INSERT INTO worlds (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            db.execute(sql, (digest, zlib.compress(body)))
+
+        return self._put_once("world", digest, work)
+
+    def get_world(self, digest: str) -> bytes | None:
+        row = self._row("SELECT body FROM worlds WHERE hash = ?", (digest,))
+        return None if row is None else self._expand(row[0])
+
+    # Aliases
+
+    def seed_aliases(self, file_aliases: Mapping[str, str], *, now: int, by: str) -> None:
+        """Make version 1 of each alias of the file that the store lacks. Blocks: for the start of a process."""
+        if file_aliases.keys() - self.aliases().keys():
+            self.writer.run(lambda db: aliases.seed(db, file_aliases, Change(by=by, at=now)))
+
+    def aliases(self) -> dict[str, AliasState]:
+        return self._read(aliases.states)
+
+    def alias_history(self, name: str) -> AliasHistory | None:
+        return self._read(lambda db: aliases.history(db, name))
+
+    def promote(
+        self,
+        alias: str,
+        to_model: str,
+        *,
+        if_version: int | None,
+        by: str,
+        now: int,
+        reason: str | None = None,
+        gate: str | None = None,
+        override: str | None = None,
+    ) -> Write[AliasState]:
+        """Release a model as the next version of an alias; see `aliases.promote`.
+
+        Raises UnknownAlias, or StaleVersion where `if_version` is not the active version.
+        """
+        change = Change(by=by, at=now, reason=reason)
+        return self.writer.call(
+            lambda db: aliases.promote(
+                db, alias, to_model, change, if_version=if_version, gate=gate, override=override
+            ),
+            durable=True,
+        )
+
+    def rollback(
+        self,
+        alias: str,
+        to_version: int | None,
+        *,
+        if_version: int | None,
+        by: str,
+        now: int,
+        reason: str | None = None,
+    ) -> Write[AliasState]:
+        """Make an earlier version active, by default the one before the last release; see `aliases.rollback`.
+
+        Raises UnknownAlias, UnknownVersion, or StaleVersion where `if_version` is not the active version.
+        """
+        change = Change(by=by, at=now, reason=reason)
+        return self.writer.call(
+            lambda db: aliases.rollback(db, alias, to_version, change, if_version=if_version), durable=True
+        )
+
+    def data_version(self) -> int:
+        """A number that changes whenever anybody commits anything to the file, this process too."""
+        with self._watching:
+            try:
+                version: int = self._watch.execute("PRAGMA data_version").get
+            except apsw.Error as error:
+                raise as_store_error(error, self.path) from error
+        return version
+
+    # Control log, sessions, secrets
+
+    def log_control(self, *, now: int, actor: str, action: str, body: Mapping[str, Any]) -> Write[int]:
+        """Add an entry to the control log; its number."""
+        return self.writer.call(
+            lambda db: control_log.append(db, at=now, actor=actor, action=action, body=body), durable=True
+        )
+
+    def verify_control_log(self) -> int | None:
+        """The number of the first entry that was edited, removed, added or moved; None: the chain holds."""
+        return self._read(control_log.first_broken)
+
+    def session_class(self, tenant: str, session: str, now: int) -> DataClass | None:
+        """The strictest data class that a session has shown within its last day."""
+        sql = "SELECT data_class FROM sessions WHERE tenant = ? AND session = ? AND expires_at > ?"
+        row = self._row(sql, (tenant, session, now))
+        return None if row is None else DATA_CLASSES[row[0]]
+
+    def raise_session_class(self, tenant: str, session: str, data_class: DataClass, now: int) -> Write[None]:
+        """Keep a session's class for a day from now. It never falls within that day."""
+        rank = DATA_CLASSES.index(data_class)
+        return self.writer.row(_RAISE_CLASS, (tenant, session, rank, now, DAY_US))
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes of this store, made when first asked for. May block: for the start of a process."""
+
+        def work(db: apsw.Connection) -> bytes:
+            sql = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            db.execute(sql, (name, secrets.token_bytes(32)))
+            value: bytes = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).get
+            return value
+
+        row = self._row("SELECT value FROM secrets WHERE name = ?", (name,))
+        return self.writer.run(work) if row is None else row[0]
+
+    def integrity(self) -> tuple[str, ...]:
+        """What is wrong with the file, read from end to end: seconds to minutes. Empty: nothing."""
+        found = self._rows("PRAGMA integrity_check")
+        return () if found == [("ok",)] else tuple(row[0] for row in found)
+
+    # Below here: connections
+
+    def _put_once(self, kind: str, name: str, work: Callable[[apsw.Connection], None]) -> Write[None]:
+        """Write what never changes once in each process; again, where that did not succeed."""
+        earlier = self._once.get((kind, name))
+        if earlier is not None and earlier.error is None:
+            return done()
+        write = self._once[kind, name] = self.writer.call(work)
+        return write
+
+    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return work(self._reader())
+        except apsw.Error as error:
+            raise as_store_error(error, self.path) from error
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        return self._read(lambda db: db.execute(sql, values).fetchall())
+
+    def _row(self, sql: str, values: tuple[Any, ...]) -> Any:
+        return self._read(lambda db: db.execute(sql, values).fetchone())
+
+    def _reader(self) -> apsw.Connection:
+        try:
+            db: apsw.Connection = self._local.db
+        except AttributeError:
+            db = self._local.db = self._connect_reader()
+        return db
+
+    def _connect_reader(self) -> apsw.Connection:
+        db = connect_reader(self.path, busy_s=self._read_busy_s)
+        self._readers.append(db)
+        return db
+
+    def _expand(self, body: bytes) -> bytes:
+        try:
+            return zlib.decompress(body)
+        except zlib.error as error:
+            raise as_store_error(apsw.CorruptError(), self.path) from error

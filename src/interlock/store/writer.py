@@ -1,0 +1,292 @@
+"""One thread that writes for a whole process, many writes to a transaction.
+
+While a transaction commits, the next writes queue up; whatever is there becomes the next one. So a
+busy process pays for few commits and an idle one never waits for company. A write that fails, fails
+alone, unless the transaction itself cannot be kept (disk full, damage, lock not to be had): then all
+its writes fail, nothing of it is in the file, and the thread goes on with the next.
+
+Transactions are ordinary ones (`synchronous=NORMAL`: they outlive the process, kill -9 included) unless
+one of their writes is durable: those are synced to the disk before they are acknowledged, and with them
+everything that was committed before.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, TypeVar
+
+import apsw
+
+from interlock.errors import StoreError
+from interlock.store.connect import as_store_error
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+Row = Sequence[Any]
+
+MAX_PENDING: Final = 10_000
+MAX_BATCH: Final = 256
+
+# Failures of one write's own making: the transaction around it is sound.
+_OWN_FAULTS: Final = (
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    apsw.SQLError,
+    apsw.BindingsError,
+)
+
+
+class Write(Generic[T]):
+    """A write on its way. In a coroutine, await it; where no loop runs, call `result`.
+
+    Whoever stops waiting does not stop the write. Raises StoreError where it is not in the file.
+    """
+
+    __slots__ = ("durable", "error", "future", "loop", "outcome", "row", "sql", "work")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        *,
+        sql: str = "",
+        row: Row = (),
+        work: Work[T] | None = None,
+        durable: bool,
+    ) -> None:
+        self.loop = loop
+        self.sql = sql
+        self.row = row
+        self.work = work
+        self.durable = durable
+        self.error: Exception | None = None
+        self.outcome: T | None = None
+        self.future: asyncio.Future[T] | Future[T] = loop.create_future() if loop is not None else Future()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        assert isinstance(self.future, asyncio.Future), "made where no loop runs: call result()"
+        return self.future.__await__()
+
+    def result(self) -> T:
+        """Block until it is committed."""
+        assert isinstance(self.future, Future), "made in a coroutine: await it"
+        return self.future.result()
+
+    def settle(self) -> None:
+        """Tell whoever waits. Called in the thread of the loop, if there is one."""
+        if self.future.done():  # cancelled
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
+
+
+class Writer:
+    """The writing thread and its queue. `commits` counts the transactions that it committed."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        path: Path,
+        *,
+        max_pending: int = MAX_PENDING,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        self.commits = 0
+        self._db = db
+        self._path = path
+        self._max_pending = max_pending
+        self._max_batch = max_batch
+        self._queue: SimpleQueue[Write[Any] | None] = SimpleQueue()  # None: stop
+        self._full_sync: bool | None = None
+        self._closing = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="interlock-store", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Writes that wait for the next transaction."""
+        return self._queue.qsize()
+
+    def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
+        """Run one statement with these values. Neighbours in the queue with the same statement run together."""
+        return self._put(Write(_running_loop(), sql=sql, row=row, durable=durable))
+
+    def call(self, work: Work[T], *, durable: bool = False) -> Write[T]:
+        """Run `work(connection)` inside the transaction; where it raises, only what it did is undone."""
+        return self._put(Write(_running_loop(), work=work, durable=durable))
+
+    def run(self, work: Work[T]) -> T:
+        """Like a durable `call`, but wait for it here, even where a loop runs: for the start of a process."""
+        return self._put(Write(None, work=work, durable=True)).result()
+
+    def close(self) -> None:
+        """Commit what is queued, end the thread, close the connection."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, write: Write[T]) -> Write[T]:
+        if self._closing:
+            raise StoreError("the store is closed")
+        if self._queue.qsize() >= self._max_pending:
+            raise StoreError(
+                f"{self._path}: {self._max_pending} writes are waiting already",
+                hint="the disk is too slow for this load, or another process holds the lock",
+            )
+        self._queue.put(write)
+        if self._stopped:  # it came in behind the thread's last look
+            self._refuse_queued(StoreError("the store is closed"))
+        return write
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch: list[Write[Any]] = []
+            more = self._gather(batch)
+            if batch:
+                self._write(batch)
+        self._db.close()
+        self._stopped = True
+        self._refuse_queued(StoreError("the store is closed"))
+
+    def _gather(self, batch: list[Write[Any]]) -> bool:
+        """Wait for a write and take all that are there. False: it is time to stop."""
+        queue = self._queue
+        while True:
+            write = queue.get()
+            if write is None:
+                return False
+            batch.append(write)
+            if queue.empty() or len(batch) >= self._max_batch:
+                return True
+
+    def _write(self, batch: list[Write[Any]]) -> None:
+        try:
+            self._begin(full_sync=any(write.durable for write in batch))
+            self._carry_out(batch)
+            self._db.execute("COMMIT")
+            self.commits += 1
+        except Exception as error:  # noqa: BLE001  # whatever it was, everybody is told and the thread lives on
+            self._abandon(batch, error)
+        self._settle(batch)
+
+    def _begin(self, *, full_sync: bool) -> None:
+        if full_sync is not self._full_sync:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+            self._full_sync = full_sync
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            # Those behind have waited as well. If each batch waited its full turn, the last would wait for ever.
+            self._refuse_queued(as_store_error(error, self._path))
+            raise
+
+    def _carry_out(self, batch: list[Write[Any]]) -> None:
+        start = 0
+        while start < len(batch):
+            write = batch[start]
+            end = start + 1
+            if write.work is not None:
+                self._run_work(write, write.work)
+            else:
+                while end < len(batch) and batch[end].work is None and batch[end].sql == write.sql:
+                    end += 1
+                self._run_rows(write.sql, batch[start:end])
+            start = end
+
+    def _run_work(self, write: Write[T], work: Work[T]) -> None:
+        try:
+            with self._db:  # a savepoint
+                write.outcome = work(self._db)
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever asked for the work
+            self._blame(write, error)
+
+    def _run_rows(self, sql: str, writes: list[Write[None]]) -> None:
+        """One prepared statement for all rows; a row that fails is left out and the rest go on behind it."""
+        rest = iter(writes)
+        current = writes[0]
+
+        def rows() -> Iterator[Row]:
+            nonlocal current
+            for current in rest:  # noqa: B020, PLR1704  # on purpose: it says whose row fails
+                yield current.row
+
+        while True:
+            try:
+                self._db.executemany(sql, rows())
+            except Exception as error:  # noqa: BLE001  # it belongs to whoever sent the row
+                self._blame(current, error)
+            else:
+                return
+
+    def _blame(self, write: Write[Any], error: Exception) -> None:
+        """Fail one write. Raises the error again where it took the whole transaction with it."""
+        if isinstance(error, apsw.Error):
+            if not isinstance(error, _OWN_FAULTS) or not self._db.in_transaction:
+                raise error
+            error = as_store_error(error, self._path)
+        write.error = error
+
+    def _abandon(self, batch: list[Write[Any]], error: Exception) -> None:
+        if self._db.in_transaction:
+            with contextlib.suppress(apsw.Error):  # SQLite has rolled back already, or will when it can
+                self._db.execute("ROLLBACK")
+        for write in batch:
+            told = as_store_error(error, self._path)
+            told.__cause__ = error
+            write.error = told
+
+    def _refuse_queued(self, error: StoreError) -> None:
+        """Fail everything in the queue. A request to stop stays in it."""
+        refused: list[Write[Any]] = []
+        stop = False
+        with contextlib.suppress(Empty):
+            while True:
+                write = self._queue.get_nowait()
+                if write is None:
+                    stop = True
+                else:
+                    write.error = StoreError(error.problem, hint=error.hint)
+                    refused.append(write)
+        if stop:
+            self._queue.put(None)
+        self._settle(refused)
+
+    def _settle(self, writes: list[Write[Any]]) -> None:
+        """Tell everybody at once: one wake-up for each loop, not one for each write."""
+        loops: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
+        for write in writes:
+            if write.loop is None:
+                write.settle()
+            else:
+                loops.setdefault(write.loop, []).append(write)
+        for loop, theirs in loops.items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle_all, theirs)
+
+
+def done() -> Write[None]:
+    """A write that needs nothing to be done."""
+    write = Write[None](_running_loop(), durable=False)
+    write.settle()
+    return write
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _settle_all(writes: list[Write[Any]]) -> None:
+    for write in writes:
+        write.settle()
