@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script, not a package
 """Build `src/interlock/config/catalogue.json`: what is publicly known about current chat models.
 
 It merges two public packages, read as data: genai-prices (prices, context windows, names) and the
@@ -13,7 +14,7 @@ What neither knows is left out, because unknown is not zero.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import hashlib
 import importlib.metadata
 import importlib.resources
@@ -57,6 +58,7 @@ VENDORS = {
     "minimax": Vendor("minimax", ("minimax",), "minimax/", "cn"),
 }
 
+CHAT_MODES = ("chat", "responses")
 CAPABILITIES = {
     "tools": "supports_function_calling",
     "json_schema": "supports_response_schema",
@@ -84,7 +86,9 @@ TOO_OLD = re.compile(
     r"llama-?2|llama-?3-|codellama|gpt-3\.5|claude-(v1|2|instant|3-(haiku|opus|sonnet))|vicuna|qwen1\.5|mythomax|wizardlm"
     r"|llama-v[23]-|code-llama|flux|qwen-?v?[12]|gemini-1|palm|pplx|starcoder|falcon|nous-|hermes|mixtral|gemma-[127]b|yi-|firefunction|chronos|alpaca|dolphin|zephyr"
 )
-HOSTED = re.compile(r"commitment|/\d+-month|^ft:|^(apac|au|jp|us-gov|us-east|us-west|eu-)[./-]|^(us|eu|global)/|\b1024-x|\bb-\d+b$")
+HOSTED = re.compile(
+    r"commitment|/\d+-month|^ft:|^(apac|au|jp|us-gov|us-east|us-west|eu-)[./-]|^(us|eu|global)/|1024-x"
+)
 DATED = re.compile(r"(?:^|[-@])(20\d\d)-?([01]\d)-?([0-3]\d)(?:$|[-:])")
 
 
@@ -93,16 +97,16 @@ def main() -> None:
     parser.add_argument("--date", required=True, help="the day the prices are taken for: YYYY-MM-DD")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    day = datetime.datetime.fromisoformat(given.date).replace(tzinfo=datetime.UTC)
+    day = dt.datetime.fromisoformat(given.date).replace(tzinfo=dt.UTC)
     models = {name: vendor_models(vendor, day) for name, vendor in VENDORS.items()}
     body = json.dumps(models, sort_keys=True, separators=(",", ":"))
     catalogue = {
-        "about": "USD per million tokens (input, output, cached_input, cache_write), batch_discount as a share. "
+        "about": "Prices are USD per million tokens, batch_discount a share. "
         "A text in place of a mapping means: the same facts as the model of that name.",
         "version": f"{given.date}-{hashlib.sha256(body.encode()).hexdigest()[:8]}",
         "sources": {
             "prices, context": f"genai-prices {importlib.metadata.version('genai-prices')}, else litellm's",
-            "capabilities, max_output": f"litellm {importlib.metadata.version('litellm')}, model_prices_and_context_window",
+            "capabilities, max_output": f"litellm {importlib.metadata.version('litellm')}, its bundled JSON",
             "origin": "read from the model's name",
         },
         "models": models,
@@ -125,13 +129,13 @@ def one_line_per_model(catalogue: dict[str, Any]) -> str:
     return "{\n" + "\n".join(lines) + '\n  "models": {\n' + ",\n".join(vendors) + "\n  }\n}\n"
 
 
-def vendor_models(vendor: Vendor, day: datetime.datetime) -> dict[str, Any]:
+def vendor_models(vendor: Vendor, day: dt.datetime) -> dict[str, Any]:
     """Facts by name; names with equal facts point to the shortest of them."""
     priced = price_models(vendor.prices)
     flags = dict(litellm_entries(vendor, day))
-    names = {name for name in (*flags, *(name for model in priced for name in names_of(model))) if is_chat(name)}
+    names = {*flags, *(name for model in priced for name in names_of(model))}
     found = {}
-    for name in sorted(names):
+    for name in sorted(filter(is_chat, names)):
         model = next((model for model in priced if model.is_match(name)), None)
         facts = facts_of(name, model, flags, day)
         if "price" in facts or "context" in facts:
@@ -145,7 +149,7 @@ def is_chat(name: str) -> bool:
     return not (NOT_CHAT.search(low) or TOO_OLD.search(low) or HOSTED.search(low) or "*" in low)
 
 
-def facts_of(name: str, model: Any, flags: dict[str, Any], day: datetime.datetime) -> dict[str, Any]:
+def facts_of(name: str, model: Any, flags: dict[str, Any], day: dt.datetime) -> dict[str, Any]:
     """What the sources say about one name. A dated name without an entry has its family's abilities."""
     entry = flags.get(name) or flags.get(DATED.sub("", name)) or {}
     if not entry and model is not None:
@@ -184,10 +188,10 @@ def names_of(model: Any) -> Iterator[str]:
         clauses += [*(getattr(clause, "or_", None) or ())]
 
 
-def litellm_entries(vendor: Vendor, day: datetime.datetime) -> Iterator[tuple[str, dict[str, Any]]]:
+def litellm_entries(vendor: Vendor, day: dt.datetime) -> Iterator[tuple[str, dict[str, Any]]]:
     """Chat models of a vendor that are still offered on that day, without litellm's prefixes."""
     for key, entry in litellm_file().items():
-        if entry.get("litellm_provider") not in vendor.facts or entry.get("mode") not in ("chat", "responses"):
+        if entry.get("litellm_provider") not in vendor.facts or entry.get("mode") not in CHAT_MODES:
             continue
         if str(entry.get("deprecation_date", "9999")) < day.date().isoformat():
             continue
@@ -203,7 +207,7 @@ def litellm_file() -> dict[str, dict[str, Any]]:
     return entries
 
 
-def genai_price(model: Any, day: datetime.datetime) -> dict[str, float] | None:
+def genai_price(model: Any, day: dt.datetime) -> dict[str, float] | None:
     standard = model.get_prices(day)
     found = {
         "input": base(standard.input_mtok),
@@ -211,11 +215,8 @@ def genai_price(model: Any, day: datetime.datetime) -> dict[str, float] | None:
         "cached_input": base(standard.cache_read_mtok),
         "cache_write": base(standard.cache_write_mtok),
     }
-    if found["input"] is None or found["output"] is None:
-        return None
     batch = model.get_prices(day, {"processing": "batch"})
-    kept = {key: value for key, value in found.items() if value is not None}
-    return kept | discount(kept, base(batch.input_mtok), base(batch.output_mtok))
+    return with_discount(found, base(batch.input_mtok), base(batch.output_mtok))
 
 
 def base(price: Any) -> float | None:
@@ -236,18 +237,26 @@ def litellm_price(entry: dict[str, Any]) -> dict[str, float] | None:
         "cached_input": million("cache_read_input_token_cost"),
         "cache_write": million("cache_creation_input_token_cost"),
     }
-    if found["input"] is None or found["output"] is None:
+    return with_discount(
+        found, million("input_cost_per_token_batches"), million("output_cost_per_token_batches")
+    )
+
+
+def with_discount(
+    found: dict[str, float | None], batch_input: float | None, batch_output: float | None
+) -> dict[str, float] | None:
+    """The known prices, and the share that batch takes off where it takes the same off input and output.
+
+    None where a price is missing or everything is free: a preview that costs nothing today is not free.
+    """
+    price = {key: value for key, value in found.items() if value is not None}
+    if not price.keys() >= {"input", "output"} or not price["input"] + price["output"]:
         return None
-    kept = {key: value for key, value in found.items() if value is not None}
-    return kept | discount(kept, million("input_cost_per_token_batches"), million("output_cost_per_token_batches"))
-
-
-def discount(price: dict[str, float], batch_input: float | None, batch_output: float | None) -> dict[str, float]:
-    """The share that batch takes off, where it takes the same off input and output."""
-    if not (batch_input and batch_output and price["input"] and price["output"]):
-        return {}
-    off = {round(1 - batch_input / price["input"], 4), round(1 - batch_output / price["output"], 4)}
-    return {"batch_discount": off.pop()} if len(off) == 1 and 0 < min(off) < 1 else {}
+    if batch_input and batch_output and price["input"] and price["output"]:
+        off = {round(1 - batch_input / price["input"], 4), round(1 - batch_output / price["output"], 4)}
+        if len(off) == 1 and 0 < min(off) < 1:
+            price["batch_discount"] = off.pop()
+    return price
 
 
 def whole(value: Any) -> int | None:

@@ -76,27 +76,32 @@ Handler = Callable[[Peer], Awaitable[object]]
 async def scripted(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Run `handler` for each connection; give the port."""
     tasks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(peer: Peer) -> None:
         try:
-            await handler(Peer(reader, writer, len(tasks)))
+            await handler(peer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left; a test that cares asks `gone`
         finally:
-            writer.close()
+            peer.writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.append(asyncio.ensure_future(serve(reader, writer)))
+        writers.append(writer)
+        tasks.append(asyncio.ensure_future(serve(Peer(reader, writer, len(writers)))))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for _ in range(5):  # what the kernel had accepted already still arrives
+            await asyncio.sleep(0)
         for task in tasks:
-            if not task.done():
-                task.cancel()
+            task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
         await server.wait_closed()
         for end in ends:
             if isinstance(end, Exception):

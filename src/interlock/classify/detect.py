@@ -19,6 +19,7 @@ from interlock.classify import identifiers, keys, passwords
 from interlock.classify.checksums import luhn
 from interlock.classify.disguise import (
     BASE64,
+    BASE64_MARK,
     ESCAPED,
     ESCAPED_MARK,
     FOLDABLE,
@@ -134,7 +135,7 @@ DETECTORS: Final = ("secret", "iban", "card", "national_id", "email", "phone")
 Opened = Callable[[str], str | None]
 # What wraps text in text: a mark, the run that is wrapped, how to open it.
 _WRAPPINGS: Final[tuple[tuple[str, str, Opened], ...]] = (
-    (BASE64, BASE64, text_in_base64),
+    (BASE64_MARK, BASE64, text_in_base64),
     (PERCENT_MARK, PERCENT, percent_decoded),
     (ESCAPED_MARK, ESCAPED, unescaped),
 )

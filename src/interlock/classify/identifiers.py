@@ -140,7 +140,11 @@ def _fi_hetu(value: str) -> bool:
     return day_of_year(digits[2:4], digits[:2]) and _HETU_CHECKS[int(digits) % 31] == value[-1]
 
 
-_CODICE_ODD: Final = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+# By the place of a letter in the alphabet; a digit counts as the letter of its place.
+_CODICE_ODD: Final = (
+    *(1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18),
+    *(20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+)
 
 
 def _it_codice(value: str) -> bool:
@@ -245,7 +249,11 @@ def _th_id(value: str) -> bool:
 # Ids of digits and signs; all of them hold a NUMBER.
 NUMBERED_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
     ("us_ssn", r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", _us_ssn),
-    ("us_ssn", r"(?i:\b(?:ssn|social security)\b[^0-9\n]{0,30})([0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4})\b", _us_ssn),
+    (
+        "us_ssn",
+        r"(?i:\b(?:ssn|social security)\b[^0-9\n]{0,30})([0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4})\b",
+        _us_ssn,
+    ),
     ("us_itin", r"\b9[0-9]{2}-[5-9][0-9]-[0-9]{4}\b", _us_itin),
     ("es_nif", r"\b[0-9]{8}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nif),
     ("eleven_digits", r"\b[0-9]{11}\b", _eleven_digits),

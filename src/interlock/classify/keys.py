@@ -48,10 +48,12 @@ class Form(Struct, frozen=True):
         return looks_random(tail)
 
 
+_DISCORD_MARK: Final = r"\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{9}"
+
 FORMS: Final[tuple[Form, ...]] = (
     # models
-    Form("openai", "sk-(?:proj|svcacct|admin|service)-[0-9A-Za-z_-]{15,80}T3BlbkFJ", DASHED, 15, mark="T3BlbkFJ"),
-    Form("openai", "sk-(?:proj|svcacct|admin|service)-", DASHED, 100),
+    Form("openai", "sk-(?:proj|svcacct|admin)-[0-9A-Za-z_-]{15,80}T3BlbkFJ", DASHED, 15, mark="T3BlbkFJ"),
+    Form("openai", "sk-(?:proj|svcacct|admin)-", DASHED, 100),
     Form("openai", "sk-", WORD, 32),  # DeepSeek, Moonshot and LiteLLM use the same form
     Form("anthropic", "sk-ant-[a-z]{2,10}[0-9]{2}-", DASHED, 80),
     Form("openrouter", "sk-or-v1-", HEX, 64),
@@ -121,7 +123,9 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("octopus", "API-", CAPITAL, 26, 26, digit=True),
     Form("infracost", "ico-", WORD, 32, 32),
     Form("clickhouse", "4b1d", WORD, 38, 38),
-    Form("harness", r"[ps]at\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z]{24}\.", WORD, 20, 20, mark=r"\b[ps]at\.[0-9A-Za-z_-]{4}"),
+    Form(
+        "harness", r"[ps]at\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z]{24}\.", WORD, 20, 20, mark=r"\b[ps]at\.[0-9A-Z]"
+    ),
     Form("readme", "rdme_", "[a-z0-9]", 70, 70),
     # money and shops
     Form("stripe", "(?:sk|rk)_(?:live|test|prod)_", WORD, 10, 250),
@@ -138,8 +142,10 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("lob", "(?:live|test)_", "[a-f0-9]", 35, 35),
     # messages and mail
     Form("slack_webhook", r"hooks\.slack\.com/(?:services|workflows|triggers)/", "[0-9A-Za-z+/]", 40),
-    Form("discord", r"[MNO][0-9A-Za-z_-]{23,25}\.[0-9A-Za-z_-]{6}\.", DASHED, 27, 38, mark=r"\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{9}"),
-    Form("discord", r"(?:discord|discordapp)\.com/api/webhooks/[0-9]{17,20}/", DASHED, 60, mark="/api/webhooks/[0-9]"),
+    Form("discord", r"[MNO][0-9A-Za-z_-]{23,25}\.[0-9A-Za-z_-]{6}\.", DASHED, 27, 38, mark=_DISCORD_MARK),
+    Form(
+        "discord", r"discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/", DASHED, 60, mark="/api/webhooks/[0-9]"
+    ),
     Form("telegram", r"(?:org/bot)?[0-9]{8,10}:A", DASHED, 34, 34, mark="[0-9]{5}:A[0-9A-Za-z_-]{4}"),
     Form("teams", r"webhook\.office\.com/webhookb2/", "[0-9a-zA-Z@/-]", 70),
     Form("twilio", "SK", "[0-9a-f]", 32, 32),

@@ -12,8 +12,8 @@ from interlock.classify.keys import has_digit, is_placeholder, looks_random, sla
 
 # --- a name, an operator, a value -------------------------------------------------------------
 
-_PASSWORD: Final = r"passw(?:or)?d|passphrase|passcode|pwd"
-_TOKEN: Final = (
+_NAMES: Final = r"passw(?:or)?d|passphrase|passcode|pwd"
+_KEY_NAMES: Final = (
     r"token|secret|credentials?"
     r"|(?:api|access|auth|private|secret|account|encryption|signing|master|service|admin|shared[_.-]?access)"
     r"[_. -]?key"
@@ -21,10 +21,10 @@ _TOKEN: Final = (
 _OPERATOR: Final = r"[\"'`\])]{0,3}\s{0,3}(?:=>|:{0,3}=|\?=|:|\bis\b)[\s\\]{0,3}[\"'`]{0,2}"
 _VALUE: Final = r"[^\s\"'`<>,;\\]"
 
-PASSWORD_MARK: Final = rf"(?i)(?:{_PASSWORD})(?:[_-]?[0-9])?{_OPERATOR}{_VALUE}{{6}}"
-PASSWORD: Final = rf"(?i)(?:{_PASSWORD})(?:[_-]?[0-9])?{_OPERATOR}({_VALUE}{{6,}})"
-TOKEN_MARK: Final = rf"(?i)(?:{_TOKEN})(?:[_-]?[0-9])?{_OPERATOR}{_VALUE}{{6}}"
-TOKEN: Final = rf"(?i)([0-9a-z_.-]*(?:{_TOKEN}))(?:[_-]?[0-9])?{_OPERATOR}({_VALUE}{{12,}})"
+PASSWORD_MARK: Final = rf"(?i)(?:{_NAMES})(?:[_-]?[0-9])?{_OPERATOR}{_VALUE}{{6}}"
+PASSWORD: Final = rf"(?i)(?:{_NAMES})(?:[_-]?[0-9])?{_OPERATOR}({_VALUE}{{6,}})"
+TOKEN_MARK: Final = rf"(?i)(?:{_KEY_NAMES})(?:[_-]?[0-9])?{_OPERATOR}{_VALUE}{{6}}"
+TOKEN: Final = rf"(?i)([0-9a-z_.-]*(?:{_KEY_NAMES}))(?:[_-]?[0-9])?{_OPERATOR}({_VALUE}{{12,}})"
 
 # Vendors whose keys are bare letters and digits; the vendor's name in the name of a value tells them.
 _VENDORS: Final = (
@@ -40,8 +40,13 @@ VENDOR: Final = (
     rf"{_OPERATOR}([0-9A-Za-z+/=_.~-]{{12,}})"
 )
 
-_PLAIN_WORDS: Final = frozenset({"password", "passwd", "pass", "secret", "token", "pwd", "string", "none", "null"})
-_STARTS_OF_REFERENCES: Final = ("$", "%", "{", "[", "(", "/", "&", "http:", "https:", "file:", "process.env", "os.", "env.")
+_PLAIN_WORDS: Final = frozenset(
+    {"password", "passwd", "pass", "secret", "token", "pwd", "string", "none", "null"}
+)
+_STARTS_OF_REFERENCES: Final = (
+    *("$", "%", "{", "[", "(", "/", "&"),
+    *("http:", "https:", "file:", "process.env", "os.", "env."),
+)
 _SIGNS: Final = frozenset("!@#$%^&*?~+")
 
 
@@ -82,20 +87,27 @@ def is_reference(value: str) -> bool:
 
 def _is_identifier(value: str) -> bool:
     """`var.db_password`, `token_2`, `cert.p12`: words with at most two digits each, joined by signs."""
-    words = value.replace("-", ".").replace("_", ".").replace("/", ".").split(".")
+    words = value.translate(_JOINTS).split(".")
     return len(words) > 1 and all(_is_word(word) for word in words)
 
 
+_JOINTS: Final = str.maketrans("-_/", "...")
+
+
 def _is_word(word: str) -> bool:
+    """Lower case, upper case or capitalised, and two digits at most at its end."""
     bare = word.rstrip("0123456789")
-    return len(word) - len(bare) <= 2 and (not bare or (bare.isalpha() and (bare[1:].islower() or bare.isupper() or not bare[1:])))
+    if len(word) - len(bare) > 2:
+        return False
+    return not bare or (bare.isalpha() and bare in (bare.lower(), bare.upper(), bare.capitalize()))
 
 
 # --- places where only a secret stands --------------------------------------------------------
 
 HEADER_MARK: Final = r"(?i)authorization[\"']?\s{0,2}[:=]"
 HEADER: Final = (
-    r"(?i)authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?:bearer|basic|token|apikey)\s{1,2}([0-9A-Za-z+/=._~-]{8,})"
+    r"(?i)authorization[\"']?\s{0,2}[:=]\s{0,2}[\"']?"
+    r"(?:bearer|basic|token|apikey)\s{1,2}([0-9A-Za-z+/=._~-]{8,})"
 )
 URL_MARK: Final = r"[0-9A-Za-z]://[^\s/@\"'<>]*:[^\s/@\"'<>]*@"
 URL: Final = r"[A-Za-z][0-9A-Za-z+.-]{1,20}://[^\s:/@\"'<>]*:([^\s/@\"'<>]{3,})@[0-9A-Za-z\[]"
@@ -125,7 +137,8 @@ def is_curl_user(value: str) -> bool:
     secret = (password or user).strip("{}")
     if any(part.startswith(("$", "[", "<")) or "$(" in part or "${" in part for part in (user, password)):
         return False
-    return len(secret) >= 6 and secret.lower() not in _PLAIN_WORDS and (has_digit(secret) or _is_mixed(secret))
+    plain = len(secret) < 6 or secret.lower() in _PLAIN_WORDS
+    return not plain and (has_digit(secret) or _is_mixed(secret))
 
 
 def _is_mixed(value: str) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from interlock.cli.context import common, load_config, opened
-from interlock.cli.output import NO, say, table, write_json, write_raw
-from interlock.cli.times import shown_time
+from interlock.cli.output import note, say, table, write_json, write_raw
+from interlock.cli.times import rfc3339, shown_time
 
 
 @click.group("config")
@@ -44,7 +44,26 @@ def show(config_file: Path | None, as_json: bool) -> None:
 
 @command.command("history")
 @common
-@click.pass_context
-def history(ctx: click.Context, config_file: Path | None, as_json: bool) -> None:
+def history(config_file: Path | None, as_json: bool) -> None:
     """List the revisions of the config that ran on this store, newest first."""
-    raise NotImplementedError
+    with opened(load_config(config_file)) as store:
+        revisions = store.config_history()
+    rows = [
+        {
+            "hash": revision.hash,
+            "policy_hash": revision.policy_hash,
+            "first_seen": rfc3339(revision.first_seen),
+            "by": revision.by,
+        }
+        for revision in revisions
+    ]
+    if as_json:
+        for row in rows:
+            write_json(row)
+    elif rows:
+        table(
+            ("first seen (UTC)", "config", "policy", "by"),
+            ((shown_time(row["first_seen"]), row["hash"], row["policy_hash"], row["by"]) for row in rows),
+        )
+    else:
+        note("no config has run on this store yet")

@@ -1,14 +1,20 @@
 """What every command starts from: its common options, the config they lead to, and the store it names."""
 
+import getpass
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from interlock.cli.output import Stop
-from interlock.config import Loaded, load
+
+if TYPE_CHECKING:
+    from interlock.config import Loaded
+    from interlock.store.sqlite import Store
 
 DEFAULT_CONFIG: Final = Path("interlock.yaml")
 VARIABLE: Final = "INTERLOCK_CONFIG"
@@ -43,6 +49,34 @@ def find_config(config_file: Path | None) -> Path:
     return config_file
 
 
-def load_config(config_file: Path | None) -> Loaded:
+def load_config(config_file: Path | None) -> "Loaded":
     """The checked config with its secrets. Raises ConfigError with every problem."""
+    from interlock.config import load
+
     return load(find_config(config_file), os.environ)
+
+
+@contextmanager
+def opened(loaded: "Loaded") -> Iterator["Store"]:
+    """The store that a config names, with the file's aliases in it; made where there is none yet."""
+    from interlock.store.sqlite import Store
+
+    store = Store.open(loaded.config.store.url, base=loaded.path.parent, now=now_us)
+    try:
+        store.seed_aliases(loaded.config.aliases, now=now_us(), by=actor())
+        yield store
+    finally:
+        store.close()
+
+
+def now_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def actor() -> str:
+    """Who the control log names for a change from the command line."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        return f"cli:{os.getuid()}"

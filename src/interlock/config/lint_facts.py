@@ -5,12 +5,12 @@ from typing import Final
 
 from interlock.config.checked import Model
 from interlock.config.problems import listed, warning
-from interlock.config.reach import objection
+from interlock.config.reach import objection, restricts
 from interlock.config.whole import Whole, mentions
 from interlock.errors import Problem
 from interlock.policy.satisfy import satisfiable
 
-MAX_RULES: Final = 10
+MAX_RULES: Final = 8
 """How many rules a proof that data stays in its region looks at: the cost grows with each."""
 
 
@@ -64,33 +64,37 @@ def _regions(whole: Whole) -> Iterator[Problem]:
     for residency, path in wanted.items():
         if residency is None:
             continue
-        outside = [where for where in _deployments(whole) if _may_leave(whole, residency, *where)]
+        outside = sorted(set(_outside(whole, residency)))
         if outside:
-            names = listed(sorted({f"{model} ({region or 'region unknown'})" for model, region in outside}))
             yield warning(
                 path,
-                f"data that must stay in `{residency}` could leave: no rule keeps it from {names}",
+                f"data that must stay in `{residency}` could leave: no rule keeps it from {listed(outside)}",
                 f"add a rule: `when: {{residency: {residency}}}`, `then: {{regions: [{residency}]}}`",
             )
 
 
-def _deployments(whole: Whole) -> Iterator[tuple[str, str | None]]:
+def _outside(whole: Whole, residency: str) -> Iterator[str]:
+    """Models, each with its region, that may serve a request bound to a place they are not in.
+
+    A rule on regions that applies has decided the matter, whichever regions it names.
+    """
+    bound = {"residency": residency}
+    rules = [rule for _, rule in whole.sound_rules if restricts(rule.then) and satisfiable(bound, rule.when)]
+    proven: dict[tuple[str, ...], bool] = {}
     for name, model in whole.config.models.items():
-        for deployment in whole.config.providers[model.provider].deployments:
-            yield name, deployment.region
-
-
-def _may_leave(whole: Whole, residency: str, model_name: str, region: str | None) -> bool:
-    """Whether a request bound to a place may be served outside it, with no rule on regions in force."""
-    model = whole.config.models[model_name]
-    provider = whole.config.providers[model.provider]
-    deployment = next(d for d in provider.deployments if d.region == region)
-    if deployment.regions and set(deployment.regions) <= {residency}:
-        return False
-    kept = [
-        rule.when
-        for _, rule in whole.sound_rules
-        if rule.then.regions is not None or objection(rule.then, model, provider, deployment, whole)
-    ]
-    relevant = [when for when in kept if satisfiable({"residency": residency}, when)]
-    return len(relevant) <= MAX_RULES and satisfiable({"residency": residency}, never=relevant)
+        provider = whole.config.providers[model.provider]
+        for deployment in provider.deployments:
+            if deployment.regions and set(deployment.regions) <= {residency}:
+                continue
+            kept = [
+                rule
+                for rule in rules
+                if rule.then.regions is not None
+                or objection(rule.then, model, provider, deployment, whole) is not None
+            ]
+            names = tuple(rule.name for rule in kept)
+            if names not in proven:
+                never = [rule.when for rule in kept]
+                proven[names] = len(kept) <= MAX_RULES and satisfiable(bound, never=never)
+            if proven[names]:
+                yield f"{name} ({deployment.region or 'region unknown'})"

@@ -63,7 +63,7 @@ def _contradictions(whole: Whole, path: str, rule: Rule) -> Iterator[Problem]:
     if then.pin is not None and then.deny is not None:
         yield error(path, "has both `pin` and `deny`", "who is denied is not served by the pinned model")
         return
-    if then.deny is None and _leaves_nobody(whole, then):
+    if then.deny is None and _names_are_known(whole, then) and _leaves_nobody(whole, then):
         if then.pin is not None:
             yield error(
                 path,
@@ -76,6 +76,16 @@ def _contradictions(whole: Whole, path: str, rule: Rule) -> Iterator[Problem]:
                 f"nobody in the pool satisfies `{rule.name}`: what it matches is refused",
                 "if that is meant, `deny: REASON` tells the caller why",
             )
+
+
+def _names_are_known(whole: Whole, then: Then) -> bool:
+    """Whether every name it restricts by exists; one that does not is reported by itself."""
+    pools = ((then.vendors, whole.vendors), (then.providers, whole.providers))
+    return (
+        all(set(named or ()) <= set(known) for named, known in pools)
+        and all(whole.model_of(name) is not None for name in then.models or ())
+        and (then.pin is None or then.pin in whole.models)
+    )
 
 
 def _leaves_nobody(whole: Whole, then: Then) -> bool:

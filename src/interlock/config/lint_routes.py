@@ -82,7 +82,7 @@ def _unreachable(whole: Whole) -> Iterator[Problem]:
         yield warning(f"models.{model}", f"can never serve: {why}", "remove it, or narrow the rule")
     named = _named(whole)
     alone = [model for model in whole.models if model not in named and model not in gone]
-    if alone:
+    if alone and None not in named:
         yield warning(
             "models",
             f"nothing leads to {listed(alone)}, only requests that name them",
@@ -90,13 +90,15 @@ def _unreachable(whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _named(whole: Whole) -> set[str]:
-    """The models that something in the file leads to."""
+def _named(whole: Whole) -> set[str | None]:
+    """The models that something in the file leads to; with None where a name leads nowhere."""
     file = whole.file
     names = [*file.aliases.values(), *(row.to for row in file.fallbacks)]
     names += [file.default.model] if file.default is not None else []
     for lane in file.lanes.values():
         names += [*lane.models, *(step.model for step in lane.cascade)]
     names += [rule.then.pin for rule in file.policy if rule.then.pin is not None]
-    names += [name for key in file.keys if key.allow is not None for name in key.allow.models]
-    return {model for name in names if (model := whole.model_of(name)) is not None}
+    allowed = [name for key in file.keys if key.allow is not None for name in key.allow.models]
+    return {whole.model_of(name) for name in names} | {
+        whole.model_of(name.split("/")[-1]) for name in allowed
+    }

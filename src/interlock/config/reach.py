@@ -5,21 +5,44 @@ come from `policy.satisfy`; where it gives up, nothing is claimed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from interlock.config.checked import Deployment, Model, Provider
 from interlock.config.problems import listed
 from interlock.config.whole import Whole
 from interlock.config.written import Rule, Then
+from interlock.policy.condition import COMBINERS
 from interlock.policy.satisfy import satisfiable
 from interlock.types.labels import DATA_CLASSES
 
 Condition = Mapping[str, Any] | None
 
+_DERIVED: Final = frozenset({"data_class", "trust", "risk_tier"})
+"""Signals of which one limits the others, by how the risk tier is derived."""
+
+_WHO: Final = ("vendors", "providers", "models", "regions", "jurisdictions", "deny_origins", "pin", "deny")
+
 
 def always(rule: Rule, kind: Sequence[Condition]) -> bool:
-    """Whether a rule applies to every request for which all conditions of `kind` hold."""
-    return not satisfiable(*kind, never=(rule.when,))
+    """Whether a rule is proven to apply to every request for which all conditions of `kind` hold."""
+    # Cheap first: a rule that asks for a signal which the kind leaves open lets some request escape.
+    given = {signal for condition in kind for signal in _signals(condition)}
+    asked = {key for key in rule.when or {} if key not in COMBINERS}
+    if given & _DERIVED:
+        given |= _DERIVED
+    return asked <= given and not satisfiable(*kind, never=(rule.when,))
+
+
+def _signals(condition: Condition) -> Iterator[str]:
+    """Every signal that a condition names, at any depth."""
+    for key, spec in (condition or {}).items():
+        if key == "not":
+            yield from _signals(spec)
+        elif key in COMBINERS:
+            for branch in spec:
+                yield from _signals(branch)
+        else:
+            yield key
 
 
 def removed(whole: Whole, model: str, kind: Sequence[Condition], rules: Sequence[Rule]) -> str | None:
@@ -56,6 +79,11 @@ def _against(
         trusted = {"data_class": {"lte": provider.trusted_for}}
         if not satisfiable(*kind, trusted):
             yield f"`{provider.name}` is trusted for {provider.trusted_for} data only"
+
+
+def restricts(then: Then) -> bool:
+    """Whether a rule limits who may serve."""
+    return any(getattr(then, name) not in (None, ()) for name in _WHO)
 
 
 def objection(

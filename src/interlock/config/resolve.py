@@ -7,7 +7,7 @@ here. Secrets arrive by place and leave in `Secrets`, by deployment and key.
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -18,7 +18,7 @@ from msgspec import Struct
 from interlock.config import checked, written
 from interlock.config.catalogue import Catalogue, Facts, look_up, vendor_for
 from interlock.config.environment import Place
-from interlock.config.problems import below, error
+from interlock.config.problems import below, error, warning
 from interlock.config.schema_file import read_schema
 from interlock.errors import Problem
 from interlock.types.signals import Allow, Caller
@@ -83,6 +83,7 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
         keys=tuple(_key(place, key, problems) for place, key in enumerate(file.keys)),
         prices_version=catalogue.version,
     )
+    problems += _missing_suites(file.evals, folder)
     config = _hashed(config)
     store = msgspec.structs.replace(file.store, url=_store_url(file.store.url, folder, problems))
     config = msgspec.structs.replace(config, store=store)
@@ -244,6 +245,13 @@ def _lane(name: str, lane: written.Lane, folder: Path, problems: list[Problem]) 
         risk_tier=lane.risk_tier,
         escalate=lane.escalate,
     )
+
+
+def _missing_suites(evals: Mapping[str, written.EvalRef], folder: Path) -> Iterator[Problem]:
+    for name, ref in evals.items():
+        if not (folder / ref.suite).is_file():
+            hint = "paths are relative to the config's own folder"
+            yield warning(f"evals.{name}.suite", f"`{ref.suite}`: no such file", hint)
 
 
 def _key(place: int, key: written.Key, problems: list[Problem]) -> checked.Key:

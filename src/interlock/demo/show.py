@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from interlock.cli.explain import ATTEMPT, because, duration, money
-from interlock.cli.output import printable
+from interlock.cli.output import printable, write_json
 from interlock.demo.scenarios import Scenario
 from interlock.types.record import Record
 
@@ -23,10 +23,14 @@ LONGEST_ANSWER: Final = 180
 
 
 class Screen:
-    """Prints the demo. On a terminal progress is one live line, elsewhere plain lines on stderr."""
+    """Prints the demo. On a terminal progress is one live line, elsewhere plain lines on stderr.
 
-    def __init__(self) -> None:
+    With `as_json` all words for people go to stderr, and `summarise` writes one JSON value to stdout.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
         self.live = sys.stderr.isatty()
+        self.as_json = as_json
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -42,61 +46,75 @@ class Screen:
             yield lambda more: status.update(escape(f"{what}: {printable(more)}"))
 
     def introduce(self, file: Path) -> None:
-        _say("Interlock sends real requests through a gateway of its own, on this machine only.")
-        _row("config", str(file))
-        _row(
-            "models",
-            "small-eu (onprem) and roomy-us (abroad) are two servers of SmolLM2 135M: real, and weak.",
+        self._say("Interlock sends real requests through a gateway of its own, on this machine only.")
+        self._row("config", str(file))
+        self._row(
+            "models", "small-eu (onprem) and roomy-us (abroad): two servers of SmolLM2 135M, real and weak."
         )
-        _row("", "gone-us is a port where nothing listens. Prices are made up.")
+        self._row("", "gone-us is a port where nothing listens. Prices are made up.")
 
     def show(self, number: int, result: "Result", aliases: Mapping[str, str]) -> None:
         """One request: what was asked, where it went and why, what it took, and the answer."""
         scenario, reply, record = result.scenario, result.reply, result.record
-        _say("")
-        click.echo(click.style(f"{number:2}  {scenario.name}", bold=True) + f"  {scenario.asks}")
-        _row("asked", _asked(scenario))
+        self._say("")
+        self._say(click.style(f"{number:2}  {scenario.name}", bold=True) + f"  {scenario.asks}")
+        self._row("asked", _asked(scenario))
         if record is not None:
-            _row("route", _route(record))
-            for place, line in enumerate(_why(record, aliases)):
-                _row("why" if place == 0 else "", line)
-            for place, line in enumerate(_attempts(record)):
-                _row("attempts" if place == 0 else "", line)
-            _row("used", _used(result))
-        _row("answer" if reply.status == 200 else f"error {reply.status}", _answer(result))
+            self._row("route", _route(record))
+            self._rows("why", _why(record, aliases))
+            self._rows("attempts", _attempts(record))
+            self._row("used", _used(result))
+        self._row("answer" if reply.status == 200 else f"error {reply.status}", _answer(result))
         if result.problems:
-            for problem in result.problems:
-                _row(click.style("NOT AS EXPECTED", fg="red"), problem)
+            self._rows(click.style("NOT OK", fg="red"), result.problems)
         else:
-            _row("", click.style("as expected", fg="green"))
+            self._row(click.style("ok", fg="green"), "it ended as expected")
 
     def summarise(self, results: "Sequence[Result]", verified: "Verified", folder: Path) -> None:
+        """How it went over all, and where to look next."""
         good = sum(not result.problems for result in results)
         spent = sum(result.record.cost_usd or 0 for result in results if result.record is not None)
-        _say("")
-        _say(
-            f"{good} of {len(results)} requests ended as expected. "
-            f"They cost {money(spent)}, at made-up prices."
-        )
         equal = verified.decisions - len(verified.differing)
-        _say(
-            f"{equal} of {verified.decisions} decisions, computed again from their records, "
-            "are byte for byte equal."
+        self._say("")
+        self._say(
+            f"{good} of {len(results)} requests ended as expected; cost {money(spent)} at made-up prices."
         )
-        for decision in verified.differing:
-            _row("DIFFERS", decision)
+        self._say(f"{equal} of {verified.decisions} decisions, computed again, are byte for byte equal.")
+        self._rows("DIFFER", verified.differing)
         first = next((r.reply.decision_id for r in results if r.reply.decision_id is not None), "dec_…")
-        _say("")
-        _say("Look around:")
-        _say(f"  . {folder}/env.sh")
+        self._say("\nLook around:")
+        self._say(f"  . {folder}/env.sh")
         for command in ("decisions", f"explain {first}", "replay --verify", "alias list", "doctor", "serve"):
-            _say(f"  interlock {command}")
+            self._say(f"  interlock {command}")
+        if self.as_json:
+            write_json(
+                {
+                    "ok": good == len(results) and not verified.differing,
+                    "requests": [_as_value(result) for result in results],
+                    "verified": verified,
+                    "folder": str(folder),
+                }
+            )
 
     def keeping(self, port: int, folder: Path) -> None:
-        _say("")
-        _say(
-            f"The gateway stays at http://127.0.0.1:{port}/v1 until Ctrl-C; its keys are in {folder}/env.sh."
-        )
+        self._say(f"\nThe gateway stays at http://127.0.0.1:{port}/v1 until Ctrl-C.")
+        self._say(f"Its keys are in {folder}/env.sh.")
+
+    def _rows(self, label: str, lines: Iterator[str] | Sequence[str]) -> None:
+        for place, line in enumerate(lines):
+            self._row(label if place == 0 else "", line)
+
+    def _row(self, label: str, text: str) -> None:
+        """A labelled line, wrapped so that its text stays in its own column."""
+        margin = " " * (LABEL + 5)
+        pad = " " * max(0, LABEL - len(click.unstyle(label)))
+        first, *more = textwrap.wrap(printable(text), WIDTH, break_on_hyphens=False) or [""]
+        self._say(f"    {click.style(label, dim=True)}{pad} {first}")
+        for line in more:
+            self._say(margin + line)
+
+    def _say(self, text: str) -> None:
+        click.echo(text, err=self.as_json)
 
 
 def _asked(scenario: Scenario) -> str:
@@ -135,9 +153,7 @@ def _attempts(record: Record) -> Iterator[str]:
 def _used(result: "Result") -> str:
     record, reply = result.record, result.reply
     assert record is not None
-    said = []
-    for attempt in record.attempts[-1:]:
-        said += [f"{attempt.input_tokens} tokens in, {attempt.output_tokens} out"]
+    said = [f"{last.input_tokens} tokens in, {last.output_tokens} out" for last in record.attempts[-1:]]
     said += [money(record.cost_usd if record.attempts else 0.0), duration(reply.latency_ms)]
     said += [f"first token after {duration(reply.first_ms)}"] if reply.first_ms is not None else []
     if record.validation is not None and record.validation.verdict != "unchecked":
@@ -151,14 +167,20 @@ def _answer(result: "Result") -> str:
     return f"{result.reply.code}: {short}" if result.reply.code is not None else short
 
 
-def _row(label: str, text: str) -> None:
-    """A labelled line, wrapped so that its text stays in its own column."""
-    margin = " " * (LABEL + 5)
-    lines = textwrap.wrap(text, WIDTH - len(margin), break_on_hyphens=False) or [""]
-    click.echo(f"    {click.style(label.ljust(LABEL), dim=True)} {lines[0]}")
-    for line in lines[1:]:
-        click.echo(margin + line)
-
-
-def _say(text: str) -> None:
-    click.echo(printable(text))
+def _as_value(result: "Result") -> dict[str, object]:
+    reply = result.reply
+    return {
+        "name": result.scenario.name,
+        "ok": not result.problems,
+        "problems": result.problems,
+        "status": reply.status,
+        "code": reply.code,
+        "decision_id": reply.decision_id,
+        "route": result.record.decision.route if result.record is not None else None,
+        "attempts": [attempt.outcome for attempt in result.record.attempts]
+        if result.record is not None
+        else [],
+        "cost_usd": result.record.cost_usd if result.record is not None else None,
+        "latency_ms": round(reply.latency_ms, 1),
+        "answer": reply.text,
+    }

@@ -94,6 +94,7 @@ class Execution:
         self.setting = setting
         self.services = services
         self.clock = asyncio.get_running_loop().time
+        self.began = began
         self.deadline = began + (DEADLINE_S if deadline_ms is None else deadline_ms / 1000)
         self.attempts: list[Attempt] = []
         self.step: Step | None = None
@@ -122,6 +123,11 @@ class Execution:
         """What all attempts cost together; None while no cost is known."""
         known = [attempt.cost_usd for attempt in self.attempts if attempt.cost_usd is not None]
         return sum(known) if known else None
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Since the request began."""
+        return (self.clock() - self.began) * 1000
 
     async def run_whole(self) -> None:
         """Execute a request whose caller waits for a whole answer."""

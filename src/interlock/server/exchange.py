@@ -44,8 +44,9 @@ class Exchange:
         self.dialect: Dialect = (
             "anthropic-messages" if self.path.startswith("/v1/messages") else "openai-chat"
         )
+        self.decision_id: str | None = None
         self.status = 0
-        self.extra: Sequence[Header] = ()
+        self.extra: list[Header] = []
         self.facts: dict[str, Any] = {}
         self._body_read = False
 
@@ -94,6 +95,7 @@ class Exchange:
             headers.append((b"allow", error.hint.encode("ascii")))
         if not self._body_read and self._has_body():
             close_after_answer(self.send)
+        error.decision_id = error.decision_id or self.decision_id
         self.facts["error"] = error.code
         await self.answer(DIALECTS[self.dialect].encode_error(error), error.status, headers)
 

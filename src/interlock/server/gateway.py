@@ -3,22 +3,25 @@
 `state` is replaced whole, never changed; requests under way keep the one they began with.
 """
 
+from asyncio import get_running_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution, Services
+from interlock.server.case import Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
-from interlock.server.ids import Clock
-from interlock.server.judge import Case
+from interlock.server.ids import Clock, fresh_nonce
 from interlock.server.log import Log
-from interlock.server.state import State
+from interlock.server.records import to_row
+from interlock.server.state import State, make_state, with_world
 from interlock.server.watch import Watch
-from interlock.store import Store
-from interlock.types.decision import Decision
-from interlock.types.record import Record, Status
+from interlock.store.sqlite import Store
+from interlock.types.record import Status
+from interlock.wiring import KEYS_SECRET, open_store, put_world, services, world_of
 
 WRITE_S: Final = 30.0
 """How long a caller may leave a piece of its stream unread."""
@@ -38,18 +41,33 @@ class Gateway:
         self.clock = clock
         self.log = log
         self.draining = False
+        self.reloads = 0
         self.reloads_failed = 0
         self._writing: dict[Writing, Watch] = {}
+
+    def say(self, event: str, **fields: Any) -> None:
+        """One line about the server itself."""
+        self.log.line({"at": self.clock.now(), "event": event, **fields})
+
+    def refresh_world(self) -> None:
+        """Take the aliases as the store has them now. Requests that have begun keep theirs."""
+        world = world_of(self.store)
+        if world != self.state.setting.world:
+            self.state = with_world(self.state, world)
+            put_world(self.store, self.state.world_hash, world)
 
     async def record(
         self, case: Case, status: Status, execution: Execution | None = None, *, durable: bool = False
     ) -> None:
         """Commit the record of a request. Raises ApiError: overloaded, where the store cannot."""
-        record = record_of(case, status, execution, case.content(execution))
+        logging = case.decision.policy.logging
+        text = execution.text if execution is not None else ""
+        content = content_of(self.state.config, logging, case.body, text)
+        row = to_row(case.decision, status, execution, content)
         try:
-            await self.store.put_record(record, durable=durable)
+            await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:
-            self.log.line({"at": self.clock.now(), "event": "store", "error": error.problem})
+            self.say("store", error=error.problem)
             raise ApiError(
                 "overloaded", "the record of this request could not be written", retry_after_s=5
             ) from None
@@ -71,18 +89,28 @@ class Gateway:
 
     def log_request(self, exchange: Exchange) -> None:
         """One line for one request: never content, never keys."""
-        latency_ms = (self.clock_now() - exchange.began) * 1000
-        self.log.line(
-            {
-                "at": self.clock.now(),
-                "event": "request",
-                "request": f"req_{exchange.name}",
-                "method": exchange.method,
-                "route": exchange.route,
-                "status": exchange.status,
-                "latency_ms": round(latency_ms, 3),
-                "tenant": exchange.caller.tenant,
-                "key": exchange.caller.key,
-                **exchange.facts,
-            }
+        self.say(
+            "request",
+            request=f"req_{exchange.name}",
+            method=exchange.method,
+            route=exchange.route,
+            status=exchange.status,
+            latency_ms=round((get_running_loop().time() - exchange.began) * 1000, 3),
+            tenant=exchange.caller.tenant,
+            key=exchange.caller.key,
+            **exchange.facts,
         )
+
+    async def close(self) -> None:
+        """Let go of upstreams and store. Nothing may be served any more."""
+        await self.services.transport.close()
+        self.store.close()
+
+
+def make_gateway(loaded: Loaded, log: Log) -> Gateway:
+    """A gateway for a config that has just been loaded. Raises StoreError."""
+    store = open_store(loaded)
+    clock = Clock()
+    state = make_state(loaded.config, loaded.secrets, world_of(store), store.secret(KEYS_SECRET))
+    put_world(store, state.world_hash, state.setting.world)
+    return Gateway(state, store, services(now=clock.now, fresh=fresh_nonce), clock, log)

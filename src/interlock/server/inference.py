@@ -12,10 +12,12 @@ from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
+from interlock.server.case import Case
 from interlock.server.exchange import Exchange, Header
-from interlock.server.gateway import Gateway, facts
-from interlock.server.judge import Case, judge
+from interlock.server.gateway import Gateway
+from interlock.server.judge import judge
 from interlock.server.protocol import close_after_answer
+from interlock.server.records import log_facts
 from interlock.server.watch import Watch
 from interlock.types.decision import Decision
 from interlock.types.labels import Dialect
@@ -23,26 +25,26 @@ from interlock.types.record import Status
 
 CHAT: Final = "/v1/chat/completions"
 MESSAGES: Final = "/v1/messages"
+DIALECT_OF: Final[dict[str, Dialect]] = {CHAT: "openai-chat", MESSAGES: "anthropic-messages"}
 SSE: Final = b"text/event-stream; charset=utf-8"
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 
 
 async def chat(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, CHAT, "openai-chat")
+    await _infer(gateway, exchange, CHAT)
 
 
 async def messages(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, MESSAGES, "anthropic-messages")
+    await _infer(gateway, exchange, MESSAGES)
 
 
-async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str, dialect: Dialect) -> None:
-    exchange.dialect = dialect
-    body = await exchange.body()
-    case = await judge(gateway, exchange, body, endpoint, dialect)
+async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str) -> None:
+    exchange.dialect = DIALECT_OF[endpoint]
+    case = await judge(gateway, exchange, await exchange.body(), endpoint, exchange.dialect)
     decision = case.decision
     exchange.decision_id = decision.id
     exchange.extra = route_headers(decision, None, 0)
-    exchange.facts.update(facts(decision))
+    exchange.facts = log_facts(decision, "denied", None)
     if decision.route is None:
         await gateway.record(case, "denied")
         raise refusal(decision)
@@ -70,7 +72,6 @@ def refusal(decision: Decision) -> ApiError:
         hint=hint,
         decision_id=decision.id,
     )
-
 
 
 async def _whole(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
@@ -126,7 +127,7 @@ async def _settle(
 ) -> None:
     """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet."""
     status: Status = "cancelled" if gone else execution.status
-    exchange.facts.update(facts(case.decision, status, execution))
+    exchange.facts = log_facts(case.decision, status, execution)
     if gone:
         exchange.status = 499
     exchange.extra = [*route_headers(case.decision, execution.step, len(execution.attempts))]

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with a bound on how slowly a request's head may come, and answers in JSON.
+"""The HTTP protocol of uvicorn, with a bound on how slowly a request's head may come, and answers in JSON.
 
 ASGI has no word for closing a connection after its answer; `close_after_answer` is that word.
 """

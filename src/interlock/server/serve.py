@@ -1,16 +1,14 @@
 """`interlock serve`: checks what must hold before anything listens, binds, and runs the workers."""
 
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from interlock import local_models
 from interlock.config import load
-from interlock.config.checked import Config
-from interlock.errors import ConfigError, InterlockError, Problem
-from interlock.server.auth import is_loopback
+from interlock.errors import InterlockError
+from interlock.server.exposure import check_exposure
 from interlock.server.log import Log
 from interlock.server.supervisor import supervise
 from interlock.server.worker import run_worker
@@ -28,9 +26,7 @@ class ServeError(InterlockError):
         super().__init__(f"{problem}\nhint: {hint}" if hint else problem)
 
 
-def serve(
-    config_file: Path, env: Mapping[str, str], *, say: Callable[[str], None] = lambda _: None
-) -> int:
+def serve(config_file: Path, env: Mapping[str, str], *, say: Callable[[str], None] = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. `say` is told what a person should know.
 
     Raises ConfigError, StoreError, ServeError, LocalModelError before anything listens.
@@ -53,22 +49,6 @@ def serve(
             models.stop()
 
 
-def check_exposure(config: Config, host: str, config_file: Path) -> None:
-    """Without keys whoever can connect may call: only this machine may then be able to connect."""
-    if config.keys or is_loopback(host):
-        return
-    raise ConfigError(
-        (
-            Problem(
-                file=str(config_file),
-                path="server.host",
-                problem=f"without `keys` the server listens on loopback only, not on `{host}`",
-                hint="add `keys`, or set `server.host` to 127.0.0.1",
-            ),
-        )
-    )
-
-
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ServeError where the address cannot be had."""
     try:
@@ -89,8 +69,3 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror}", hint="set `server.port` to a free port"
         ) from None
     return listener
-
-
-def say_to_people(text: str) -> None:
-    """Progress for people goes to stderr; stdout is the log's."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that talks to a terminal

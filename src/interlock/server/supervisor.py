@@ -97,7 +97,7 @@ def _bury(slots: list[Slot], log: Log) -> None:
     for slot in slots:
         status = slot.dead()
         if status is not None:
-            log.line({"event": "worker_died", "status": status, "restart_in_s": slot.start_at - time.monotonic()})
+            log.line({"event": "worker_died", "status": status, "restart_in_s": slot.pause_s})
 
 
 def _stop(slots: list[Slot]) -> None:

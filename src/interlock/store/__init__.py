@@ -1,4 +1,4 @@
-"""The durable memory: records, configs, aliases and the control log, in one SQLite file. `Store.open` is the way in.
+"""The durable memory: records, configs, aliases and the control log in one SQLite file. See `Store.open`.
 
 Several processes may open the same file; in each of them one thread writes (`writer.Writer`). A store
 is opened after a fork, never carried across one.

@@ -21,13 +21,13 @@ class AliasError(InterlockError):
     """A change of an alias that was not made: its state is as before."""
 
 
-class UnknownAlias(AliasError):
+class UnknownAlias(AliasError):  # noqa: N818  # it says what is the case
     def __init__(self, alias: str) -> None:
         self.alias = alias
         super().__init__(f"there is no alias `{alias}`")
 
 
-class UnknownVersion(AliasError):
+class UnknownVersion(AliasError):  # noqa: N818  # it says what is the case
     """There is no such version, or (`version` None) none before the active one."""
 
     def __init__(self, alias: str, version: int | None) -> None:
@@ -37,7 +37,7 @@ class UnknownVersion(AliasError):
         super().__init__(f"alias `{alias}` {what}")
 
 
-class StaleVersion(AliasError):
+class StaleVersion(AliasError):  # noqa: N818  # it says what is the case
     """Another change came first: `active` is not the version that the writer saw."""
 
     def __init__(self, alias: str, active: int) -> None:
@@ -98,7 +98,7 @@ def states(db: apsw.Connection) -> dict[str, AliasState]:
 def history(db: apsw.Connection, alias: str) -> AliasHistory | None:
     with db:  # versions and pointer of one moment
         state = _find(db, alias)
-        rows = db.execute(
+        rows: list[tuple[Any, ...]] = db.execute(
             "SELECT version, model, at, by, reason, gate, override FROM alias_versions "
             "WHERE alias = ? ORDER BY version",
             (alias,),
@@ -159,7 +159,7 @@ def rollback(
     if to_version is None:
         kind, before = db.execute(
             "SELECT kind, from_version FROM alias_moves WHERE alias = ? ORDER BY seq DESC LIMIT 1", (alias,)
-        ).fetchone()
+        ).get
         to_version = state.active if kind == "rollback" else before
     if to_version == state.active:
         return state
@@ -220,11 +220,13 @@ def _move(
 ) -> None:
     """Move the pointer, and put the move into both logs."""
     db.execute(
-        "INSERT INTO aliases (alias, active) VALUES (?, ?) ON CONFLICT (alias) DO UPDATE SET active = excluded.active",
+        "INSERT INTO aliases (alias, active) VALUES (?, ?) "
+        "ON CONFLICT (alias) DO UPDATE SET active = excluded.active",
         (alias, to_version),
     )
     db.execute(
-        "INSERT INTO alias_moves (alias, from_version, to_version, kind, at, by, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO alias_moves (alias, from_version, to_version, kind, at, by, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (alias, from_version, to_version, kind, change.at, change.by, change.reason),
     )
     body = {"alias": alias, "from": from_version, "to": to_version, "reason": change.reason, **details}

@@ -21,7 +21,7 @@ _SCHEME: Final = "sqlite:///"
 
 
 def check_library(version: str) -> None:
-    """Refuse an SQLite in which two writers that checkpoint at once can corrupt the file (3.7.0 to 3.51.2)."""
+    """Refuse an SQLite (3.7.0 to 3.51.2) in which two processes that checkpoint at once corrupt the file."""
     major, minor, patch = (int(part) for part in version.split(".")[:3])
     number = (major, minor, patch)
     mended = number >= (3, 51, 3) or number < (3, 7, 0)
@@ -53,7 +53,7 @@ def locate(where: str | Path, base: Path) -> Path:
 
 
 def create(path: Path) -> None:
-    """Make the file, readable by its owner only, unless it exists. SQLite gives -wal and -shm the same mode."""
+    """Make the file for its owner only, unless it exists. SQLite gives `-wal` and `-shm` the same mode."""
     try:
         os.mknod(path, stat.S_IFREG | 0o600)  # makes it without opening it
     except FileExistsError:
@@ -82,7 +82,7 @@ def connect_reader(path: Path, *, busy_s: float) -> apsw.Connection:
 
 
 def switch_to_wal(db: apsw.Connection, path: Path, *, busy_s: float) -> None:
-    """Readers and the writer do not block each other in WAL mode. SQLite itself does not wait for this switch."""
+    """In WAL mode readers and the writer do not block each other. SQLite does not wait for this switch."""
     wait = _patience(busy_s)
     tries = 0
     while True:
@@ -119,7 +119,7 @@ def _patience(busy_s: float) -> Callable[[int], bool]:
 
 
 def as_store_error(error: Exception, path: Path) -> StoreError:
-    """What an operator is told about a failure of SQLite. It names the file and never what was being written."""
+    """What an operator is told about a failure of SQLite: the file, never what was being written to it."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
             what, hint = (

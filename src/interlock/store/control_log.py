@@ -21,7 +21,8 @@ def append(db: apsw.Connection, *, at: int, actor: str, action: str, body: Mappi
     seq, text = last + 1, _encode(body).decode()
     digest = _hash(prev_hash, seq, at, actor, action, text)
     db.execute(
-        "INSERT INTO control_log (seq, at, actor, action, body, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO control_log (seq, at, actor, action, body, prev_hash, hash) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (seq, at, actor, action, text, prev_hash, digest),
     )
     db.execute(

@@ -12,7 +12,7 @@ PAGE: Final = 200
 """How many rows a scan reads at a time, so that no read stays open and holds up the checkpoint."""
 
 
-class BadCursor(InterlockError):
+class BadCursor(InterlockError):  # noqa: N818  # it says what is the case
     """The place where a listing should go on is not one of its rows."""
 
 
@@ -60,7 +60,7 @@ AFTER: Final = (
     f"ORDER BY created_at, seq LIMIT {PAGE}"
 )
 EXPIRE: Final = (
-    "DELETE FROM records WHERE seq IN "
+    "DELETE FROM records WHERE seq IN "  # noqa: S608  # our own number
     f"(SELECT seq FROM records WHERE created_at < ? ORDER BY created_at, seq LIMIT {PAGE})"
 )
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
-import msgspec
 from msgspec import Struct
 
 from interlock.errors import StoreError
@@ -88,10 +87,10 @@ class Store:
         busy_s: float = BUSY_S,
         max_pending: int = MAX_PENDING,
     ) -> "Store":
-        """Open the file that a path or `sqlite:///` URL names (relative: to `base`), made and migrated as needed.
+        """Open the file that a path or a `sqlite:///` URL names (relative: to `base`); make and migrate it.
 
-        `now` is the clock; `busy_s` bounds how long a write waits for another process. Raises
-        StoreError where the file cannot be used, or this SQLite should not be.
+        `now` is the clock; `busy_s` bounds how long a write waits for another process. Raises StoreError
+        where the file cannot be used, or this SQLite should not be.
         """
         check_library(apsw.sqlite_lib_version())
         path = locate(where, base)
@@ -161,7 +160,7 @@ class Store:
             place = (rows[-1][2], rows[-1][0])
 
     def put_outcome(self, record_id: str, tenant: str | None, outcome: bytes) -> Write[bool]:
-        """Keep the feedback on a record, in place of any earlier one; False where the tenant has no such record."""
+        """Keep the feedback on a record in place of any earlier; False if the tenant has no such record."""
 
         def work(db: apsw.Connection) -> bool:
             db.execute(records.PUT_OUTCOME, (record_id, tenant, outcome))
@@ -211,7 +210,7 @@ class Store:
         )
 
     def put_world(self, digest: str, body: bytes) -> Write[None]:
-        """Keep the bytes of a world snapshot by its hash. Cheap to call again; queued before any later record."""
+        """Keep the bytes of a world by its hash. Cheap to call again; queued before any later record."""
 
         def work(db: apsw.Connection) -> None:
             sql = "INSERT INTO worlds (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -226,7 +225,7 @@ class Store:
     # Aliases
 
     def seed_aliases(self, file_aliases: Mapping[str, str], *, now: int, by: str) -> None:
-        """Make version 1 of each alias of the file that the store lacks. Blocks: for the start of a process."""
+        """Make version 1 of each alias of the file that the store lacks. Blocks: for the start only."""
         if file_aliases.keys() - self.aliases().keys():
             self.writer.run(lambda db: aliases.seed(db, file_aliases, Change(by=by, at=now)))
 
@@ -312,7 +311,7 @@ class Store:
         return self.writer.row(_RAISE_CLASS, (tenant, session, rank, now, DAY_US))
 
     def secret(self, name: str) -> bytes:
-        """32 random bytes of this store, made when first asked for. May block: for the start of a process."""
+        """32 random bytes of this store, made when first asked for. May block: for the start only."""
 
         def work(db: apsw.Connection) -> bytes:
             sql = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -325,8 +324,11 @@ class Store:
 
     def integrity(self) -> tuple[str, ...]:
         """What is wrong with the file, read from end to end: seconds to minutes. Empty: nothing."""
-        found = self._rows("PRAGMA integrity_check")
-        return () if found == [("ok",)] else tuple(row[0] for row in found)
+        try:
+            found = [row[0] for row in self._rows("PRAGMA integrity_check")]
+        except StoreError as error:
+            return (error.problem,)
+        return () if found == ["ok"] else tuple(found)
 
     # Below here: connections
 

@@ -115,7 +115,7 @@ class Writer:
         return self._queue.qsize()
 
     def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
-        """Run one statement with these values. Neighbours in the queue with the same statement run together."""
+        """Run one statement with these values. Neighbours in the queue with the same one run together."""
         return self._put(Write(_running_loop(), sql=sql, row=row, durable=durable))
 
     def call(self, work: Work[T], *, durable: bool = False) -> Write[T]:
@@ -185,7 +185,7 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except apsw.BusyError as error:
-            # Those behind have waited as well. If each batch waited its full turn, the last would wait for ever.
+            # Those behind have waited as well. If each batch took its full turn, the last would never end.
             self._refuse_queued(as_store_error(error, self._path))
             raise
 
@@ -216,7 +216,7 @@ class Writer:
 
         def rows() -> Iterator[Row]:
             nonlocal current
-            for current in rest:  # noqa: B020, PLR1704  # on purpose: it says whose row fails
+            for current in rest:  # it says whose row fails
                 yield current.row
 
         while True:

@@ -25,7 +25,6 @@ class ClosedEarlyError(TransportError):
 class Owner(Protocol):
     """Who is told what becomes of a connection (the pool)."""
 
-    def opened(self, connection: "Connection") -> None: ...
     def finished(self, connection: "Connection", headers: dict[str, str]) -> None: ...
     def lost(self, connection: "Connection") -> None: ...
 
@@ -129,7 +128,6 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         response = self.response

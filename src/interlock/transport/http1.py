@@ -67,8 +67,6 @@ class Http1Transport:
 
     async def _connect(self, origin: Origin, by: float) -> Connection:
         """A fresh connection. A name look-up that is given up runs to its end in its thread."""
-        if self._pool.closed:
-            raise TransportError("connect_failed", "the client is closed")
         loop = asyncio.get_running_loop()
         context = (self._ssl_context or _verifying_context()) if origin.tls else None
         scope = asyncio.timeout_at(by)
@@ -83,6 +81,10 @@ class Http1Transport:
             raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
         if connection.closing:
             raise TransportError("upstream_error", "closed before a request")
+        if self._pool.closed:
+            connection.drop()
+            raise TransportError("connect_failed", "the client is closed")
+        self._pool.opened(connection)
         return connection
 
 

@@ -35,9 +35,10 @@ class Pool:
         return None
 
     def opened(self, connection: Connection) -> None:
+        """Note a connection that is up. Not earlier: uvloop does not report the end of one that was given
+        up while it was being opened.
+        """
         self._open.add(connection)
-        if self.closed:
-            connection.drop()
 
     def finished(self, connection: Connection, headers: dict[str, str]) -> None:
         """Keep a connection whose answer is complete."""

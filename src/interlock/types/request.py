@@ -69,25 +69,25 @@ class ToolCall(Part, frozen=True, kw_only=True, tag="tool_call"):
     arguments: str
 
 
-class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
-    """The answer to a tool call; `name` is filled from the call where the history has it."""
-
-    call_id: str
-    content: tuple[Text | Image | File, ...]
-    name: str | None = None
-    is_error: bool = False
-
-
-class Refusal(Part, frozen=True, kw_only=True, tag="refusal"):
-    text: str
-
-
 class Opaque(Part, frozen=True, kw_only=True, tag="opaque"):
     """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result)."""
 
     dialect: Dialect
     kind: str
     value: Extra
+
+
+class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
+    """The answer to a tool call; `name` is filled from the call where the history has it."""
+
+    call_id: str
+    content: tuple[Text | Image | File | Opaque, ...]
+    name: str | None = None
+    is_error: bool = False
+
+
+class Refusal(Part, frozen=True, kw_only=True, tag="refusal"):
+    text: str
 
 
 AnyPart = Text | Image | File | Audio | Thinking | ToolCall | ToolResult | Refusal | Opaque

@@ -1,0 +1,273 @@
+"""Request to signals: everything that policy and routing may know of a request.
+
+It reads the request, the caller and the config, and nothing else; what is found is names, labels
+and counts. It refuses only what the caller said about its own request and what does not exist.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from interlock.classify.depth import asks_for_depth
+from interlock.classify.findings import class_of, find
+from interlock.classify.labels import (
+    bad_hint,
+    risk_of,
+    stated_class,
+    stated_risk,
+    strictest,
+    trust_of,
+)
+from interlock.classify.tokens import DEFAULT_FAMILY, count_request, family_of
+from interlock.config.checked import Config
+from interlock.config.written import ToolSpec
+from interlock.errors import ApiError
+from interlock.types.labels import (
+    EFFECTS,
+    LATENCY_CLASSES,
+    Capability,
+    DataClass,
+    Effect,
+    Kind,
+    LatencyClass,
+    Modality,
+    RiskTier,
+)
+from interlock.types.request import Audio, File, Hints, Image, Message, Request, Text, ToolResult
+from interlock.types.signals import Caller, Finding, Signals
+
+_AUTO: Final = "auto"
+_LANE: Final = "lane:"
+_NOTHING_MISSING: Final[dict[Kind, tuple[str, ...]]] = {}
+
+
+def classify(
+    request: Request,
+    caller: Caller,
+    config: Config,
+    *,
+    endpoint: str,
+    hour_utc: int,
+    session_class: DataClass | None = None,
+    cannot_carry: dict[Kind, tuple[str, ...]] = _NOTHING_MISSING,
+) -> Signals:
+    """The signals of one request.
+
+    `session_class` is the class that the session has reached; `cannot_carry` names, per wire format,
+    fields of the request that it has no place for. Raises ApiError("invalid_request") for a hint
+    whose value does not exist.
+    """
+    hints = request.hints
+    stated = _stated(request, config)
+    findings = find(request)
+    data_class = _data_class(stated, findings, caller, config, session_class)
+    trust = trust_of(request, config)
+    tokens, estimated = count_request(request, *_family(request.model, config))
+    tools = tuple(dict.fromkeys([tool.name for tool in request.tools]))
+    specs = [config.tools.get(name, config.default_tool) for name in tools]
+    modalities = _modalities(request)
+    return Signals(
+        model=request.model,
+        endpoint=endpoint,
+        stream=request.stream,
+        input_tokens=tokens,
+        input_tokens_estimated=estimated,
+        tools=tools,
+        tool_effect=_effects(specs),
+        tool_family=tuple(dict.fromkeys([spec.family for spec in specs if spec.family is not None])),
+        tool_choice=_forced_tool(request),
+        has_schema=_has_schema(request),
+        modalities=modalities,
+        data_class=data_class,
+        trust=trust,
+        risk_tier=strictest((risk_of(data_class, trust), *stated.risk_tier)),
+        residency=_residency(caller, hints),
+        latency_class=stated.latency_class,
+        lane=stated.lane,
+        task=hints.task or "unknown",
+        difficulty=hints.difficulty or "unknown",
+        asks_for_depth=asks_for_depth(request),
+        alias=request.model if request.model in config.aliases else None,
+        session=hints.session,
+        metadata={key: request.metadata[key] for key in config.metadata if key in request.metadata},
+        hour_utc=hour_utc,
+        needs=_needs(request, modalities),
+        cannot_carry=cannot_carry,
+        max_output_tokens=request.max_output_tokens,
+        deadline_ms=hints.deadline_ms,
+        max_cost_usd=hints.max_cost_usd,
+        findings=findings,
+        **_from_caller(caller),
+    )
+
+
+def _from_caller(caller: Caller) -> dict[str, Any]:
+    """The signals that stand on the key as they are."""
+    return {
+        "user_tier": caller.user_tier,
+        "tenant": caller.tenant,
+        "team": caller.team,
+        "key": caller.key,
+        "role": caller.role,
+        "environment": caller.environment,
+        "max_data_class": caller.max_data_class,
+        "allow": caller.allow,
+    }
+
+
+# --- what the caller said ---------------------------------------------------------------------
+
+
+class Stated(Struct, frozen=True, kw_only=True):
+    """What the caller said about its request, checked. Labels are none or one: they only join others."""
+
+    data_class: tuple[DataClass, ...]
+    risk_tier: tuple[RiskTier, ...]
+    latency_class: LatencyClass
+    lane: str | None
+
+
+def _stated(request: Request, config: Config) -> Stated:
+    """Raises ApiError for the first hint whose value does not exist."""
+    hints = request.hints
+    _check_limits(hints)
+    return Stated(
+        data_class=stated_class(hints.data_class),
+        risk_tier=stated_risk(hints.risk_tier),
+        latency_class=_latency_class(hints),
+        lane=_lane(request, config),
+    )
+
+
+def _latency_class(hints: Hints) -> LatencyClass:
+    if hints.latency_class is None:
+        return "interactive"
+    if hints.latency_class not in LATENCY_CLASSES:
+        raise bad_hint("latency_class", hints.latency_class, LATENCY_CLASSES)
+    return hints.latency_class
+
+
+def _lane(request: Request, config: Config) -> str | None:
+    """The lane the caller chose. A hint has to name one that exists; `lane:NAME` is the router's to judge."""
+    hinted = request.hints.lane
+    if hinted is not None and not any(lane.name == hinted for lane in config.lanes):
+        raise bad_hint("lane", hinted, (lane.name for lane in config.lanes))
+    if not request.model.startswith(_LANE):
+        return hinted
+    named = request.model.removeprefix(_LANE)
+    if hinted is not None and hinted != named:
+        raise ApiError(
+            "invalid_request",
+            f"the model names the lane `{named}`, the hint the lane `{hinted}`",
+            param="lane",
+            hint="name one lane",
+        )
+    return named
+
+
+def _check_limits(hints: Hints) -> None:
+    if hints.deadline_ms is not None and hints.deadline_ms <= 0:
+        problem = "`deadline_ms` is a number of milliseconds above 0"
+        raise ApiError("invalid_request", problem, param="deadline_ms")
+    if hints.max_cost_usd is not None and not 0 <= hints.max_cost_usd < float("inf"):
+        problem = "`max_cost_usd` is a number of dollars, 0 or more"
+        raise ApiError("invalid_request", problem, param="max_cost_usd")
+
+
+def _residency(caller: Caller, hints: Hints) -> tuple[str, ...]:
+    """Every place the data must stay within: the key's and the caller's, each once."""
+    key = (caller.residency,) if caller.residency else ()
+    return tuple(dict.fromkeys((*key, *hints.residencies)))
+
+
+def _data_class(
+    stated: Stated,
+    findings: tuple[Finding, ...],
+    caller: Caller,
+    config: Config,
+    session_class: DataClass | None,
+) -> DataClass:
+    """The highest of the default, the key's floor, the session's class, the hint and what was found."""
+    default = config.classification.default
+    floors = (caller.data_class or default, session_class or default)
+    found = [class_of(finding.kind, config.classification.detectors) or default for finding in findings]
+    return strictest((default, *floors, *stated.data_class, *found))
+
+
+# --- what the request holds -------------------------------------------------------------------
+
+
+def _family(model: str, config: Config) -> tuple[str, bool]:
+    """How to count for the model that a name stands for in the file; aliases may have moved since."""
+    name = model
+    if name == _AUTO:
+        name = config.default_model or ""
+    elif name.startswith(_LANE):
+        name = _first_of_lane(name.removeprefix(_LANE), config)
+    name = config.aliases.get(name, name)
+    entry = config.models.get(name) or config.models.get(name.partition("/")[2])
+    if entry is not None:
+        return family_of(entry.upstream)
+    return family_of(name) if name else (DEFAULT_FAMILY, False)
+
+
+def _first_of_lane(name: str, config: Config) -> str:
+    for lane in config.lanes:
+        if lane.name == name:
+            return next(iter((*(step.model for step in lane.cascade), *lane.models)), "")
+    return ""
+
+
+def _effects(specs: list[ToolSpec]) -> tuple[Effect, ...]:
+    effects = {effect for spec in specs for effect in spec.effects}
+    return tuple([effect for effect in EFFECTS if effect in effects])
+
+
+def _forced_tool(request: Request) -> str | None:
+    choice = request.tool_choice
+    return choice.name if choice is not None and choice.mode == "tool" else None
+
+
+_MODALITIES: Final[dict[type, Modality]] = {Image: "image", File: "file", Audio: "audio"}
+_NEEDED_FOR: Final[dict[Modality, Capability]] = {"image": "vision", "file": "files", "audio": "audio"}
+
+
+def _modalities(request: Request) -> tuple[Modality, ...]:
+    """Text, and whatever else stands in messages or in results of tools, in a fixed order."""
+    kinds = {kind for message in request.messages for kind in _kinds(message)}
+    return ("text", *(name for kind, name in _MODALITIES.items() if kind in kinds))
+
+
+def _kinds(message: Message) -> set[type]:
+    kinds: set[type] = set()
+    for part in message.parts:
+        if type(part) is not Text:
+            kinds.add(type(part))
+            if type(part) is ToolResult:
+                kinds.update(map(type, part.content))
+    return kinds
+
+
+def _has_schema(request: Request) -> bool:
+    """The caller's own schema. A lane's output contract asks nothing of a model: Interlock checks it."""
+    return request.response_format is not None and request.response_format.json_schema is not None
+
+
+def _needs(request: Request, modalities: tuple[Modality, ...]) -> tuple[Capability, ...]:
+    """The capabilities that a model must have to serve the request as it was asked."""
+    needs: list[Capability] = []
+    if request.tools:
+        needs.append("tools")
+    if _has_schema(request):
+        needs.append("json_schema")
+    needs += [_NEEDED_FOR[modality] for modality in modalities if modality != "text"]
+    if _asks_to_reason(request):
+        needs.append("reasoning")
+    return tuple(needs)
+
+
+def _asks_to_reason(request: Request) -> bool:
+    reasoning = request.reasoning
+    if reasoning is None or reasoning.disabled:
+        return False
+    return reasoning.budget_tokens is not None or reasoning.effort not in (None, "none")

@@ -1,0 +1,44 @@
+"""What the detectors found in a request, and the data class that it stands for."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from interlock.classify.detect import scan, suspicious
+from interlock.classify.positions import seams, texts
+from interlock.types.labels import DataClass
+from interlock.types.request import Request
+from interlock.types.signals import Finding
+
+_CLASSES: Final[dict[str, DataClass]] = {
+    "secret": "confidential",
+    "iban": "confidential",
+    "card": "regulated",
+    "national_id": "regulated",
+}
+
+
+def find(request: Request) -> tuple[Finding, ...]:
+    """Kind, place and number of everything found. Most requests end after one pass over all texts."""
+    places = texts(request)
+    laid = seams(request)
+    if not suspicious("\n".join([text for _, text in places] + [text for _, text, _ in laid])):
+        return ()
+    counts: dict[tuple[str, str], int] = {}
+    for where, text in places:
+        for kind, count in Counter(hit.kind for hit in scan(text)).items():
+            counts[kind, where] = max(count, counts.get((kind, where), 0))
+    for where, text, offsets in laid:
+        for hit in scan(text):
+            if any(hit.start < offset < hit.end for offset in offsets):
+                counts[hit.kind, where] = counts.get((hit.kind, where), 0) + 1
+    return tuple(Finding(kind=kind, where=where, count=count) for (kind, where), count in counts.items())
+
+
+def class_of(kind: str, detectors: Mapping[str, DataClass]) -> DataClass | None:
+    """The class that a kind of finding stands for: as configured for it, for its detector, else usual.
+
+    None for those that raise nothing unless configured: e-mail addresses and phone numbers.
+    """
+    detector = kind.partition(".")[0]
+    return detectors.get(kind) or detectors.get(detector) or _CLASSES.get(detector)

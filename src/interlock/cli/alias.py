@@ -1,0 +1,158 @@
+"""`interlock alias`: the stable names that applications ask for, and what each stands for now."""
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interlock.cli.context import actor, common, load_config, now_us, opened
+from interlock.cli.output import NO, Stop, say, table, write_json
+from interlock.cli.times import shown_time
+
+if TYPE_CHECKING:
+    from interlock.config import Loaded
+    from interlock.store.aliases import AliasHistory, AliasState
+    from interlock.store.sqlite import Store
+    from interlock.store.writer import Write
+
+
+@click.group("alias")
+def command() -> None:
+    """Show, promote and roll back aliases."""
+
+
+@command.command("list")
+@common
+def list_aliases(config_file: Path | None, as_json: bool) -> None:
+    """List every alias with its active version."""
+    with opened(load_config(config_file)) as store:
+        states = store.aliases()
+    if as_json:
+        for state in states.values():
+            write_json(state)
+        return
+    table(
+        ("alias", "active", "model"), ((state.name, state.active, state.model) for state in states.values())
+    )
+
+
+@command.command("history")
+@click.argument("alias", metavar="A")
+@common
+def history(alias: str, config_file: Path | None, as_json: bool) -> None:
+    """Show every version of an alias."""
+    with opened(load_config(config_file)) as store:
+        _show(_history(store, alias), as_json=as_json)
+
+
+@command.command("promote")
+@click.argument("alias", metavar="A")
+@common
+@click.option("--to", "model", required=True, metavar="M", help="The model of the pool to release.")
+@click.option("--if-version", type=int, help="Only if this version is active now.")
+@click.option("--override", metavar="REASON", help="Release without a passing gate; kept in the audit log.")
+@click.option("--reason", help="Why, for the history.")
+def promote(
+    alias: str,
+    config_file: Path | None,
+    as_json: bool,
+    model: str,
+    if_version: int | None,
+    override: str | None,
+    reason: str | None,
+) -> None:
+    """Release a model as the next version of an alias.
+
+    For an alias with a gate this needs a passing gate record, or --override REASON.
+    """
+    loaded = load_config(config_file)
+    _check_promotion(loaded, alias, model, override)
+    with opened(loaded) as store:
+        write = store.promote(
+            alias,
+            model,
+            if_version=if_version,
+            by=actor(),
+            now=now_us(),
+            reason=reason,
+            override=override,
+        )
+        _finish(store, write, alias, as_json=as_json)
+
+
+@command.command("rollback")
+@click.argument("alias", metavar="A")
+@common
+@click.option(
+    "--to", "version", type=int, metavar="N", help="The version to return to; default: the last one."
+)
+@click.option("--if-version", type=int, help="Only if this version is active now.")
+@click.option("--reason", help="Why, for the history.")
+def rollback(
+    alias: str,
+    config_file: Path | None,
+    as_json: bool,
+    version: int | None,
+    if_version: int | None,
+    reason: str | None,
+) -> None:
+    """Return an alias to an earlier version, at once. It needs no gate."""
+    with opened(load_config(config_file)) as store:
+        write = store.rollback(alias, version, if_version=if_version, by=actor(), now=now_us(), reason=reason)
+        _finish(store, write, alias, as_json=as_json)
+
+
+def _check_promotion(loaded: "Loaded", alias: str, model: str, override: str | None) -> None:
+    config = loaded.config
+    if model not in config.models:
+        near = difflib.get_close_matches(model, config.models, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"the pool has {', '.join(config.models)}"
+        raise Stop(f"`{model}` is not a model of the pool", where="--to", hint=hint)
+    if alias in config.gates and override is None:
+        raise Stop(
+            "it has a gate, and this version of Interlock cannot run gates yet",
+            where=alias,
+            hint="--override REASON releases it all the same; the audit log keeps the reason",
+            status=NO,
+        )
+
+
+def _finish(store: "Store", write: "Write[AliasState]", alias: str, *, as_json: bool) -> None:
+    """Wait for a change and show the alias as it is now."""
+    from interlock.store.aliases import AliasError, StaleVersion
+
+    try:
+        write.result()
+    except StaleVersion as error:
+        hint = f"look at `interlock alias history {alias}`, then name --if-version {error.active}"
+        raise Stop(str(error), where=alias, hint=hint, status=NO) from None
+    except AliasError as error:
+        raise Stop(str(error), where=alias, hint="see `interlock alias list`") from None
+    _show(_history(store, alias), as_json=as_json)
+
+
+def _history(store: "Store", alias: str) -> "AliasHistory":
+    found = store.alias_history(alias)
+    if found is None:
+        raise Stop("there is no such alias", where=alias, hint="see `interlock alias list`")
+    return found
+
+
+def _show(found: "AliasHistory", *, as_json: bool) -> None:
+    if as_json:
+        write_json(found)
+        return
+    say(f"{found.name} is at version {found.active}: {found.model}")
+    rows = (
+        (
+            f"{version.version}{' *' if version.version == found.active else ''}",
+            version.model,
+            shown_time(version.at),
+            version.by,
+            version.reason or version.override,
+            version.gate,
+        )
+        for version in found.versions
+    )
+    table(("version", "model", "at (UTC)", "by", "reason", "gate"), rows)

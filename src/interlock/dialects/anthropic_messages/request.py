@@ -1,0 +1,176 @@
+"""An Anthropic messages request -> the canonical one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from interlock.dialects.anthropic_messages.messages import read_messages, read_system
+from interlock.dialects.anthropic_messages.tools import read_mcp_servers, read_tool_choice, read_tools
+from interlock.dialects.control import refuse_control_fields
+from interlock.dialects.hints import check_rest, read_hints, read_metadata
+from interlock.dialects.labels import left_over
+from interlock.types.request import Reasoning, Request, ResponseFormat
+from interlock.wire.fields import (
+    Fields,
+    Misfit,
+    an_object,
+    flag,
+    name,
+    need,
+    nothing_else,
+    number,
+    take,
+    text,
+    texts,
+    whole,
+)
+from interlock.wire.json import read_object
+
+BETAS: Final = "anthropic_beta"
+"""Where in `extra` the words of the header `anthropic-beta` go: they switch fields of the body on."""
+_BETA_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+_MOST_BETAS: Final = 32
+
+
+def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
+    """The request in a body, checked as by `check_body`. Header names are lower-case.
+
+    Raises ApiError (invalid_request) whose `param` is the path of the field at fault.
+    """
+    try:
+        return _read(read_object(body), headers)
+    except Misfit as misfit:
+        raise misfit.to_error() from None
+
+
+def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
+    refuse_control_fields(fields)
+    found: dict[str, Any] = {}
+    extra: Fields = {}
+    for key, value in fields.items():
+        if value is None:
+            continue
+        reader = _FIELDS.get(key)
+        if reader is None:
+            extra[key] = value
+            continue
+        field, read = reader
+        try:
+            found[field] = read(value)
+        except Misfit as misfit:
+            raise misfit.under(key) from None
+    for key in ("model", "messages"):
+        if key not in found:
+            raise Misfit("is missing", path=key)
+    system = found.pop("system", None)
+    if system is not None:
+        found["messages"] = (system, *found["messages"])
+    _settle_tools(found)
+    _settle_output(found, extra)
+    _settle_metadata(found, headers)
+    if "anthropic-beta" in headers:
+        extra[BETAS] = _betas(headers["anthropic-beta"])
+    return Request(dialect="anthropic-messages", extra=extra, include_usage=True, **found)
+
+
+def _settle_tools(found: dict[str, Any]) -> None:
+    servers = found.pop("mcp_servers", ())
+    if servers:
+        found["tools"] = (*found.get("tools", ()), *servers)
+    choice = found.get("tool_choice")
+    if choice is None:
+        return
+    try:
+        found["tool_choice"], parallel = read_tool_choice(choice, found.get("tools", ()))
+    except Misfit as misfit:
+        raise misfit.under("tool_choice") from None
+    if parallel is not None:
+        found["parallel_tool_calls"] = parallel
+
+
+def _settle_output(found: dict[str, Any], extra: Fields) -> None:
+    """`output_config` holds three things: a format, an effort, and what nobody interprets."""
+    output = found.pop("output_config", None)
+    thinking: Reasoning | None = found.pop("thinking", None)
+    effort = None
+    if output is not None:
+        try:
+            effort = take(output, "effort", name)
+            found["response_format"] = take(output, "format", _format)
+        except Misfit as misfit:
+            raise misfit.under("output_config") from None
+        left = left_over(output)
+        if left is not None:
+            extra["output_config"] = left
+    if effort is None:
+        found["reasoning"] = thinking
+    elif thinking is None:
+        found["reasoning"] = Reasoning(effort=effort)
+    else:
+        found["reasoning"] = Reasoning(
+            effort=effort,
+            budget_tokens=thinking.budget_tokens,
+            disabled=thinking.disabled,
+            extra=thinking.extra,
+        )
+
+
+def _settle_metadata(found: dict[str, Any], headers: Mapping[str, str]) -> None:
+    metadata = found.get("metadata") or {}
+    found["hints"] = read_hints(headers, metadata)
+    if not metadata:
+        return
+    try:
+        found["user"] = take(metadata, "user_id", text)
+    except Misfit as misfit:
+        raise misfit.under("metadata") from None
+    check_rest(metadata)
+
+
+def _thinking(value: Any) -> Reasoning:
+    """`thinking`: a budget, off, or another way that only the vendor knows, which stays as it is."""
+    fields = an_object(value)
+    kind = need(fields, "type", name)
+    if kind == "enabled":
+        budget = need(fields, "budget_tokens", whole(1))
+        return Reasoning(budget_tokens=budget, extra=left_over(fields))
+    if kind == "disabled":
+        nothing_else(fields)
+        return Reasoning(disabled=True)
+    return Reasoning(extra={"type": kind, **fields})
+
+
+def _format(value: Any) -> ResponseFormat:
+    fields = an_object(value)
+    kind = need(fields, "type", name)
+    if kind != "json_schema":
+        raise Misfit("must be `json_schema`", path="type")
+    asked = ResponseFormat(json_schema=need(fields, "schema", an_object))
+    nothing_else(fields)
+    return asked
+
+
+def _betas(value: str) -> list[str]:
+    """The words of the header. They become a header again, so nothing else may be in them."""
+    words = [word.strip() for word in value.split(",")]
+    if len(words) > _MOST_BETAS or not all(word and _BETA_CHARACTERS.issuperset(word) for word in words):
+        raise Misfit("must be names with commas between", path="anthropic-beta")
+    return words
+
+
+_FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "model": ("model", name),
+    "messages": ("messages", read_messages),
+    "system": ("system", read_system),
+    "tools": ("tools", read_tools),
+    "tool_choice": ("tool_choice", an_object),
+    "mcp_servers": ("mcp_servers", read_mcp_servers),
+    "max_tokens": ("max_output_tokens", whole(0)),
+    "temperature": ("temperature", number(0, 1)),
+    "top_p": ("top_p", number(0, 1)),
+    "top_k": ("top_k", whole(0)),
+    "stop_sequences": ("stop", texts),
+    "stream": ("stream", flag),
+    "thinking": ("thinking", _thinking),
+    "output_config": ("output_config", an_object),
+    "metadata": ("metadata", read_metadata),
+}

@@ -1,0 +1,121 @@
+"""What a caller says about its own request, in headers and in the body's `metadata`.
+
+Said twice, the stricter word counts. What only chooses (task, lane, latency class, session) has no
+stricter word: two that differ are refused. A bad value is refused too; it is never passed over.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from interlock.dialects.control import refuse_control_metadata
+from interlock.types.labels import DATA_CLASSES, LATENCY_CLASSES, RANK, RISK_TIERS
+from interlock.types.request import Hints
+from interlock.wire.fields import Misfit, an_object, name, one_of
+
+_NO_HINTS: Final = Hints()
+_MOST_NAME: Final = 256
+
+
+def _label(value: Any) -> str:
+    """A name as callers choose them: one line, not endless."""
+    found = name(value)
+    if len(found) > _MOST_NAME or not found.isprintable():
+        raise Misfit(f"must be one line of at most {_MOST_NAME} characters")
+    return found
+
+
+def _places(value: Any) -> tuple[str, ...]:
+    """One place, or several with commas between, or a list of them."""
+    given = value if type(value) is list else name(value).split(",")
+    return tuple(dict.fromkeys(_label(place.strip() if type(place) is str else place) for place in given))
+
+
+def _milliseconds(value: Any) -> int:
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 15:
+        value = int(value)
+    if type(value) is not int or value <= 0:
+        raise Misfit("must be a positive number of milliseconds")
+    return value
+
+
+def _dollars(value: Any) -> float:
+    if type(value) is str:
+        try:
+            value = float(value)
+        except ValueError:
+            raise Misfit("must be an amount of US dollars") from None
+    if type(value) not in (int, float) or not 0 <= value < math.inf:
+        raise Misfit("must be an amount of US dollars")
+    return float(value)
+
+
+def _higher(one: str, other: str) -> str:
+    return max(one, other, key=RANK.__getitem__)
+
+
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
+
+
+def _same(one: str, other: str) -> str:
+    if one != other:
+        raise Misfit("header and metadata differ", hint="send it once")
+    return one
+
+
+class _Hint(NamedTuple):
+    """How a hint is read, and what two of them come to."""
+
+    field: str
+    read: Callable[[Any], Any]
+    join: Callable[[Any, Any], Any]
+
+
+_HINTS: Final[dict[str, _Hint]] = {
+    "data_class": _Hint("data_class", one_of(*DATA_CLASSES), _higher),
+    "risk_tier": _Hint("risk_tier", one_of(*RISK_TIERS), _higher),
+    "latency_class": _Hint("latency_class", one_of(*LATENCY_CLASSES), _same),
+    "residency": _Hint("residencies", _places, _both),
+    "task": _Hint("task", _label, _same),
+    "difficulty": _Hint("difficulty", _label, _same),
+    "lane": _Hint("lane", _label, _same),
+    "session": _Hint("session", _label, _same),
+    "deadline_ms": _Hint("deadline_ms", _milliseconds, min),
+    "max_cost_usd": _Hint("max_cost_usd", _dollars, min),
+}
+_HEADERS: Final = {f"x-interlock-{key.replace('_', '-')}": key for key in _HINTS}
+
+
+def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
+    """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
+    said: dict[str, Any] = {}
+    for header, key in _HEADERS.items():
+        if header in headers:
+            try:
+                said[key] = _HINTS[key].read(headers[header].strip())
+            except Misfit as misfit:
+                raise misfit.under(header) from None
+    for key in _HINTS.keys() & metadata.keys() if metadata else ():
+        value = metadata.pop(key)
+        try:
+            found = _HINTS[key].read(value)
+            said[key] = _HINTS[key].join(said[key], found) if key in said else found
+        except Misfit as misfit:
+            raise misfit.under(f"metadata.{key}") from None
+    return Hints(**{_HINTS[key].field: value for key, value in said.items()}) if said else _NO_HINTS
+
+
+def read_metadata(value: Any) -> dict[str, Any]:
+    """The `metadata` of a body before its hints are taken out. Raises Misfit."""
+    metadata = an_object(value)
+    refuse_control_metadata(metadata)
+    return metadata
+
+
+def check_rest(metadata: dict[str, Any]) -> dict[str, str]:
+    """What is left of `metadata` without its hints: names with strings, as the vendors have them."""
+    for key, value in metadata.items():
+        if type(value) is not str:
+            raise Misfit("must be a string", path=f"metadata.{key}")
+    return metadata

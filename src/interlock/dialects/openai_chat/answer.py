@@ -1,0 +1,127 @@
+"""Canonical answers and errors -> the bodies that callers of OpenAI chat expect."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from interlock.dialects.vendor import vendor_fields
+from interlock.errors import ApiError
+from interlock.types.answer import Answer, FinishReason, Usage
+from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
+
+_encode: Final = msgspec.json.Encoder().encode
+
+FINISH: Final[dict[FinishReason, str]] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",  # a classifier of the vendor stopped the model
+    "pause": "length",  # the model has more to say: never shown as finished
+}
+_ERROR_TYPES: Final = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noqa: ARG001 - every dialect's signature
+    """A whole answer; `model` is the name that the caller is shown."""
+    fields = vendor_fields(answer.extra, "openai-chat")
+    body: dict[str, Any] = {
+        "id": answer.id,
+        "object": "chat.completion",
+        # An upstream that does not say when leaves it to the driver to set it: here is no clock.
+        "created": answer.created or 0,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": _message(answer.parts, fields.get("message", {})),
+                "logprobs": None,
+                "finish_reason": FINISH[answer.finish],
+                **fields.get("choice", {}),
+            }
+        ],
+        **fields.get("top", {}),
+    }
+    if answer.usage.input_tokens is not None or answer.usage.output_tokens is not None:
+        body["usage"] = usage_of(answer.usage, fields.get("usage", {}))
+    return _encode(body)
+
+
+def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
+    texts: list[str] = []
+    refusals: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, Text):
+            texts.append(part.text)
+        elif isinstance(part, ToolCall):
+            function = {"name": part.name, "arguments": part.arguments}
+            calls.append({"id": part.id, "type": "function", "function": function})
+        elif isinstance(part, Refusal):
+            refusals.append(part.text)
+        elif isinstance(part, Thinking) and part.text:
+            thoughts.append(part.text)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(texts) if texts else None,
+        "refusal": "".join(refusals) if refusals else None,
+    }
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+    if calls:
+        message["tool_calls"] = calls
+    return {**message, **more}
+
+
+def usage_of(usage: Usage, more: dict[str, Any]) -> dict[str, Any]:
+    """The `usage` of an answer: our counts, and what else the vendor counted (`more`)."""
+    read, written = usage.input_tokens or 0, usage.output_tokens or 0
+    details = {
+        "prompt_tokens_details": {
+            **more.get("prompt_tokens_details", {}),
+            **_known(cached_tokens=usage.cached_tokens, cache_write_tokens=usage.cache_write_tokens),
+        },
+        "completion_tokens_details": {
+            **more.get("completion_tokens_details", {}),
+            **_known(reasoning_tokens=usage.reasoning_tokens),
+        },
+    }
+    counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return {**more, **counts, **{name: found for name, found in details.items() if found}}
+
+
+def _known(**counts: int | None) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def error_of(error: ApiError) -> dict[str, Any]:
+    """The error object, the same in a body and in a stream."""
+    kind = _ERROR_TYPES.get(error.status)
+    if kind is None:
+        kind = "invalid_request_error" if error.status < 500 else "api_error"
+    return {
+        "error": {
+            "message": error.message,
+            "type": kind,
+            "param": error.param,
+            "code": error.code,
+            "decision_id": error.decision_id,
+            "hint": error.hint,
+        }
+    }
+
+
+def encode_error(error: ApiError) -> bytes:
+    return _encode(error_of(error))

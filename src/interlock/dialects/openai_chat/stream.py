@@ -1,0 +1,122 @@
+"""Canonical events -> the chunks of an OpenAI chat stream.
+
+Blocks that this dialect has no place for (a vendor's own blocks, redacted reasoning) leave no chunk.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from interlock.dialects.openai_chat.answer import FINISH, error_of, usage_of
+from interlock.dialects.vendor import vendor_fields
+from interlock.errors import ApiError
+from interlock.types.answer import BlockDelta, BlockStarted, Event, Finished, Started
+from interlock.types.request import Request
+
+_encode: Final = msgspec.json.Encoder().encode
+_DONE: Final = b"data: [DONE]\n\n"
+_CHOICE: Final = b',"choices":[{"index":0,"delta":'
+_OPEN_CHOICE: Final = b',"logprobs":null,"finish_reason":null}]'
+_FIELDS: Final = {"text": b"content", "thinking": b"reasoning_content", "refusal": b"refusal"}
+
+
+class StreamEncoder:
+    """Mutable: the stream so far. Everything but the text itself is encoded once per block."""
+
+    def __init__(self, request: Request, model: str) -> None:
+        self._model = model
+        self._include_usage = request.include_usage
+        self._head = b""
+        self._tail = b""
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+        self._calls = 0
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The chunks for a run of events."""
+        out: list[bytes] = []
+        for event in events:
+            kind = type(event)
+            if kind is BlockDelta:
+                self._delta(event, out)  # type: ignore[arg-type]  # `type() is` is faster than isinstance
+            elif kind is BlockStarted:
+                self._block(event, out)  # type: ignore[arg-type]
+            elif kind is Started:
+                self._start(event, out)  # type: ignore[arg-type]
+            elif kind is Finished:
+                self._finish(event, out)  # type: ignore[arg-type]
+        return b"".join(out)
+
+    def fail(self, error: ApiError) -> bytes:
+        """The error that ends a stream in place of `[DONE]`."""
+        return b"data: " + _encode(error_of(error)) + b"\n\n"
+
+    def _start(self, event: Started, out: list[bytes]) -> None:
+        fields = {
+            "id": event.id,
+            "object": "chat.completion.chunk",
+            "created": event.created or 0,
+            "model": self._model,
+            **vendor_fields(event.extra, "openai-chat"),
+        }
+        self._head = b"data: " + _encode(fields)[:-1]
+        self._tail = b',"usage":null}\n\n' if self._include_usage else b"}\n\n"
+        out.append(self._chunk(b'{"role":"assistant","content":""}'))
+
+    def _chunk(self, delta: bytes) -> bytes:
+        return b"".join((self._head, _CHOICE, delta, _OPEN_CHOICE, self._tail))
+
+    def _block(self, event: BlockStarted, out: list[bytes]) -> None:
+        field = _FIELDS.get(event.kind)
+        if field is not None:
+            before = b"".join((self._head, _CHOICE, b'{"', field, b'":'))
+            self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
+        elif event.kind == "tool_call":
+            index = self._calls
+            self._calls += 1
+            call = {
+                "index": index,
+                "id": event.call_id,
+                "type": "function",
+                "function": {"name": event.name, "arguments": ""},
+            }
+            out.append(self._chunk(_encode({"tool_calls": [call]})))
+            delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
+            before = b"".join((self._head, _CHOICE, delta))
+            self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
+
+    def _delta(self, event: BlockDelta, out: list[bytes]) -> None:
+        around = self._around.get(event.index)
+        if around is None:
+            return
+        if event.extra is None:
+            out += (around[0], _encode(event.text), around[1])
+            return
+        fields = vendor_fields(event.extra, "openai-chat")
+        if fields:
+            out.append(self._rich_chunk(event.text, fields))
+        elif event.text:
+            out += (around[0], _encode(event.text), around[1])
+
+    def _rich_chunk(self, text: str, fields: dict[str, Any]) -> bytes:
+        """A chunk with more than words: log probabilities, annotations."""
+        delta: dict[str, Any] = {fields.get("field", "content"): text} if text else {}
+        choice = {
+            "index": 0,
+            "delta": {**delta, **fields.get("delta", {})},
+            "logprobs": fields.get("logprobs"),
+            "finish_reason": None,
+        }
+        return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
+
+    def _finish(self, event: Finished, out: list[bytes]) -> None:
+        fields = vendor_fields(event.extra, "openai-chat")
+        last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": FINISH[event.finish]}
+        out += (self._head, b',"choices":', _encode([last]), self._tail)
+        top = fields.get("top")
+        if self._include_usage or top:
+            end: dict[str, Any] = {"choices": [], **(top or {})}
+            if self._include_usage:
+                end["usage"] = usage_of(event.usage, fields.get("usage", {}))
+            out += (self._head, b",", _encode(end)[1:], b"\n\n")
+        out.append(_DONE)

@@ -1,0 +1,123 @@
+"""Records between the three forms they have: parts while a request runs, a row in the store, JSON outside.
+
+The decision's bytes are never encoded again: what was decided is what is stored and what is shown.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.execute.executor import Execution
+from interlock.route.decide import encode_decision
+from interlock.store.records import StoredRecord
+from interlock.types.decision import Decision
+from interlock.types.record import Attempt, Record, Status, Validation
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Record).decode
+
+
+class _Rest(Struct, frozen=True, kw_only=True):
+    """The fields of a `Record` but its decision and outcome, in the same order."""
+
+    status: Status
+    attempts: tuple[Attempt, ...] = ()
+    cost_usd: float | None = None
+    budgets_used: dict[str, float] = {}
+    fallbacks_taken: tuple[str, ...] = ()
+    validation: Validation | None = None
+    error: str | None = None
+    content: msgspec.Raw | None = None
+
+
+def to_row(
+    decision: Decision,
+    status: Status,
+    execution: Execution | None = None,
+    content: msgspec.Raw | None = None,
+) -> StoredRecord:
+    """The row of a request: as it stands before its execution, or after."""
+    route, signals = decision.route, decision.signals
+    return StoredRecord(
+        id=decision.id,
+        created_at=microseconds(decision.created_at),
+        tenant=signals.tenant,
+        key=signals.key,
+        team=signals.team,
+        status=status,
+        alias=route.alias if route is not None else None,
+        alias_version=route.alias_version if route is not None else None,
+        provider=route.provider if route is not None else None,
+        model=route.model if route is not None else None,
+        lane=route.lane if route is not None else None,
+        config_hash=decision.provenance.config_hash,
+        world_hash=decision.provenance.world_hash,
+        session=signals.session,
+        decision=encode_decision(decision),
+        rest=_encode(_rest(decision, status, execution, content)),
+    )
+
+
+def to_json(row: StoredRecord) -> bytes:
+    """The record as `GET /v1/decisions/{id}` shows it."""
+    outcome = b"null" if row.outcome is None else row.outcome
+    return b'{"decision":%b,%b,"outcome":%b}' % (row.decision, row.rest[1:-1], outcome)
+
+
+def to_record(row: StoredRecord) -> Record:
+    """The record as a value."""
+    return _decode(to_json(row))
+
+
+def microseconds(rfc3339: str) -> int:
+    """An instant as the store counts it. Raises ValueError for what is no instant."""
+    moment = datetime.fromisoformat(rfc3339)
+    seconds = int(moment.replace(microsecond=0).timestamp())
+    return seconds * 1_000_000 + moment.microsecond
+
+
+def budgets_used(execution: Execution) -> dict[str, float]:
+    """What all attempts together took of the decision's budgets, as far as it is known."""
+    attempts = execution.attempts
+    used: dict[str, float] = {"max_attempts": len(attempts)}
+    used["max_input_tokens"] = sum(attempt.input_tokens or 0 for attempt in attempts)
+    used["max_output_tokens"] = sum(attempt.output_tokens or 0 for attempt in attempts)
+    used["max_tool_calls"] = sum(attempt.tool_calls for attempt in attempts)
+    used["deadline_ms"] = round(execution.elapsed_ms, 3)
+    if execution.cost_usd is not None:
+        used["max_cost_usd"] = execution.cost_usd
+    return used
+
+
+def _rest(
+    decision: Decision, status: Status, execution: Execution | None, content: msgspec.Raw | None
+) -> _Rest:
+    if execution is None:
+        return _Rest(status=status, error=decision.why.denied, content=content)
+    error = execution.error
+    return _Rest(
+        status=status,
+        attempts=tuple(execution.attempts),
+        cost_usd=execution.cost_usd,
+        budgets_used=budgets_used(execution),
+        fallbacks_taken=tuple(attempt.model for attempt in execution.attempts[1:]),
+        validation=execution.validation,
+        error=f"{error.code}: {error.message}" if error is not None else None,
+        content=content,
+    )
+
+
+def log_facts(decision: Decision, status: Status, execution: Execution | None) -> dict[str, Any]:
+    """What a request's log line says of its decision: names and figures, never content."""
+    route = decision.route
+    facts: dict[str, Any] = {"decision": decision.id, "outcome": status}
+    if route is not None:
+        facts |= {"provider": route.provider, "model": route.model, "alias": route.alias, "lane": route.lane}
+    if execution is not None:
+        facts |= {
+            "attempts": [[attempt.model, attempt.outcome] for attempt in execution.attempts],
+            "used": budgets_used(execution),
+        }
+    return facts

@@ -1,0 +1,96 @@
+"""Swaps the state of a running gateway: when the file changes, when SIGHUP comes, when an alias moves.
+
+A new state is built completely before it replaces the old one, in one assignment. A config that cannot
+be used changes nothing; it is logged and counted.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from interlock.config import load
+from interlock.config.loading import Loaded
+from interlock.errors import ConfigError, StoreError
+from interlock.server.exposure import check_exposure
+from interlock.server.gateway import Gateway
+from interlock.server.state import State, make_state
+from interlock.wiring import KEYS_SECRET, put_world, remember, world_of
+
+LOOK_AT_FILE_EVERY: Final = 4
+"""In ticks: about once a second."""
+
+
+class Reloader:
+    """Mutable: remembers what the running state was made from. `host` is the address that is bound."""
+
+    def __init__(self, gateway: Gateway, loaded: Loaded, env: Mapping[str, str], host: str) -> None:
+        self.gateway = gateway
+        self._path = loaded.path
+        self._env = env
+        self._host = host
+        self._asked = False
+        self._ticks = 0
+        self._file = self._stamp()
+        self._data_version = gateway.store.data_version()
+
+    def ask(self) -> None:
+        """Reload at the next tick (SIGHUP)."""
+        self._asked = True
+
+    async def look(self) -> None:
+        """One tick."""
+        self._ticks += 1
+        if self._ticks % LOOK_AT_FILE_EVERY == 0:
+            stamp = self._stamp()
+            if stamp != self._file:
+                self._file, self._asked = stamp, True
+        if self._asked:
+            self._asked = False
+            await self.reload()
+        self._look_at_store()
+
+    async def reload(self) -> bool:
+        """Load the file and swap; False where the running state stays, said in the log."""
+        gateway = self.gateway
+        try:
+            # Not on the loop: reading and checking a large file takes longer than a stream may stall.
+            state = await asyncio.to_thread(self._build)
+        except ConfigError as error:
+            said = [f"{problem.path}: {problem.problem}" for problem in error.problems[:5]]
+            return self._failed(said)
+        except StoreError as error:
+            return self._failed([error.problem])
+        gateway.state = state
+        put_world(gateway.store, state.world_hash, state.setting.world)
+        gateway.reloads += 1
+        gateway.say("reloaded", config_hash=state.config.config_hash)
+        return True
+
+    def _build(self) -> State:
+        loaded = load(self._path, self._env)
+        check_exposure(loaded.config, self._host, self._path)
+        store = self.gateway.store
+        remember(store, loaded.config)
+        return make_state(loaded.config, loaded.secrets, world_of(store), store.secret(KEYS_SECRET))
+
+    def _failed(self, problems: list[str]) -> bool:
+        self.gateway.reloads_failed += 1
+        self.gateway.say("reload_failed", problems=problems, failed=self.gateway.reloads_failed)
+        return False
+
+    def _look_at_store(self) -> None:
+        try:
+            version = self.gateway.store.data_version()
+            if version != self._data_version:
+                self._data_version = version
+                self.gateway.refresh_world()
+        except StoreError as error:
+            self.gateway.say("store", error=error.problem)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes when the file does; None while there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,53 @@
+"""Everything that answers depend on, as one frozen value: config, world, destinations, callers' keys.
+
+A reload or a moved alias makes a new one; nothing in it ever changes.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from interlock.adapters import ADAPTERS
+from interlock.config.checked import Config, Secrets
+from interlock.execute.executor import Setting
+from interlock.route.decide import hash_world
+from interlock.server.auth import KeyTable, key_table
+from interlock.types.labels import Kind
+from interlock.types.request import Request
+from interlock.types.world import World
+from interlock.wiring import setting
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """`kinds` are the wire formats that the config's providers speak and that we have adapters for."""
+
+    config: Config
+    setting: Setting
+    world_hash: str
+    keys: KeyTable
+    kinds: tuple[Kind, ...]
+
+    def cannot_carry(self, request: Request) -> dict[Kind, tuple[str, ...]]:
+        """By wire format, the fields of a request that it has no place for; empty where it has all."""
+        found = {kind: ADAPTERS[kind].cannot_carry(request) for kind in self.kinds}
+        return {kind: fields for kind, fields in found.items() if fields}
+
+
+def make_state(config: Config, secrets: Secrets, world: World, secret: bytes) -> State:
+    """The state of a config that has just been loaded. `secret` is the store's, for hashing keys."""
+    spoken = {provider.kind for provider in config.providers.values()}
+    return State(
+        config=config,
+        setting=setting(config, secrets, world),
+        world_hash=hash_world(world),
+        keys=key_table(config, secrets, secret),
+        kinds=tuple(kind for kind in ADAPTERS if kind in spoken),
+    )
+
+
+def with_world(state: State, world: World) -> State:
+    """The same state in another world."""
+    return msgspec.structs.replace(
+        state,
+        setting=msgspec.structs.replace(state.setting, world=world),
+        world_hash=hash_world(world),
+    )

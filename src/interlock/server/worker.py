@@ -1,0 +1,127 @@
+"""One serving process: an event loop, a gateway, uvicorn, and a tick that notices what has changed.
+
+Run by `serve` in its own process, or by the supervisor as `python -m interlock.server.worker`.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from interlock.config import load
+from interlock.config.loading import Loaded
+from interlock.errors import InterlockError
+from interlock.server.app import Application
+from interlock.server.gateway import Gateway, make_gateway
+from interlock.server.log import Log
+from interlock.server.protocol import Protocol
+from interlock.server.reload import Reloader
+from interlock.server.supervisor import DRAIN_S
+
+TICK_S: Final = 0.25
+KEEP_ALIVE_S: Final = 75
+
+
+class Server(uvicorn.Server):
+    """A uvicorn without its signal handlers: it raises a caught signal again, and we end with status 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run_worker(
+    loaded: Loaded, env: Mapping[str, str], listener: socket.socket, log: Log, *, lifeline: bool = False
+) -> int:
+    """Serve on a listening socket until SIGTERM or SIGINT, then drain; the exit status.
+
+    With `lifeline` the end of stdin says that the parent is gone, and ends this too.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(loaded, env, listener, log, lifeline=lifeline))
+    return 0
+
+
+async def _work(
+    loaded: Loaded, env: Mapping[str, str], listener: socket.socket, log: Log, *, lifeline: bool
+) -> None:
+    host: str = listener.getsockname()[0]
+    gateway = make_gateway(loaded, log)
+    reloader = Reloader(gateway, loaded, env, host)
+    server = make_server(gateway)
+    loop = asyncio.get_running_loop()
+
+    def drain() -> None:
+        gateway.draining = True
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain)
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    if lifeline:
+        loop.add_reader(sys.stdin.fileno(), drain)
+    ticking = asyncio.create_task(tick(reloader))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        await gateway.close()
+
+
+def make_server(gateway: Gateway) -> Server:
+    """A uvicorn around a gateway's application."""
+    return Server(
+        uvicorn.Config(
+            Application(gateway),
+            http=Protocol,
+            ws="none",
+            loop="uvloop",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(DRAIN_S),
+            backlog=2048,
+        )
+    )
+
+
+async def tick(reloader: Reloader) -> None:
+    """A few times a second: has an alias moved, has the file changed, has a caller stopped reading?"""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(TICK_S)
+        await reloader.look()
+        reloader.gateway.cut_idle_readers(loop.time())
+
+
+def main() -> int:
+    """A worker of the supervisor: its socket is inherited, its stdin closes when its parent is gone."""
+    arguments = argparse.ArgumentParser(prog="interlock.server.worker")
+    arguments.add_argument("--config", type=Path, required=True)
+    arguments.add_argument("--fd", type=int, required=True)
+    given = arguments.parse_args()
+    try:
+        loaded = load(given.config, os.environ)
+        return run_worker(loaded, os.environ, socket.socket(fileno=given.fd), Log(), lifeline=True)
+    except InterlockError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the supervisor's terminal
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Puts the parts together: which adapter, URL and key serve which model, which store, which transport.
+
+This is the one place that knows them all. It decides nothing and serves nothing.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from interlock.adapters import ADAPTERS, Target
+from interlock.classify.tokens import count, family_of
+from interlock.config.checked import Config, Secrets, encode
+from interlock.config.loading import Loaded
+from interlock.execute.executor import Destination, Services, Setting
+from interlock.route.snapshot import Candidate, snapshot
+from interlock.store.sqlite import Store
+from interlock.transport.http1 import Http1Transport
+from interlock.types.world import ActiveAlias, World
+
+KEYS_SECRET: Final = "keys"  # noqa: S105 - a name, not a secret
+"""The store's name for the secret that callers' keys are hashed with."""
+
+
+def open_store(loaded: Loaded) -> Store:
+    """The store that a config names, with the file's aliases and the config itself in it.
+
+    Raises StoreError.
+    """
+    store = Store.open(loaded.config.store.url, now=now_us, base=loaded.path.parent)
+    remember(store, loaded.config)
+    return store
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def remember(store: Store, config: Config) -> None:
+    """Put into the store what decisions under a config will be computed again from. May block."""
+    store.seed_aliases(config.aliases, now=now_us(), by="config")
+    store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="config")
+
+
+def world_of(store: Store) -> World:
+    """The world as the store has it now."""
+    states = store.aliases()
+    return World(
+        aliases={name: ActiveAlias(version=state.active, model=state.model) for name, state in states.items()}
+    )
+
+
+def put_world(store: Store, digest: str, world: World) -> None:
+    """Keep a world by its hash; it is in the store before any record that names it."""
+    store.put_world(digest, msgspec.json.encode(world, order="sorted"))
+
+
+def services(*, now: Callable[[], str], fresh: Callable[[], str]) -> Services:
+    """What executions act with. One per event loop."""
+    return Services(transport=Http1Transport(), now=now, fresh=fresh, count=_count)
+
+
+def setting(config: Config, secrets: Secrets, world: World) -> Setting:
+    """What executions under one config go by."""
+    prepared = snapshot(config)
+    return Setting(
+        snapshot=prepared,
+        world=world,
+        destinations={
+            (model, candidate.deployment.endpoint): _destination(candidate, secrets)
+            for model, candidates in prepared.candidates.items()
+            for candidate in candidates
+            if candidate.provider.kind in ADAPTERS
+        },
+        is_untrusted=partial(is_untrusted, config=config),
+    )
+
+
+def _destination(candidate: Candidate, secrets: Secrets) -> Destination:
+    model, deployment = candidate.model, candidate.deployment
+    return Destination(
+        model=model,
+        adapter=ADAPTERS[candidate.provider.kind],
+        target=Target(
+            upstream_model=model.upstream,
+            base_url=deployment.base_url,
+            api_key=secrets.api_keys.get(deployment.id),
+            max_output_tokens=model.max_output_tokens,
+        ),
+    )
+
+
+def _count(text: str, model: str) -> int:
+    return count(text, family_of(model)[0])

@@ -1,0 +1,324 @@
+"""The edge: routes, keys, roles, bodies. Everything that is refused before anybody thinks."""
+
+import asyncio
+import json
+
+import pytest
+
+from interlock.config import load
+from interlock.errors import ConfigError
+from interlock.server.exposure import check_exposure
+from interlock.server.routes import ROUTES
+from tests.server.harness import keyed, pool, serving
+from tests.server.upstream import Upstream
+from tests.server.vendors import chat
+
+KEYS = keyed(
+    {"id": "user", "key": "key-user"},
+    {"id": "other", "key": "key-other"},
+    {"id": "foreign", "key": "key-foreign", "tenant": "globex"},
+    {"id": "approver", "key": "key-approver", "role": "approver"},
+    {"id": "operator", "key": "key-operator", "role": "operator"},
+    {"id": "admin", "key": "key-admin", "role": "admin"},
+    {"id": "old", "key": "key-old", "expires": "2020-01-01T00:00:00Z"},
+)
+
+
+def bearer(name):
+    return {"authorization": f"Bearer key-{name}"}
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, keys=KEYS)) as running:
+        yield running
+
+
+async def raw(server, data, *, wait=5.0):
+    """Send bytes, and read until the server closes or nothing comes any more."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    got = b""
+    closed = False
+    try:
+        writer.write(data)
+        async with asyncio.timeout(wait):
+            while piece := await reader.read(65536):
+                got += piece
+            closed = True
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+    return got, closed
+
+
+# --- routes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/nothing",
+        "/v1/chat/completions/",
+        "//v1/chat/completions",
+        "/v1/chat%2fcompletions",
+        "/V1/chat/completions",
+        "/v1/chat/completions;x",
+        "/v1/../v1/aliases",
+        "/v1/aliases/prod/promote/x",
+        "/healthz/v1/aliases",
+        "/v1/decisions/",
+    ],
+)
+async def test_c11_only_the_exact_path_is_a_route(server, path):
+    got, _ = await raw(
+        server,
+        f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-admin\r\nconnection: close\r\n\r\n".encode(),
+    )
+    assert got.startswith(b"HTTP/1.1 404"), got
+    assert b'"not_found"' in got
+
+
+async def test_c11_a_wrong_method_is_405_and_names_the_right_one(server):
+    got = await server.client.get("/v1/chat/completions", headers=bearer("user"))
+    assert (got.status_code, got.headers["allow"]) == (405, "POST")
+    assert got.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_c11_errors_have_the_shape_of_the_callers_dialect(server):
+    openai = (await server.client.get("/v1/nothing", headers=bearer("user"))).json()
+    assert set(openai) == {"error"}
+    anthropic = await server.client.get("/v1/messages", headers=bearer("user"))
+    assert anthropic.json()["type"] == "error"
+    by_header = await server.client.get("/v1/nothing", headers={**bearer("user"), "anthropic-version": "2023-06-01"})
+    assert by_header.json()["type"] == "error"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"model": "prod"},
+        {"model": 5, "messages": []},
+        {"model": "prod", "messages": "hi"},
+        {"model": "prod", "messages": [{"role": "user", "content": "hi"}], "max_tokens": -1},
+        {"model": "prod", "messages": [{"role": "user", "content": "hi"}], "api_base": "http://evil"},
+    ],
+)
+async def test_c11_a_body_of_the_wrong_shape_is_400(server, body):
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        got = await server.client.post(path, json=body, headers=bearer("user"))
+        assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"model": "a", "model": "b"}', b'{"a": NaN}', b"\xff{}", b"[" * 100_000]
+)
+async def test_c7_c8_a_body_that_is_no_plain_json_object_is_400(server, body):
+    headers = {**bearer("user"), "content-type": "application/json"}
+    got = await server.client.post("/v1/chat/completions", content=body, headers=headers)
+    assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_request")
+
+
+# --- keys and roles ---------------------------------------------------------------------------
+
+BAD = [
+    {},
+    {"authorization": "Bearer wrong"},
+    {"authorization": "Bearer "},
+    {"authorization": "Bearer key-use"},
+    {"authorization": "Bearer key-userx"},
+    {"authorization": "Basic key-user"},
+    {"authorization": "key-user"},
+    {"authorization": "Bearer key-old"},
+    {"authorization": "Bearer ' OR 1=1 --"},
+    {"authorization": "Bearer " + "x" * 60_000},
+    {"x-api-key": ""},
+    {"x_api_key": "key-admin"},
+    {"authorization": "Bearer key-user", "x-api-key": "key-other"},
+]
+
+
+@pytest.mark.parametrize("credential", BAD, ids=range(len(BAD)))
+async def test_c13_every_route_refuses_every_bad_credential_alike(server, credential):
+    answers = set()
+    for route in ROUTES:
+        if route.role is not None:
+            path = route.name.replace("{id}", "dec_x").replace("{name}", "prod")
+            got = await server.client.request(route.method, path, headers=credential)
+            assert got.status_code == 401, route
+            answers.add(json.dumps({**got.json(), "type": ""}.get("error", {}).get("message")))
+    assert len(answers) == 1
+
+
+async def test_c13_non_ascii_and_doubled_credentials_are_401(server):
+    for lines in (
+        b"authorization: Bearer k\xe9y",
+        b"authorization: Bearer key-user\r\nauthorization: Bearer key-admin",
+        b"x-api-key: \x80\xff",
+    ):
+        got, _ = await raw(server, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%b\r\nconnection: close\r\n\r\n" % lines)
+        assert got.startswith(b"HTTP/1.1 401"), got
+
+
+async def test_a_key_works_as_bearer_and_as_x_api_key_and_as_both(server):
+    for headers in (bearer("user"), {"x-api-key": "key-user"}, {**bearer("user"), "x-api-key": "key-user"}):
+        assert (await server.client.get("/v1/models", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["user", "approver", "operator", "admin"])
+async def test_a20_roles_and_routes(server, role):
+    ranks = ["user", "approver", "operator", "admin"]
+    for route in ROUTES:
+        if route.role is None:
+            continue
+        path = route.name.replace("{id}", "dec_x").replace("{name}", "prod")
+        got = await server.client.request(route.method, path, headers=bearer(role))
+        allowed = ranks.index(role) >= ranks.index(route.role)
+        assert (got.status_code == 403) is not allowed, route
+        assert got.status_code != 401
+
+
+async def test_a13_headers_that_claim_an_identity_are_ignored(server):
+    claims = {"x-role": "admin", "x-tenant": "globex", "x-forwarded-for": "127.0.0.1", "x-forwarded-user": "root"}
+    got = await server.client.get("/v1/aliases", headers={**bearer("user"), **claims})
+    assert got.status_code == 403
+    got = await server.chat(headers={**bearer("user"), **claims})
+    assert server.record(got).decision.signals.tenant == "acme"
+
+
+async def test_health_needs_no_key_and_everything_else_does(server):
+    assert (await server.client.get("/healthz")).status_code == 200
+    assert (await server.client.get("/readyz")).status_code == 200
+    assert (await server.client.get("/nothing")).status_code == 401
+    server.gateway.draining = True
+    assert (await server.client.get("/readyz")).status_code == 503
+
+
+async def test_without_keys_only_this_machine_and_no_web_page_may_call(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        get = server.client.get
+        assert (await get("/v1/models")).status_code == 200
+        assert (await get("/v1/models", headers={"origin": server.url})).status_code == 200
+        for headers in (
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+            {"origin": "http://127.0.0.1:1"},
+            {"host": "evil.example"},
+            {"host": "127.0.0.1.evil.example"},
+            {"host": "[::1"},
+            {"host": ""},
+        ):
+            got = await get("/v1/models", headers=headers)
+            assert got.status_code in (400, 403), headers
+        assert (await server.chat(headers={"authorization": "Bearer anything"})).status_code == 200
+
+
+def test_without_keys_the_server_does_not_start_on_another_address(tmp_path):
+    file = tmp_path / "interlock.yaml"
+    file.write_text(json.dumps(pool("http://127.0.0.1:1")))
+    config = load(file, {"ALPHA_KEY": "a", "BETA_KEY": "b"}).config
+    for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
+        check_exposure(config, host, file)
+    for host in ("0.0.0.0", "::", "192.168.1.4", "gateway.example"):
+        with pytest.raises(ConfigError, match="loopback"):
+            check_exposure(config, host, file)
+
+
+# --- bodies -----------------------------------------------------------------------------------
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-user\r\n"
+
+
+async def test_c3_a_body_over_the_limit_is_413_and_the_connection_closes(server):
+    declared = HEAD + b"content-length: 11000000\r\n\r\n"
+    got, closed = await raw(server, declared)
+    assert got.startswith(b"HTTP/1.1 413")
+    assert b'"request_too_large"' in got
+    assert closed
+
+    chunk = b"%x\r\n%b\r\n" % (1_000_000, b" " * 1_000_000)
+    got, closed = await raw(server, HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk * 11)
+    assert got.startswith(b"HTTP/1.1 413")
+    assert closed
+
+
+async def test_c3_a_lying_content_length_makes_no_second_request(server):
+    smuggled = b'{"model":"prod"}GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-user\r\n\r\n'
+    got, _ = await raw(server, HEAD + b"content-length: 20000000\r\n\r\n" + smuggled)
+    assert got.count(b"HTTP/1.1") == 1
+    assert got.startswith(b"HTTP/1.1 413")
+
+
+async def test_c5_a_compressed_body_is_415(server):
+    for coding in ("gzip", "deflate", "br", "zstd", "gzip, gzip"):
+        got = await server.chat(headers={**bearer("user"), "content-encoding": coding})
+        assert (got.status_code, got.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_body_of_another_type_is_415(server):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        got = await server.chat(headers={**bearer("user"), "content-type": kind})
+        assert got.status_code == 415
+    fine = await server.chat(headers={**bearer("user"), "content-type": "application/json; charset=utf-8"})
+    assert fine.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        b"content-length: +5\r\n\r\nhello",
+        b"x-y : z\r\n\r\n",
+    ],
+)
+async def test_c4_an_ambiguous_request_is_400_and_the_connection_closes(server, lines):
+    got, closed = await raw(server, HEAD + lines)
+    assert got.startswith(b"HTTP/1.1 400"), got
+    assert got.count(b"HTTP/1.1") == 1
+    assert closed
+
+
+async def test_c12_a_head_that_drips_loses_its_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.server.protocol.HEAD_S", 0.15)
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        got, closed = await raw(server, b"GET /healthz HT")
+        assert (got, closed) == (b"", True)
+        assert (await server.client.get("/healthz")).status_code == 200
+        await asyncio.sleep(0.3)
+        assert (await server.client.get("/healthz")).status_code == 200
+
+
+async def test_c12_a_body_that_drips_is_408(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.server.body.IDLE_S", 0.1)
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 50\r\n\r\n{"
+        got, closed = await raw(server, head)
+        assert got.startswith(b"HTTP/1.1 408")
+        assert closed
+
+
+async def test_a_socket_sends_small_pieces_at_once(server):
+    """TCP_NODELAY on the accepted side: an event must never wait for an acknowledgement."""
+    await server.client.get("/healthz")
+    import socket
+
+    from interlock.server import protocol
+
+    seen = []
+    original = protocol.Protocol.connection_made
+
+    def look(self, transport):
+        original(self, transport)
+        raw_socket = transport.get_extra_info("socket")
+        seen.append(raw_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    protocol.Protocol.connection_made = look
+    try:
+        await raw(server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    finally:
+        protocol.Protocol.connection_made = original
+    assert seen
+    assert all(seen)

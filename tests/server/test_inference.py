@@ -1,0 +1,496 @@
+"""Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from tests.server.harness import CANARY, keyed, pool, serving
+from tests.server.upstream import HANG, Reply, Upstream, answer, refused_port
+from tests.server.vendors import call, chat, message
+
+FALLBACK = [{"from": "*", "to": "small", "when": "timeout_or_5xx"}]
+
+
+def tool(name):
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+
+
+def outcomes(record):
+    return [(attempt.model, attempt.outcome) for attempt in record.attempts]
+
+
+async def test_an_answer_names_its_decision_route_alias_attempts_and_cost(tmp_path):
+    async with Upstream(chat("Hello")) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert got.status_code == 200
+        assert got.json()["choices"][0]["message"]["content"] == "Hello"
+        assert got.json()["model"] == "gpt"
+        assert got.headers["x-interlock-route"] == "alpha/gpt"
+        assert got.headers["x-interlock-alias"] == "prod@1"
+        assert got.headers["x-interlock-attempts"] == "1"
+        assert float(got.headers["x-interlock-cost-usd"]) == pytest.approx((11 * 2 + 7 * 10) / 1e6)
+        assert got.headers["x-request-id"].startswith("req_")
+        record = server.record(got)
+        assert record.status == "ok"
+        assert record.cost_usd == pytest.approx((11 * 2 + 7 * 10) / 1e6)
+        assert record.attempts[0].output_tokens == 7
+        assert up.seen[0].json["model"] == "up-1"
+        assert up.seen[0].headers["authorization"] == f"Bearer {CANARY}-alpha"
+
+
+async def test_both_dialects_reach_both_wire_formats(tmp_path):
+    async with Upstream(chat("from openai")) as one, Upstream(message("from anthropic")) as two:
+        async with serving(tmp_path, pool(one.url, two.url)) as server:
+            for model, text in (("gpt", "from openai"), ("claude", "from anthropic")):
+                got = (await server.chat(model=model)).json()
+                assert got["choices"][0]["message"]["content"] == text
+                got = (await server.message(model=model)).json()
+                assert got["content"] == [{"type": "text", "text": text}]
+                assert got["model"] == model
+            assert two.seen[0].path == "/v1/messages"
+            assert two.seen[0].headers["x-api-key"] == f"{CANARY}-beta"
+
+
+async def test_labels_and_hints_do_not_go_upstream(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        content = [{"type": "text", "text": "hi", "trust": "trusted", "source": "kb"}]
+        await server.client.post(
+            "/v1/chat/completions",
+            json={
+                "model": "prod",
+                "messages": [{"role": "user", "content": content}],
+                "metadata": {"task": "code", "team_note": "x"},
+            },
+            headers={"x-interlock-session": "s1"},
+        )
+        assert b"trust" not in up.seen[0].body
+        assert b"source" not in up.seen[0].body
+        assert b'"task"' not in up.seen[0].body
+        assert not any(name.startswith("x-interlock") for name in up.seen[0].headers)
+
+
+# --- failures and fallbacks -------------------------------------------------------------------
+
+
+async def test_u1_a_refused_connection_falls_back_and_the_caller_sees_success(tmp_path):
+    async with Upstream(chat("from small")) as up:
+        config = pool(up.url, fallbacks=FALLBACK)
+        config["providers"]["dead"] = {"kind": "openai", "base_url": f"http://127.0.0.1:{refused_port()}/v1"}
+        config["models"]["gpt"]["provider"] = "dead"
+        async with serving(tmp_path, config) as server:
+            got = await server.chat()
+            assert got.status_code == 200
+            assert got.json()["model"] == "small"
+            assert got.headers["x-interlock-route"] == "alpha/small"
+            assert got.headers["x-interlock-attempts"] == "2"
+            record = server.record(got)
+            assert outcomes(record) == [("gpt", "connect_failed"), ("small", "ok")]
+            assert record.fallbacks_taken == ("small",)
+
+
+async def test_u2_an_upstream_that_never_answers_leaves_time_for_the_next(tmp_path):
+    async with Upstream(chat("from small"), HANG) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+        got = await server.chat(headers={"x-interlock-deadline-ms": "800"})
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
+async def test_a_deadline_that_nobody_meets_is_504(tmp_path):
+    async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(headers={"x-interlock-deadline-ms": "150"})
+        assert got.status_code == 504
+        assert got.json()["error"]["code"] == "deadline_exceeded"
+        assert server.record(got).status == "failed"
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
+async def test_u3_a_5xx_falls_back_once(tmp_path, status):
+    async with Upstream(chat(), answer({"error": {"message": "boom"}}, status)) as up:
+        async with serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+            got = await server.chat()
+            assert got.status_code == 200
+            assert outcomes(server.record(got)) == [("gpt", "upstream_error"), ("small", "ok")]
+            assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-s"]
+
+
+async def test_max_attempts_bounds_calls_and_a_model_is_called_once(tmp_path):
+    rows = [{"from": "*", "to": name, "when": "any"} for name in ("small", "claude", "gpt")]
+    async with Upstream(answer({}, 500)) as up, serving(tmp_path, pool(up.url, up.url, fallbacks=rows)) as server:
+        got = await server.chat()
+        assert got.status_code == 502
+        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small", "claude"]
+        up.seen.clear()
+        config = pool(up.url, up.url, fallbacks=rows, latency_classes={"interactive": {"max_attempts": 2}})
+        server.write(config)
+        assert await server.reloader.reload()
+        assert len(server.record(await server.chat()).attempts) == 2
+        assert len(up.seen) == 2
+
+
+async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_followed(tmp_path):
+    async with Upstream() as up, serving(tmp_path, pool(up.url)) as server:
+        for said in ("17", "-5", "1000000000", "soon"):
+            up.replies.append(answer({"error": {"message": "slow down"}}, 429, retry_after=said))
+            got = await server.chat()
+            assert got.status_code == 429
+            assert 1 <= int(got.headers["retry-after"]) <= 600
+            assert said != "17" or got.headers["retry-after"] in ("17", "18")
+
+
+async def test_u6_a_400_about_the_request_is_final_and_says_why(tmp_path):
+    refusal = {"error": {"message": "`top_k` is not a parameter", "type": "invalid_request_error"}}
+    rows = [{"from": "*", "to": "small", "when": "any"}]
+    async with Upstream(chat(), answer(refusal, 400)) as up, serving(tmp_path, pool(up.url, fallbacks=rows)) as server:
+        got = await server.chat()
+        assert got.status_code == 400
+        assert "`top_k` is not a parameter" in got.json()["error"]["message"]
+        assert len(up.seen) == 1
+
+
+async def test_u6_too_long_for_the_model_is_413_and_has_a_row_of_its_own(tmp_path):
+    long = {"error": {"message": "too long", "code": "context_length_exceeded", "type": "invalid_request_error"}}
+    async with Upstream(answer(long, 400)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (413, "context_too_large")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_u7_a_refused_credential_is_ours_to_solve_and_neither_key_nor_words_are_echoed(tmp_path, status):
+    words = {"error": {"message": f"Incorrect API key provided: {CANARY}-alpha", "type": "auth"}}
+    async with Upstream(answer(words, status)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert got.status_code in (502, 503)
+        assert CANARY not in got.text
+        assert "Incorrect" not in got.text
+        record = server.record(got)
+        assert CANARY not in msgspec.json.encode(record).decode()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, (b"<html>hello</html>",), "text/html"),
+        answer({"error": {"message": "overloaded", "type": "server_error"}}),
+        answer({"id": "x", "choices": []}),
+        answer({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}}]}),
+        chat(""),
+        Reply(200, (b'{"id": "x", "choi',)),
+    ],
+    ids=["html", "an error object", "no choices", "no finish reason", "empty", "truncated JSON"],
+)
+async def test_u13_an_answer_that_is_none_counts_as_a_failure(tmp_path, reply):
+    async with Upstream(chat("from small"), reply) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+        got = await server.chat()
+        assert got.status_code == 200
+        assert got.json()["choices"][0]["message"]["content"] == "from small"
+        first = server.record(got).attempts[0]
+        assert first.outcome in ("malformed", "upstream_error")
+
+
+async def test_u16_missing_usage_is_estimated_and_flagged(tmp_path):
+    body = msgspec.json.decode(chat("one two three").pieces[0])
+    del body["usage"]
+    async with Upstream(answer(body)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        attempt = server.record(got).attempts[0]
+        assert attempt.usage_estimated
+        assert attempt.output_tokens
+        assert attempt.input_tokens
+        assert attempt.cost_usd
+        assert got.json()["usage"]["completion_tokens"] == attempt.output_tokens
+
+
+async def test_u19_all_targets_down_is_503_with_a_time_to_come_back(tmp_path):
+    config = pool(f"http://127.0.0.1:{refused_port()}", f"http://127.0.0.1:{refused_port()}", fallbacks=FALLBACK)
+    async with serving(tmp_path, config) as server:
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+        assert int(got.headers["retry-after"]) >= 1
+        assert got.json()["error"]["decision_id"] == got.headers["x-interlock-decision-id"]
+        got = await server.message()
+        assert got.json()["type"] == "error"
+        assert got.json()["error"]["code"] == "overloaded"
+
+
+# --- refusals by reason -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "status", "code"),
+    [
+        ({"model": "nobody"}, {}, 404, "unknown_model"),
+        ({"model": "lane:none"}, {}, 404, "unknown_model"),
+        ({}, {"x-interlock-data-class": "regulated"}, 403, "policy_denied"),
+        ({}, {"x-interlock-max-cost-usd": "0.0000001"}, 402, "budget_exceeded"),
+        ({}, {"x-interlock-task": "long"}, 413, "context_too_large"),
+        ({}, {"x-interlock-data-class": "secret"}, 400, "invalid_request"),
+        (
+            {"tools": [tool("deploy")], "tool_choice": {"type": "function", "function": {"name": "deploy"}}},
+            {},
+            403,
+            "tool_denied",
+        ),
+    ],
+    ids=["no such model", "no such lane", "data class", "money", "tokens", "a bad hint", "a forced tool"],
+)
+async def test_a_refusal_has_its_own_status_and_reaches_nobody(tmp_path, fields, headers, status, code):
+    rules = [
+        {"name": "short", "when": {"task": "long"}, "then": {"max_input_tokens": 1}},
+        {"name": "no-deploy", "then": {"deny_tools": ["deploy"]}},
+    ]
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
+        got = await server.chat(headers=headers, **fields)
+        assert (got.status_code, got.json()["error"]["code"]) == (status, code)
+        assert up.seen == []
+        if status != 400:
+            record = server.record(got)
+            assert record.status == "denied"
+            assert record.decision.route is None
+            assert got.json()["error"]["decision_id"] == record.decision.id
+
+
+async def test_a9_regulated_data_never_leaves_on_a_fallback_either(tmp_path):
+    async with Upstream(answer({}, 500)) as home, Upstream(chat()) as away:
+        config = pool(away.url, fallbacks=[{"from": "*", "to": "gpt", "when": "any"}], aliases={"prod": "local"})
+        config["providers"]["home"] = {"kind": "openai", "base_url": f"{home.url}/v1", "trusted_for": "regulated"}
+        config["models"]["local"] = {"provider": "home", "context_tokens": 9000, "capabilities": []}
+        async with serving(tmp_path, config) as server:
+            got = await server.chat("card 4111 1111 1111 1111")
+            assert got.status_code == 502
+            assert away.seen == []
+
+
+# --- tools ------------------------------------------------------------------------------------
+
+
+async def test_a_denied_tool_is_not_offered_upstream(tmp_path):
+    rules = [{"name": "no-deploy", "then": {"deny_tools": ["deploy"]}}]
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
+        got = await server.chat(tools=[tool("deploy"), tool("search")])
+        assert [one["function"]["name"] for one in up.seen[0].json["tools"]] == ["search"]
+        assert [denied.tool for denied in server.record(got).decision.policy.tools_denied] == ["deploy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("deploy", "tool_denied"), ("shell", "tool_denied"), ("wire", "approval_required")]
+)
+async def test_a2_a_call_that_may_not_be_made_is_withheld(tmp_path, name, code):
+    rules = [
+        {"name": "no-deploy", "then": {"deny_tools": ["deploy"]}},
+        {"name": "ask", "then": {"require_approval": ["wire"]}},
+    ]
+    reply = chat(None, finish="tool_calls", calls=(call(0, name, '{"amount": 31337}'),))
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
+        got = await server.chat(tools=[tool("deploy"), tool("search"), tool("wire")])
+        assert (got.status_code, got.json()["error"]["code"]) == (403, code)
+        assert "31337" not in got.text
+        record = server.record(got)
+        assert record.status == "denied"
+        assert record.attempts[0].tool_calls == 1
+        assert record.attempts[0].violations
+
+
+async def test_a_withheld_call_may_be_answered_by_another_model(tmp_path):
+    rows = [{"from": "*", "to": "small", "when": "schema_invalid"}]
+    bad = chat(None, finish="tool_calls", calls=(call(0, "shell", "{}"),))
+    async with Upstream(chat("fine"), bad) as up, serving(tmp_path, pool(up.url, fallbacks=rows)) as server:
+        got = await server.chat(tools=[tool("search")])
+        assert got.json()["choices"][0]["message"]["content"] == "fine"
+        assert outcomes(server.record(got)) == [("gpt", "schema_invalid"), ("small", "ok")]
+
+
+# --- schemas and lanes ------------------------------------------------------------------------
+
+PLACE = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+ASKED = {"type": "json_schema", "json_schema": {"name": "place", "schema": PLACE}}
+
+
+async def test_an_answer_that_breaks_the_callers_schema_falls_back(tmp_path):
+    rows = [{"from": "*", "to": "small", "when": "schema_invalid"}]
+    async with Upstream(chat('{"city": "Rome"}'), chat('{"town": 1}')) as up:
+        async with serving(tmp_path, pool(up.url, fallbacks=rows)) as server:
+            got = await server.chat(response_format=ASKED)
+            assert got.json()["choices"][0]["message"]["content"] == '{"city": "Rome"}'
+            first, second = server.record(got).attempts
+            assert first.outcome == "schema_invalid"
+            assert first.validation is not None
+            assert first.validation.verdict == "failed"
+            assert second.validation is not None
+            assert second.validation.verdict == "passed"
+
+
+async def test_an_answer_that_breaks_its_schema_is_not_passed_off_as_good(tmp_path):
+    async with Upstream(chat("no JSON")) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(response_format=ASKED)
+        assert (got.status_code, got.json()["error"]["code"]) == (502, "upstream_failed")
+        assert "schema" in got.json()["error"]["hint"]
+
+
+async def test_an_answer_cut_by_its_length_is_passed_on_as_cut(tmp_path):
+    async with Upstream(chat('{"ci', finish="length")) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(response_format=ASKED)
+        assert got.status_code == 200
+        assert got.json()["choices"][0]["finish_reason"] == "length"
+        validation = server.record(got).validation
+        assert validation is not None
+        assert validation.verdict == "unchecked"
+
+
+async def test_a_lanes_output_contract_temperature_and_cap_hold(tmp_path):
+    (tmp_path / "place.json").write_bytes(msgspec.json.encode(PLACE))
+    lane = {
+        "match": {"task": "triage"},
+        "models": ["prod"],
+        "output": {"json_schema": "./place.json"},
+        "temperature": 0,
+        "budgets": {"max_output_tokens": 99},
+    }
+    async with Upstream(chat("no JSON")) as up, serving(tmp_path, pool(up.url, lanes={"triage": lane})) as server:
+        got = await server.chat(headers={"x-interlock-task": "triage"}, model="auto")
+        assert got.status_code == 502
+        sent = up.seen[0].json
+        assert sent["temperature"] == 0
+        assert 99 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
+        assert sent["response_format"]["json_schema"]["schema"] == PLACE
+
+
+async def test_max_cost_usd_caps_the_output(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(headers={"x-interlock-max-cost-usd": "0.001"})
+        sent = up.seen[0].json
+        cap = sent.get("max_completion_tokens") or sent["max_tokens"]
+        tokens = server.record(got).decision.signals.input_tokens
+        assert cap == int((0.001e6 - 2 * tokens) / 10)
+
+
+# --- the record -------------------------------------------------------------------------------
+
+
+async def test_c1_a_caller_that_leaves_cancels_the_upstream_and_is_recorded(tmp_path):
+    async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
+        asking = asyncio.create_task(server.chat())
+        while not up.seen:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+        while not (rows := server.gateway.store.list_records()[0]):
+            await asyncio.sleep(0.01)
+        record = server.record(rows[0].id)
+        assert record.status == "cancelled"
+        assert outcomes(record) == [("gpt", "cancelled")]
+
+
+async def test_the_record_is_in_the_store_when_the_answer_arrives(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        for _ in range(20):
+            assert server.record(await server.chat()).status == "ok"
+
+
+async def test_strict_logging_writes_before_anything_is_sent(tmp_path):
+    rules = [{"name": "strict", "then": {"logging": "strict"}}]
+    stored = []
+
+    def look(_):
+        stored.extend(server.gateway.store.list_records()[0])
+        return chat()
+
+    async with Upstream(look) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
+        got = await server.chat()
+        assert [(row.id, row.status) for row in stored] == [(got.headers["x-interlock-decision-id"], "failed")]
+        assert server.record(got).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("content", "logging", "kept"),
+    [("off", "full", None), ("full", "full", "4111"), ("redacted", "full", "[card]"), ("full", "metadata", None)],
+)
+async def test_a17_content_is_kept_only_where_it_was_switched_on(tmp_path, content, logging, kept):
+    config = pool("", telemetry={"content": content}, policy=[{"name": "l", "then": {"logging": logging}}])
+    async with Upstream(chat("noted: 4111 1111 1111 1111")) as up:
+        config["providers"]["alpha"] |= {"base_url": f"{up.url}/v1", "trusted_for": "regulated"}
+        async with serving(tmp_path, config) as server:
+            got = await server.chat("my card is 4111 1111 1111 1111")
+            assert got.status_code == 200
+            record = server.record(got)
+            text = bytes(record.content).decode() if record.content else None
+            if kept is None:
+                assert text is None
+                assert "4111 1111" not in server.log_file.read_text()
+            else:
+                assert text is not None
+                assert kept in text
+                assert ("4111 1111" in text) is (content == "full")
+
+
+async def test_a17_keys_are_found_in_no_log_record_or_file(tmp_path):
+    config = pool("", keys=keyed({"id": "app", "key": "${APP_KEY}", "role": "admin"}), telemetry={"content": "full"})
+    async with Upstream(answer({"error": {"message": f"bad key {CANARY}-alpha"}}, 401)) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config, {"APP_KEY": f"{CANARY}-caller"}) as server:
+            headers = {"authorization": f"Bearer {CANARY}-caller"}
+            assert (await server.chat(headers=headers)).status_code == 502
+            assert (await server.chat(headers={"authorization": f"Bearer {CANARY}-wrong"})).status_code == 401
+            await server.client.get("/v1/decisions", headers=headers)
+        for file in tmp_path.iterdir():
+            if file.name != "interlock.yaml":
+                assert CANARY.encode() not in file.read_bytes(), file.name
+
+
+async def test_one_log_line_per_request_that_control_characters_cannot_break(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat("line one\nline two\r\x1b[31m", headers={"x-interlock-session": "s\x85t"})
+        line = [one for one in server.log if one["event"] == "request"][-1]
+        assert len(server.log_file.read_text().splitlines()) == len(server.log)
+        assert line["status"] == got.status_code
+        assert "line one" not in server.log_file.read_text()
+
+
+async def test_a_session_only_becomes_more_sensitive(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        headers = {"x-interlock-session": "s1"}
+        assert (await server.chat("card 4111 1111 1111 1111", headers=headers)).status_code == 403
+        again = await server.chat("hello", headers=headers)
+        assert again.status_code == 403
+        assert server.record(again).decision.signals.data_class == "regulated"
+        assert (await server.chat("hello", headers={"x-interlock-session": "s2"})).status_code == 200
+
+
+async def test_a7_a_request_keeps_the_world_it_began_with(tmp_path):
+    gate = asyncio.Event()
+    held = Reply(200, (gate, chat("late").pieces[0]))
+    held.pieces = (gate, chat("late").pieces[0])
+    async with Upstream(chat(), held) as up, serving(tmp_path, pool(up.url)) as server:
+        asking = asyncio.create_task(server.chat())
+        while not up.seen:
+            await asyncio.sleep(0.01)
+        moved = await server.client.post("/v1/aliases/prod/promote", json={"to": "small"})
+        assert moved.status_code == 200
+        gate.set()
+        got = await asking
+        assert got.headers["x-interlock-alias"] == "prod@1"
+        assert got.json()["model"] == "gpt"
+        assert (await server.chat()).headers["x-interlock-alias"] == "prod@2"
+
+
+async def test_our_own_faults_are_500_without_a_trace(tmp_path, monkeypatch):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError(f"secret {CANARY}")
+
+        monkeypatch.setattr("interlock.server.judge.decide", broken)
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (500, "internal")
+        assert CANARY not in got.text
+        fault = next(line for line in server.log if line["event"] == "fault")
+        assert fault["error"] == "RuntimeError"
+        assert CANARY not in server.log_file.read_text()

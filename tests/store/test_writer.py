@@ -1,0 +1,331 @@
+"""The writing thread: what it groups, what it promises, and what becomes of writes that fail."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from interlock.errors import StoreError
+from interlock.store import Store, records
+from interlock.store.writer import Write, Writer
+from tests.store.faulty import NAME, Disk
+from tests.store.given import by_hand, locked, opened, record
+
+
+def put(writer: Writer, number: int, *, durable: bool = False) -> Write[None]:
+    return writer.row(records.PUT, records.written_row(record(number)), durable=durable)
+
+
+def kept(path: Path) -> list[int]:
+    with by_hand(path) as db:
+        return [
+            int(name.removeprefix("dec_")) for (name,) in db.execute("SELECT id FROM records ORDER BY id")
+        ]
+
+
+def error_of(write: Write[None]) -> Exception | None:
+    try:
+        write.result()
+    except Exception as error:
+        return error
+    return None
+
+
+def test_writes_that_came_while_one_was_committing_share_the_next_transaction(path):
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            first = put(store.writer, 0)
+            while store.writer.pending:  # until the thread has taken it and waits for the lock
+                pass
+            others = [put(store.writer, number) for number in range(1, 101)]
+            assert store.writer.pending == 100
+        for write in (first, *others):
+            write.result()
+        assert store.writer.commits == 2
+        assert kept(path) == list(range(101))
+
+
+def test_a_transaction_is_never_larger_than_its_limit(path):
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            first = put(store.writer, 0)
+            while store.writer.pending:
+                pass
+            others = [put(store.writer, number) for number in range(1, 1 + 256 + 1)]
+        for write in (first, *others):
+            write.result()
+        assert store.writer.commits == 3
+
+
+async def test_a_coroutine_awaits_its_write_and_then_the_record_is_there(store):
+    await store.put_record(record(1))
+    assert store.get_record(record(1).id) == record(1)
+
+
+async def test_writes_of_many_coroutines_are_all_acknowledged(store):
+    await asyncio.gather(*(store.put_record(record(number)) for number in range(1000)))
+    assert len(list(store.each_record())) == 1000
+    assert store.writer.commits < 500
+
+
+def test_a_row_that_fails_does_not_fail_its_neighbours(path):
+    """The middle one has no status; the statement, the transaction and the thread are the others' too."""
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            writes = [
+                store.put_record(record(number, status=None if number in {3, 4, 9} else "ok"))
+                for number in range(10)
+            ]
+        failed = [number for number, write in enumerate(writes) if error_of(write) is not None]
+        assert failed == [3, 4, 9]
+        with pytest.raises(StoreError, match="a row breaks the schema"):
+            writes[3].result()
+    assert kept(path) == [0, 1, 2, 5, 6, 7, 8]
+
+
+def test_values_that_sqlite_cannot_take_fail_alone_as_well(path):
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            writes = [
+                store.put_record(one)
+                for one in (record(1), record(2, created_at=2**70), record(3, session="\ud800"), record(4))
+            ]
+        assert [error_of(write) is None for write in writes] == [True, False, False, True]
+    assert kept(path) == [1, 4]
+
+
+def test_work_that_raises_undoes_only_what_it_did(path):
+    def half(db):
+        db.execute("DELETE FROM records")
+        raise ValueError("no")
+
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            before, bad, after = put(store.writer, 1), store.writer.call(half), put(store.writer, 2)
+        before.result()
+        after.result()
+        with pytest.raises(ValueError, match="no"):
+            bad.result()
+        assert store.writer.commits <= 2
+    assert kept(path) == [1, 2]
+
+
+def test_work_may_give_back_a_value(store):
+    assert store.writer.call(lambda db: db.execute("SELECT 40 + 2").get).result() == 42
+
+
+def test_writes_are_carried_out_in_the_order_they_came(path):
+    def delete_all(db: apsw.Connection) -> int:
+        db.execute("DELETE FROM records")
+        return db.changes()
+
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            put(store.writer, 1)
+            gone = store.writer.call(delete_all)
+            put(store.writer, 2)
+        assert gone.result() == 1
+    assert kept(path) == [2]
+
+
+def test_when_the_lock_is_not_to_be_had_everything_that_waits_is_told_at_once(path):
+    with opened(path, busy_s=0.05) as store:
+        with locked(path):
+            writes = [put(store.writer, number) for number in range(1000)]
+            for write in writes:
+                with pytest.raises(StoreError, match="another process holds its lock"):
+                    write.result()
+            assert store.writer.commits == 0
+        put(store.writer, 1).result()
+    assert kept(path) == [1]
+
+
+def test_more_writes_than_may_wait_are_refused(path):
+    with opened(path, busy_s=5, max_pending=10) as store:
+        with locked(path):
+            put(store.writer, 0)
+            while store.writer.pending:
+                pass
+            writes = [put(store.writer, number) for number in range(1, 11)]
+            with pytest.raises(StoreError, match="10 writes are waiting already\nhint: "):
+                put(store.writer, 11)
+        for write in writes:
+            write.result()
+    assert kept(path) == list(range(11))
+
+
+async def test_a_waiter_that_goes_away_does_not_stop_its_write(path):
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+
+            async def one() -> None:
+                await put(store.writer, 1)
+
+            task = asyncio.create_task(one())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await put(store.writer, 2)
+    assert kept(path) == [1, 2]
+
+
+def test_a_loop_that_ended_before_its_write_does_not_trouble_the_thread(path):
+    async def leave(store: Store) -> None:
+        put(store.writer, 1)
+
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            asyncio.run(leave(store))
+        put(store.writer, 2).result()
+    assert kept(path) == [1, 2]
+
+
+async def test_run_waits_even_where_a_loop_runs(store):
+    assert store.writer.run(lambda _: "done") == "done"
+
+
+def test_closing_commits_what_is_queued(path):
+    with opened(path) as store:
+        writes = [put(store.writer, number) for number in range(500)]
+    for write in writes:
+        write.result()
+    assert kept(path) == list(range(500))
+
+
+def test_a_closed_store_takes_no_more_writes(path):
+    with opened(path) as store:
+        pass
+    with pytest.raises(StoreError, match="the store is closed"):
+        put(store.writer, 1)
+    store.close()
+
+
+def test_every_write_is_answered_even_when_the_store_closes_under_its_threads(path):
+    """Each write is either in the file or refused; none is left waiting."""
+    acknowledged: list[int] = []
+
+    def work(first):
+        for number in range(first, first + 10_000):
+            try:
+                put(store.writer, number).result()
+            except StoreError:
+                return
+            acknowledged.append(number)
+
+    with opened(path) as store:
+        threads = [threading.Thread(target=work, args=(n * 10_000,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 100:
+            pass
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert kept(path) == sorted(acknowledged)
+
+
+@pytest.fixture(scope="module")
+def disk():
+    disk = Disk()
+    yield disk
+    disk.unregister()
+
+
+@contextmanager
+def writer_on(disk, path):
+    """A writer whose file lies on a disk that fails on demand."""
+    with opened(path):
+        pass
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=NAME)
+    db.set_busy_timeout(5000)
+    writer = Writer(db, path)
+    try:
+        yield writer
+    finally:
+        disk.mend()
+        writer.close()
+
+
+def test_a_durable_write_is_synced_before_it_is_acknowledged_and_others_are_not(disk, path):
+    with writer_on(disk, path) as writer:
+        put(writer, 1).result()
+        before = disk.syncs
+        put(writer, 2).result()
+        assert disk.syncs == before
+        put(writer, 3, durable=True).result()
+        assert disk.syncs == before + 1
+        put(writer, 4).result()
+        assert disk.syncs == before + 1
+        writer.run(lambda db: db.execute("DELETE FROM sessions"))
+        assert disk.syncs > before
+
+
+def test_one_durable_write_makes_its_whole_transaction_durable(disk, path):
+    with writer_on(disk, path) as writer:
+        put(writer, 100).result()  # the first write of a log syncs its header
+        before = disk.syncs
+        with locked(path):
+            first = put(writer, 0)
+            while writer.pending:
+                pass
+            others = [put(writer, number, durable=number == 5) for number in range(1, 10)]
+        for write in (first, *others):
+            write.result()
+        assert disk.syncs == before + 1
+        assert writer.commits == 3
+
+
+@pytest.mark.parametrize("error", [apsw.FullError, apsw.IOError])
+@pytest.mark.parametrize("lasting", [True, False], ids=["lasting", "passing"])
+def test_p2_a_disk_that_fails_at_the_nth_write_loses_nothing_that_was_acknowledged(
+    disk, path, error, lasting
+):
+    """Whatever step fails: what was acknowledged is there, what was refused is not, and writing resumes."""
+    acknowledged: list[int] = []
+    told: set[str] = set()
+    failures = number = 0
+    for nth in range(1, 25):
+        with writer_on(disk, path) as writer:
+            disk.fail(nth, error, lasting=lasting)
+            for _ in range(4):
+                number += 1
+                try:
+                    put(writer, number, durable=number % 2 == 0).result()
+                except StoreError as refused:
+                    failures += 1
+                    told.add(refused.problem.removeprefix(f"{path}: "))
+                else:
+                    acknowledged.append(number)
+            disk.mend()
+            number += 1
+            put(writer, number).result()
+            acknowledged.append(number)
+        assert kept(path) == acknowledged
+        with by_hand(path) as db:
+            assert db.execute("PRAGMA integrity_check").get == "ok"
+    assert failures >= 20
+    assert told == {"the disk is full" if error is apsw.FullError else "reading or writing it failed"}
+    assert len(acknowledged) > 24
+
+
+def test_p2_when_a_transaction_cannot_be_kept_all_its_writes_are_told_and_nothing_of_it_stays(path):
+    """A real SQLITE_FULL: the file may not grow."""
+
+    def pages(db: apsw.Connection, most: int) -> None:
+        db.execute(f"PRAGMA max_page_count = {most}")
+
+    with opened(path, busy_s=5) as store:
+        store.writer.run(lambda db: pages(db, 1))  # as many as it has: it never shrinks
+        with locked(path):
+            writes = [store.put_record(record(number, decision=b"d" * 9000)) for number in range(20)]
+        for write in writes:
+            with pytest.raises(StoreError, match="the disk is full\nhint: free some space"):
+                write.result()
+        assert list(store.each_record()) == []
+        store.writer.run(lambda db: pages(db, 1_000_000))
+        store.put_record(record(1)).result()
+        assert len(list(store.each_record())) == 1
