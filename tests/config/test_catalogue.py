@@ -31,7 +31,7 @@ def test_current_models_of_every_large_vendor_are_in_it():
         ("deepseek", "deepseek-chat"),
         ("xai", "grok-4.5"),
         ("cohere", "command-a-03-2025"),
-        ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+        ("together", "openai/gpt-oss-120b"),
         ("fireworks", "accounts/fireworks/models/gpt-oss-120b"),
     ):
         facts = look_up(CATALOGUE, vendor, model)

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,14 +14,14 @@ from interlock.config.decode import decode_file
 from interlock.config.environment import fill
 from interlock.config.source import read_source
 from interlock.config.written import File
-from tests.config.base import COMPLETE, ENV, SMALL
+from tests.config.base import COMPLETE, ENV, SMALL, many
 
 TREE = fill(read_source(COMPLETE.read_bytes()).tree, ENV).tree
 TREE["server"]["port"] = int(TREE["server"]["port"])
 SMALL_TREE = read_source(SMALL.encode()).tree
 
 
-def said(change: dict) -> list[str]:
+def said(change: dict[str, Any]) -> list[str]:
     """`PATH: PROBLEM` of the small config with some sections replaced."""
     return [f"{p.path}: {p.problem}" for p in decode_file({**SMALL_TREE, **change})[1]]
 
@@ -97,7 +99,7 @@ def test_o3_a_number_that_is_none_is_refused_where_no_bound_would_catch_it(value
     assert found == [f"gates.main.checks[0].at_least: needs a number, not `{value}`"]
 
 
-def places(value, path=()):
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -136,6 +138,7 @@ ODD = st.sampled_from(
 )
 
 
+@many
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ODD), min_size=1, max_size=3))
 def test_the_walk_finds_no_problem_exactly_where_msgspec_accepts(changes):
     tree = copy.deepcopy(TREE)
@@ -157,6 +160,7 @@ def test_the_walk_finds_no_problem_exactly_where_msgspec_accepts(changes):
         assert file == expected
 
 
+@many
 @given(st.dictionaries(st.text(max_size=8), st.recursive(ODD, lambda inner: st.lists(inner, max_size=2))))
 def test_no_tree_whatever_makes_it_raise(tree):
     decode_file(tree)

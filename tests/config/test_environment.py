@@ -1,5 +1,7 @@
 """References to the environment, and secrets that never reach the tree (O4)."""
 
+from typing import Any
+
 import pytest
 
 from interlock.config.environment import FromEnvironment, fill
@@ -7,7 +9,7 @@ from interlock.config.environment import FromEnvironment, fill
 SECRET = "sk-canary-42"
 
 
-def provider(key: str) -> dict:
+def provider(key: str) -> dict[str, Any]:
     return {"providers": {"openai": {"kind": "openai", "api_key": key}}}
 
 

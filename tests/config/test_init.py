@@ -1,14 +1,17 @@
 """The first config works at once, whatever is found on the machine."""
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock import config
-from interlock.config.init import ALIASES, LOCAL_SERVERS, OTHER_PORT, PORT, starter
+from interlock.config import Loaded
+from interlock.config.init import ALIASES, LOCAL_SERVERS, OTHER_PORT, PORT, Reachable, starter
 from interlock.local_models import KNOWN
 from interlock.route.snapshot import snapshot
-from tests.config.base import written
+from tests.config.base import many, written
 
 ADDRESSES = [f"http://127.0.0.1:{port}/v1" for _, port in LOCAL_SERVERS]
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
@@ -18,20 +21,19 @@ def nothing(_address: str) -> None:
     return None
 
 
-def only(address: str, models: list[str]):
+def only(address: str, models: list[str]) -> Reachable:
     return lambda asked: models if asked == address else None
 
 
-def load(folder, env, reachable=nothing):
+def load(folder: Path, env: dict[str, str], reachable: Reachable = nothing) -> Loaded:
     return config.load(written(folder, text=starter(env, reachable)), env)
 
 
-NAMES = st.sampled_from(
-    ["llama3.2:3b", "qwen3", "/models/a b.gguf", "nomic-embed-text", "cheap", "${X}"]
-) | st.text(max_size=12)
+USUAL = ["llama3.2:3b", "qwen3", "/models/a b.gguf", "nomic-embed-text", "cheap", "${X}"]
+NAMES = st.sampled_from(USUAL) | st.text(max_size=12)
 
 
-@settings(max_examples=80)
+@many
 @given(
     env=st.fixed_dictionaries({}, optional={key: st.sampled_from(["sk-1", ""]) for key in KEYS}),
     servers=st.dictionaries(st.sampled_from(ADDRESSES), st.none() | st.lists(NAMES, max_size=6)),

@@ -3,21 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.config.catalogue import bundled
-from interlock.config.decode import decode_file
 from interlock.config.reach import always, objection
-from interlock.config.resolve import resolve
-from interlock.config.source import read_source
-from interlock.config.whole import Whole
 from interlock.config.written import Rule, Then
 from interlock.policy.condition import compile_condition
 from interlock.route.snapshot import static_objection
 from interlock.types.signals import Signals
-from tests.config.base import COMPLETE, SMALL
+from tests.config.base import many, whole
 
-FILE, _ = decode_file(read_source(SMALL.encode()).tree)
-assert FILE is not None
-WHOLE = Whole(FILE, resolve(FILE, {}, COMPLETE.parent, bundled()).config)
+WHOLE = whole()
 CANDIDATES = [
     (model, WHOLE.config.providers[model.provider], deployment)
     for model in WHOLE.config.models.values()
@@ -25,25 +18,28 @@ CANDIDATES = [
 ]
 
 
-def some(*names):
+def named(*names: str) -> st.SearchStrategy[tuple[str, ...] | None]:
     return st.none() | st.lists(st.sampled_from(names), max_size=2).map(tuple)
 
 
 THENS = st.builds(
     Then,
-    vendors=some("home", "cloud"),
-    providers=some("home", "cloud"),
-    regions=some("eu", "us"),
-    jurisdictions=some("us"),
+    vendors=named("home", "cloud"),
+    providers=named("home", "cloud"),
+    regions=named("eu", "us"),
+    jurisdictions=named("us"),
     deny_origins=st.sampled_from([(), ("cn",)]),
     pin=st.sampled_from([None, None, "small", "large"]),
     deny=st.sampled_from([None, None, None, "no"]),
 )
 
 
+@many
 @given(THENS, st.sampled_from(CANDIDATES))
 def test_a_rule_drops_a_candidate_here_exactly_where_it_does_in_the_router(then, candidate):
-    assert (objection(then, *candidate, WHOLE) is None) == (static_objection(then, *candidate) is None)
+    model, provider, deployment = candidate
+    here = objection(then, model, provider, deployment, WHOLE)
+    assert (here is None) == (static_objection(then, model, provider, deployment) is None)
 
 
 VALUES = {
@@ -52,9 +48,7 @@ VALUES = {
     "user_tier": st.sampled_from(["free", "paid"]),
     "hour_utc": st.integers(0, 23),
 }
-ATOMS = st.one_of(*(st.tuples(st.just(name), values) for name, values in VALUES.items())).map(
-    lambda pair: dict([pair])
-)
+ATOMS = st.one_of(*(st.fixed_dictionaries({name: values}) for name, values in VALUES.items()))
 CONDITIONS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
@@ -75,6 +69,7 @@ SIGNALS = st.builds(
 )
 
 
+@many
 @given(st.none() | CONDITIONS, CONDITIONS, SIGNALS)
 def test_a_rule_that_always_applies_to_a_kind_is_escaped_by_no_request_of_it(when, kind, signals):
     if always(Rule(name="r", when=when, then=Then()), [kind]) and compile_condition(kind)(signals, (), ()):

@@ -1,13 +1,16 @@
 """YAML to a tree with lines: what scalars mean, what is refused, and where everything stands."""
 
+from typing import Any
+
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.config.source import MAX_BYTES, plain_scalar, read_source
+from tests.config.base import many
 
 
-def tree(text: str):
+def tree(text: str) -> Any:
     source = read_source(text.encode())
     assert source.problems == ()
     return source.tree
@@ -66,11 +69,13 @@ def test_a_file_over_the_limit_is_refused_unread():
     assert "larger than 4 MiB" in problem.problem
 
 
+@many
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_make_it_raise(data):
     read_source(data)
 
 
+@many
 @given(st.text(alphabet="ab:{}[]&*<-#'\"|> \n!?%@,", max_size=80))
 def test_no_arrangement_of_yaml_indicators_makes_it_raise(text):
     read_source(text.encode())
@@ -87,6 +92,7 @@ PLAIN = st.recursive(
 )
 
 
+@many
 @given(st.dictionaries(st.text(max_size=6).filter(lambda key: key != "<<"), PLAIN, min_size=1, max_size=4))
 def test_what_another_yaml_library_writes_is_read_back_equal(value):
     text = yaml.safe_dump(value, allow_unicode=True, default_style='"')
@@ -97,7 +103,7 @@ def test_what_another_yaml_library_writes_is_read_back_equal(value):
         assert all("control character" in problem.problem for problem in found.problems)
 
 
-def _text_of(value):
+def _text_of(value: Any) -> Any:
     """Every scalar as the text that the writer quotes it as."""
     if isinstance(value, dict):
         return {str(_text_of(key)): _text_of(inner) for key, inner in value.items()}

@@ -1,10 +1,11 @@
 """The real application under the real server on loopback, for tests: a config in, a base URL out."""
 
 import asyncio
+import inspect
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,12 @@ def pool(openai: str, anthropic: str = "http://127.0.0.1:9", **sections: Any) ->
     price = {"input": 2.0, "output": 10.0}
     return {
         "providers": {
-            "alpha": {"kind": "openai", "base_url": f"{openai}/v1", "api_key": "${ALPHA_KEY}", "regions": ["eu"]},
+            "alpha": {
+                "kind": "openai",
+                "base_url": f"{openai}/v1",
+                "api_key": "${ALPHA_KEY}",
+                "regions": ["eu"],
+            },
             "beta": {"kind": "anthropic", "base_url": anthropic, "api_key": "${BETA_KEY}", "regions": ["us"]},
         },
         "models": {
@@ -65,11 +71,15 @@ class Running:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
-    async def chat(self, text: str = "hi", *, headers: Mapping[str, str] = {}, **fields: Any) -> httpx2.Response:
+    async def chat(
+        self, text: str = "hi", *, headers: Mapping[str, str] = {}, **fields: Any
+    ) -> httpx2.Response:
         body = {"model": "prod", "messages": [{"role": "user", "content": text}], **fields}
         return await self.client.post("/v1/chat/completions", json=body, headers=headers)
 
-    async def message(self, text: str = "hi", *, headers: Mapping[str, str] = {}, **fields: Any) -> httpx2.Response:
+    async def message(
+        self, text: str = "hi", *, headers: Mapping[str, str] = {}, **fields: Any
+    ) -> httpx2.Response:
         body = {"model": "prod", "max_tokens": 50, "messages": [{"role": "user", "content": text}], **fields}
         return await self.client.post(
             "/v1/messages", json=body, headers={"anthropic-version": "2023-06-01", **headers}
@@ -86,7 +96,9 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(folder: Path, config: dict[str, Any], env: Mapping[str, str] = {}) -> AsyncIterator[Running]:
+async def serving(
+    folder: Path, config: dict[str, Any], env: Mapping[str, str] = {}
+) -> AsyncIterator[Running]:
     """Run the server in this loop on a free port until the block ends."""
     file = folder / "interlock.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -113,6 +125,16 @@ async def serving(folder: Path, config: dict[str, Any], env: Mapping[str, str] =
         await asyncio.gather(ticking, return_exceptions=True)
         await gateway.close()
         os.close(descriptor)
+
+
+async def until(condition: Callable[[], object], within: float = 5) -> None:
+    """Wait for something that another task or process brings about."""
+    async with asyncio.timeout(within):
+        while True:
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.01)
 
 
 def events(text: str) -> list[Any]:

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from tests.server.harness import CANARY, keyed, pool, serving
+from tests.server.harness import CANARY, keyed, pool, serving, until
 from tests.server.upstream import HANG, Reply, Upstream, answer, refused_port
 from tests.server.vendors import call, chat, message
 
@@ -40,16 +40,19 @@ async def test_an_answer_names_its_decision_route_alias_attempts_and_cost(tmp_pa
 
 
 async def test_both_dialects_reach_both_wire_formats(tmp_path):
-    async with Upstream(chat("from openai")) as one, Upstream(message("from anthropic")) as two:
-        async with serving(tmp_path, pool(one.url, two.url)) as server:
-            for model, text in (("gpt", "from openai"), ("claude", "from anthropic")):
-                got = (await server.chat(model=model)).json()
-                assert got["choices"][0]["message"]["content"] == text
-                got = (await server.message(model=model)).json()
-                assert got["content"] == [{"type": "text", "text": text}]
-                assert got["model"] == model
-            assert two.seen[0].path == "/v1/messages"
-            assert two.seen[0].headers["x-api-key"] == f"{CANARY}-beta"
+    async with (
+        Upstream(chat("from openai")) as one,
+        Upstream(message("from anthropic")) as two,
+        serving(tmp_path, pool(one.url, two.url)) as server,
+    ):
+        for model, text in (("gpt", "from openai"), ("claude", "from anthropic")):
+            got = (await server.chat(model=model)).json()
+            assert got["choices"][0]["message"]["content"] == text
+            got = (await server.message(model=model)).json()
+            assert got["content"] == [{"type": "text", "text": text}]
+            assert got["model"] == model
+        assert two.seen[0].path == "/v1/messages"
+        assert two.seen[0].headers["x-api-key"] == f"{CANARY}-beta"
 
 
 async def test_labels_and_hints_do_not_go_upstream(tmp_path):
@@ -90,7 +93,10 @@ async def test_u1_a_refused_connection_falls_back_and_the_caller_sees_success(tm
 
 
 async def test_u2_an_upstream_that_never_answers_leaves_time_for_the_next(tmp_path):
-    async with Upstream(chat("from small"), HANG) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+    async with (
+        Upstream(chat("from small"), HANG) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
         got = await server.chat(headers={"x-interlock-deadline-ms": "800"})
         assert got.status_code == 200
         assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
@@ -108,17 +114,22 @@ async def test_a_deadline_that_nobody_meets_is_504(tmp_path):
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
 async def test_u3_a_5xx_falls_back_once(tmp_path, status):
-    async with Upstream(chat(), answer({"error": {"message": "boom"}}, status)) as up:
-        async with serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
-            got = await server.chat()
-            assert got.status_code == 200
-            assert outcomes(server.record(got)) == [("gpt", "upstream_error"), ("small", "ok")]
-            assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-s"]
+    async with (
+        Upstream(chat(), answer({"error": {"message": "boom"}}, status)) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "upstream_error"), ("small", "ok")]
+        assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-s"]
 
 
 async def test_max_attempts_bounds_calls_and_a_model_is_called_once(tmp_path):
     rows = [{"from": "*", "to": name, "when": "any"} for name in ("small", "claude", "gpt")]
-    async with Upstream(answer({}, 500)) as up, serving(tmp_path, pool(up.url, up.url, fallbacks=rows)) as server:
+    async with (
+        Upstream(answer({}, 500)) as up,
+        serving(tmp_path, pool(up.url, up.url, fallbacks=rows)) as server,
+    ):
         got = await server.chat()
         assert got.status_code == 502
         assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small", "claude"]
@@ -143,7 +154,10 @@ async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_f
 async def test_u6_a_400_about_the_request_is_final_and_says_why(tmp_path):
     refusal = {"error": {"message": "`top_k` is not a parameter", "type": "invalid_request_error"}}
     rows = [{"from": "*", "to": "small", "when": "any"}]
-    async with Upstream(chat(), answer(refusal, 400)) as up, serving(tmp_path, pool(up.url, fallbacks=rows)) as server:
+    async with (
+        Upstream(chat(), answer(refusal, 400)) as up,
+        serving(tmp_path, pool(up.url, fallbacks=rows)) as server,
+    ):
         got = await server.chat()
         assert got.status_code == 400
         assert "`top_k` is not a parameter" in got.json()["error"]["message"]
@@ -151,14 +165,18 @@ async def test_u6_a_400_about_the_request_is_final_and_says_why(tmp_path):
 
 
 async def test_u6_too_long_for_the_model_is_413_and_has_a_row_of_its_own(tmp_path):
-    long = {"error": {"message": "too long", "code": "context_length_exceeded", "type": "invalid_request_error"}}
+    long = {
+        "error": {"message": "too long", "code": "context_length_exceeded", "type": "invalid_request_error"}
+    }
     async with Upstream(answer(long, 400)) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat()
         assert (got.status_code, got.json()["error"]["code"]) == (413, "context_too_large")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_u7_a_refused_credential_is_ours_to_solve_and_neither_key_nor_words_are_echoed(tmp_path, status):
+async def test_u7_a_refused_credential_is_ours_to_solve_and_neither_key_nor_words_are_echoed(
+    tmp_path, status
+):
     words = {"error": {"message": f"Incorrect API key provided: {CANARY}-alpha", "type": "auth"}}
     async with Upstream(answer(words, status)) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat()
@@ -182,7 +200,10 @@ async def test_u7_a_refused_credential_is_ours_to_solve_and_neither_key_nor_word
     ids=["html", "an error object", "no choices", "no finish reason", "empty", "truncated JSON"],
 )
 async def test_u13_an_answer_that_is_none_counts_as_a_failure(tmp_path, reply):
-    async with Upstream(chat("from small"), reply) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+    async with (
+        Upstream(chat("from small"), reply) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
         got = await server.chat()
         assert got.status_code == 200
         assert got.json()["choices"][0]["message"]["content"] == "from small"
@@ -204,7 +225,9 @@ async def test_u16_missing_usage_is_estimated_and_flagged(tmp_path):
 
 
 async def test_u19_all_targets_down_is_503_with_a_time_to_come_back(tmp_path):
-    config = pool(f"http://127.0.0.1:{refused_port()}", f"http://127.0.0.1:{refused_port()}", fallbacks=FALLBACK)
+    config = pool(
+        f"http://127.0.0.1:{refused_port()}", f"http://127.0.0.1:{refused_port()}", fallbacks=FALLBACK
+    )
     async with serving(tmp_path, config) as server:
         got = await server.chat()
         assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
@@ -254,8 +277,14 @@ async def test_a_refusal_has_its_own_status_and_reaches_nobody(tmp_path, fields,
 
 async def test_a9_regulated_data_never_leaves_on_a_fallback_either(tmp_path):
     async with Upstream(answer({}, 500)) as home, Upstream(chat()) as away:
-        config = pool(away.url, fallbacks=[{"from": "*", "to": "gpt", "when": "any"}], aliases={"prod": "local"})
-        config["providers"]["home"] = {"kind": "openai", "base_url": f"{home.url}/v1", "trusted_for": "regulated"}
+        config = pool(
+            away.url, fallbacks=[{"from": "*", "to": "gpt", "when": "any"}], aliases={"prod": "local"}
+        )
+        config["providers"]["home"] = {
+            "kind": "openai",
+            "base_url": f"{home.url}/v1",
+            "trusted_for": "regulated",
+        }
         config["models"]["local"] = {"provider": "home", "context_tokens": 9000, "capabilities": []}
         async with serving(tmp_path, config) as server:
             got = await server.chat("card 4111 1111 1111 1111")
@@ -315,16 +344,18 @@ ASKED = {"type": "json_schema", "json_schema": {"name": "place", "schema": PLACE
 
 async def test_an_answer_that_breaks_the_callers_schema_falls_back(tmp_path):
     rows = [{"from": "*", "to": "small", "when": "schema_invalid"}]
-    async with Upstream(chat('{"city": "Rome"}'), chat('{"town": 1}')) as up:
-        async with serving(tmp_path, pool(up.url, fallbacks=rows)) as server:
-            got = await server.chat(response_format=ASKED)
-            assert got.json()["choices"][0]["message"]["content"] == '{"city": "Rome"}'
-            first, second = server.record(got).attempts
-            assert first.outcome == "schema_invalid"
-            assert first.validation is not None
-            assert first.validation.verdict == "failed"
-            assert second.validation is not None
-            assert second.validation.verdict == "passed"
+    async with (
+        Upstream(chat('{"city": "Rome"}'), chat('{"town": 1}')) as up,
+        serving(tmp_path, pool(up.url, fallbacks=rows)) as server,
+    ):
+        got = await server.chat(response_format=ASKED)
+        assert got.json()["choices"][0]["message"]["content"] == '{"city": "Rome"}'
+        first, second = server.record(got).attempts
+        assert first.outcome == "schema_invalid"
+        assert first.validation is not None
+        assert first.validation.verdict == "failed"
+        assert second.validation is not None
+        assert second.validation.verdict == "passed"
 
 
 async def test_an_answer_that_breaks_its_schema_is_not_passed_off_as_good(tmp_path):
@@ -353,7 +384,10 @@ async def test_a_lanes_output_contract_temperature_and_cap_hold(tmp_path):
         "temperature": 0,
         "budgets": {"max_output_tokens": 99},
     }
-    async with Upstream(chat("no JSON")) as up, serving(tmp_path, pool(up.url, lanes={"triage": lane})) as server:
+    async with (
+        Upstream(chat("no JSON")) as up,
+        serving(tmp_path, pool(up.url, lanes={"triage": lane})) as server,
+    ):
         got = await server.chat(headers={"x-interlock-task": "triage"}, model="auto")
         assert got.status_code == 502
         sent = up.seen[0].json
@@ -377,13 +411,12 @@ async def test_max_cost_usd_caps_the_output(tmp_path):
 async def test_c1_a_caller_that_leaves_cancels_the_upstream_and_is_recorded(tmp_path):
     async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
         asking = asyncio.create_task(server.chat())
-        while not up.seen:
-            await asyncio.sleep(0.01)
+        await until(lambda: up.seen)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
-        while not (rows := server.gateway.store.list_records()[0]):
-            await asyncio.sleep(0.01)
+        await until(lambda: server.gateway.store.list_records()[0])
+        rows = server.gateway.store.list_records()[0]
         record = server.record(rows[0].id)
         assert record.status == "cancelled"
         assert outcomes(record) == [("gpt", "cancelled")]
@@ -405,13 +438,20 @@ async def test_strict_logging_writes_before_anything_is_sent(tmp_path):
 
     async with Upstream(look) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
         got = await server.chat()
-        assert [(row.id, row.status) for row in stored] == [(got.headers["x-interlock-decision-id"], "failed")]
+        assert [(row.id, row.status) for row in stored] == [
+            (got.headers["x-interlock-decision-id"], "failed")
+        ]
         assert server.record(got).status == "ok"
 
 
 @pytest.mark.parametrize(
     ("content", "logging", "kept"),
-    [("off", "full", None), ("full", "full", "4111"), ("redacted", "full", "[card]"), ("full", "metadata", None)],
+    [
+        ("off", "full", None),
+        ("full", "full", "4111"),
+        ("redacted", "full", "[card]"),
+        ("full", "metadata", None),
+    ],
 )
 async def test_a17_content_is_kept_only_where_it_was_switched_on(tmp_path, content, logging, kept):
     config = pool("", telemetry={"content": content}, policy=[{"name": "l", "then": {"logging": logging}}])
@@ -432,7 +472,9 @@ async def test_a17_content_is_kept_only_where_it_was_switched_on(tmp_path, conte
 
 
 async def test_a17_keys_are_found_in_no_log_record_or_file(tmp_path):
-    config = pool("", keys=keyed({"id": "app", "key": "${APP_KEY}", "role": "admin"}), telemetry={"content": "full"})
+    config = pool(
+        "", keys=keyed({"id": "app", "key": "${APP_KEY}", "role": "admin"}), telemetry={"content": "full"}
+    )
     async with Upstream(answer({"error": {"message": f"bad key {CANARY}-alpha"}}, 401)) as up:
         config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
         async with serving(tmp_path, config, {"APP_KEY": f"{CANARY}-caller"}) as server:
@@ -470,8 +512,7 @@ async def test_a7_a_request_keeps_the_world_it_began_with(tmp_path):
     held.pieces = (gate, chat("late").pieces[0])
     async with Upstream(chat(), held) as up, serving(tmp_path, pool(up.url)) as server:
         asking = asyncio.create_task(server.chat())
-        while not up.seen:
-            await asyncio.sleep(0.01)
+        await until(lambda: up.seen)
         moved = await server.client.post("/v1/aliases/prod/promote", json={"to": "small"})
         assert moved.status_code == 200
         gate.set()

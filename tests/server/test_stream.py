@@ -7,7 +7,7 @@ import socket
 import httpx2
 import pytest
 
-from tests.server.harness import events, pool, serving
+from tests.server.harness import events, pool, serving, until
 from tests.server.upstream import HANG, Upstream, answer, sse
 from tests.server.vendors import (
     DONE,
@@ -25,7 +25,9 @@ FALLBACK = [{"from": "*", "to": "small", "when": "timeout_or_5xx"}]
 
 def said(text):
     """The text that a chat stream's events add up to."""
-    deltas = [event["choices"][0]["delta"] for event in events(text) if event != "[DONE]" and event.get("choices")]
+    deltas = [
+        event["choices"][0]["delta"] for event in events(text) if event != "[DONE]" and event.get("choices")
+    ]
     return "".join(delta.get("content") or "" for delta in deltas)
 
 
@@ -52,31 +54,39 @@ async def test_usage_is_always_asked_upstream_and_shown_to_whom_asked(tmp_path):
         asked = await server.chat(stream=True, stream_options={"include_usage": True})
         assert all(seen.json["stream_options"] == {"include_usage": True} for seen in up.seen)
         assert not any(event != "[DONE]" and event.get("usage") for event in events(plain.text))
-        assert [event["usage"]["completion_tokens"] for event in events(asked.text)[:-1] if event.get("usage")] == [7]
+        assert [
+            event["usage"]["completion_tokens"] for event in events(asked.text)[:-1] if event.get("usage")
+        ] == [7]
 
 
 @pytest.mark.parametrize("model", ["gpt", "claude"])
 async def test_both_dialects_stream_from_both_wire_formats(tmp_path, model):
-    async with Upstream(chat_stream("He", "y")) as one, Upstream(message_stream("He", "y")) as two:
-        async with serving(tmp_path, pool(one.url, two.url)) as server:
-            assert said((await server.chat(stream=True, model=model)).text) == "Hey"
-            got = events((await server.message(stream=True, model=model)).text)
-            assert [event["type"] for event in got].count("message_start") == 1
-            assert got[-1]["type"] == "message_stop"
-            assert "".join(event["delta"].get("text", "") for event in got if "delta" in event) == "Hey"
+    async with (
+        Upstream(chat_stream("He", "y")) as one,
+        Upstream(message_stream("He", "y")) as two,
+        serving(tmp_path, pool(one.url, two.url)) as server,
+    ):
+        assert said((await server.chat(stream=True, model=model)).text) == "Hey"
+        got = events((await server.message(stream=True, model=model)).text)
+        assert [event["type"] for event in got].count("message_start") == 1
+        assert got[-1]["type"] == "message_stop"
+        assert "".join(event["delta"].get("text", "") for event in got if "delta" in event) == "Hey"
 
 
 async def test_the_first_words_do_not_wait_for_the_last(tmp_path):
     gate = asyncio.Event()
     held = sse(ROLE, *words("first"), gate, *words(" second"), chat_end())
-    async with Upstream(held) as up, serving(tmp_path, pool(up.url)) as server:
-        async with server.client.stream("POST", "/v1/chat/completions", json=body()) as got:
-            text = ""
-            async for piece in got.aiter_text():
-                text += piece
-                if "first" in text:
-                    gate.set()
-            assert said(text) == "first second"
+    async with (
+        Upstream(held) as up,
+        serving(tmp_path, pool(up.url)) as server,
+        server.client.stream("POST", "/v1/chat/completions", json=body()) as got,
+    ):
+        text = ""
+        async for piece in got.aiter_text():
+            text += piece
+            if "first" in text:
+                gate.set()
+        assert said(text) == "first second"
 
 
 async def test_the_record_is_committed_before_the_terminal_event_arrives(tmp_path):
@@ -100,17 +110,27 @@ def body(**fields):
 
 async def test_u9_a_failure_after_the_preamble_falls_back_and_one_preamble_is_seen(tmp_path):
     broken = sse(ROLE, end="reset")
-    async with Upstream(chat_stream("Hello"), broken) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+    async with (
+        Upstream(chat_stream("Hello"), broken) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
         got = await server.chat(stream=True)
         assert said(got.text) == "Hello"
-        roles = [event for event in events(got.text) if event != "[DONE]" and event["choices"][0]["delta"].get("role")]
+        roles = [
+            event
+            for event in events(got.text)
+            if event != "[DONE]" and event["choices"][0]["delta"].get("role")
+        ]
         assert len(roles) == 1
         assert got.headers["x-interlock-route"] == "alpha/small"
         assert got.headers["x-interlock-attempts"] == "2"
 
 
 async def test_a_stream_that_fails_before_it_begins_is_an_ordinary_error(tmp_path):
-    async with Upstream(answer({"error": {"message": "no"}}, 500)) as up, serving(tmp_path, pool(up.url)) as server:
+    async with (
+        Upstream(answer({"error": {"message": "no"}}, 500)) as up,
+        serving(tmp_path, pool(up.url)) as server,
+    ):
         got = await server.chat(stream=True)
         assert got.status_code == 502
         assert got.json()["error"]["code"] == "upstream_failed"
@@ -118,7 +138,9 @@ async def test_a_stream_that_fails_before_it_begins_is_an_ordinary_error(tmp_pat
 
 
 async def test_u2_no_first_event_within_its_time_falls_back(tmp_path):
-    config = pool("", fallbacks=FALLBACK, latency_classes={"interactive": {"first_token_ms": 150, "deadline_ms": 9000}})
+    config = pool(
+        "", fallbacks=FALLBACK, latency_classes={"interactive": {"first_token_ms": 150, "deadline_ms": 9000}}
+    )
     async with Upstream(chat_stream("late"), HANG) as up:
         config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
         async with serving(tmp_path, config) as server:
@@ -128,11 +150,13 @@ async def test_u2_no_first_event_within_its_time_falls_back(tmp_path):
 
 
 async def test_u13_an_empty_stream_falls_back(tmp_path):
-    async with Upstream(chat_stream("full"), sse(ROLE, chat_end())) as up:
-        async with serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
-            got = await server.chat(stream=True)
-            assert said(got.text) == "full"
-            assert server.record(got).attempts[0].outcome == "malformed"
+    async with (
+        Upstream(chat_stream("full"), sse(ROLE, chat_end())) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat(stream=True)
+        assert said(got.text) == "full"
+        assert server.record(got).attempts[0].outcome == "malformed"
 
 
 # --- after it ---------------------------------------------------------------------------------
@@ -142,7 +166,10 @@ async def test_u13_an_empty_stream_falls_back(tmp_path):
 @pytest.mark.parametrize("end", ["reset", "whole"])
 async def test_u8_a_cut_stream_ends_in_one_error_event_and_no_end(tmp_path, count, end):
     cut = sse(ROLE, *words(*["w"] * count), end=end)
-    async with Upstream(chat_stream("never"), cut) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+    async with (
+        Upstream(chat_stream("never"), cut) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
         got = await server.chat(stream=True)
         assert said(got.text) == "w" * count
         assert "[DONE]" not in got.text
@@ -172,7 +199,9 @@ async def test_u8_the_connection_is_closed_after_a_failed_stream(tmp_path):
     async with Upstream(cut) as up, serving(tmp_path, pool(up.url)) as server:
         raw = json.dumps(body()).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n" % len(raw)
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n" % len(
+            raw
+        )
         writer.write(head + raw)
         whole = await asyncio.wait_for(reader.read(), 5)
         assert whole.endswith(b"0\r\n\r\n")
@@ -181,7 +210,13 @@ async def test_u8_the_connection_is_closed_after_a_failed_stream(tmp_path):
 
 
 async def test_u11_a_malformed_event_is_never_forwarded(tmp_path):
-    torn = sse(ROLE, *words("ok "), b'data: {"choices": [{"delta": {"content": "evil\n\n', *words("after"), chat_end())
+    torn = sse(
+        ROLE,
+        *words("ok "),
+        b'data: {"choices": [{"delta": {"content": "evil\n\n',
+        *words("after"),
+        chat_end(),
+    )
     async with Upstream(torn) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat(stream=True)
         assert said(got.text) == "ok "
@@ -214,7 +249,12 @@ def tool(name):
 
 
 def calling(*deltas):
-    return sse(ROLE, *words("let me see"), *(chat_event({"tool_calls": [delta]}) for delta in deltas), chat_end("tool_calls"))
+    return sse(
+        ROLE,
+        *words("let me see"),
+        *(chat_event({"tool_calls": [delta]}) for delta in deltas),
+        chat_end("tool_calls"),
+    )
 
 
 async def test_parallel_tool_calls_arrive_whole(tmp_path):
@@ -238,14 +278,16 @@ async def test_parallel_tool_calls_arrive_whole(tmp_path):
 @pytest.mark.parametrize(("name", "code"), [("pay", "approval_required"), ("shell", "tool_denied")])
 async def test_a2_a_streamed_call_that_may_not_be_made_is_held_back(tmp_path, name, code):
     rules = [{"name": "ask", "then": {"require_approval": ["pay"]}}]
-    async with Upstream(calling(call(0, name, '{"iban": "DE31337"}'))) as up:
-        async with serving(tmp_path, pool(up.url, policy=rules)) as server:
-            got = await server.chat(stream=True, tools=[tool("pay"), tool("search")])
-            assert said(got.text) == "let me see"
-            assert "31337" not in got.text
-            assert "tool_calls" not in got.text
-            assert events(got.text)[-1]["error"]["code"] == code
-            assert server.record(got).status == "denied"
+    async with (
+        Upstream(calling(call(0, name, '{"iban": "DE31337"}'))) as up,
+        serving(tmp_path, pool(up.url, policy=rules)) as server,
+    ):
+        got = await server.chat(stream=True, tools=[tool("pay"), tool("search")])
+        assert said(got.text) == "let me see"
+        assert "31337" not in got.text
+        assert "tool_calls" not in got.text
+        assert events(got.text)[-1]["error"]["code"] == code
+        assert server.record(got).status == "denied"
 
 
 async def test_a_streams_schema_is_checked_for_the_record(tmp_path):
@@ -263,15 +305,17 @@ async def test_a_streams_schema_is_checked_for_the_record(tmp_path):
 
 async def test_c1_a_caller_that_leaves_in_the_middle_cancels_the_upstream(tmp_path):
     held = sse(ROLE, *words("one two three"), end="hang")
-    async with Upstream(held) as up, serving(tmp_path, pool(up.url)) as server:
-        async with server.client.stream("POST", "/v1/chat/completions", json=body()) as got:
-            name = got.headers["x-interlock-decision-id"]
-            async for piece in got.aiter_text():
-                if "three" in piece:
-                    break
+    async with (
+        Upstream(held) as up,
+        serving(tmp_path, pool(up.url)) as server,
+        server.client.stream("POST", "/v1/chat/completions", json=body()) as got,
+    ):
+        name = got.headers["x-interlock-decision-id"]
+        async for piece in got.aiter_text():
+            if "three" in piece:
+                break
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
-        while server.gateway.store.get_record(name) is None:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.gateway.store.get_record(name))
         record = server.record(name)
         assert record.status == "cancelled"
         assert record.attempts[0].outcome == "cancelled"
@@ -280,7 +324,10 @@ async def test_c1_a_caller_that_leaves_in_the_middle_cancels_the_upstream(tmp_pa
 
 
 async def test_c1_many_random_disconnects_leave_no_task_behind(tmp_path):
-    async with Upstream(sse(ROLE, *words(*["word "] * 50), end="hang")) as up, serving(tmp_path, pool(up.url)) as server:
+    async with (
+        Upstream(sse(ROLE, *words(*["word "] * 50), end="hang")) as up,
+        serving(tmp_path, pool(up.url)) as server,
+    ):
         before = len(asyncio.all_tasks())
 
         async def leave(after: float) -> None:
@@ -307,14 +354,15 @@ async def test_c2_a_caller_that_stops_reading_is_given_up(tmp_path, monkeypatch)
         raw = json.dumps(body()).encode()
         sock = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
         sock.setblocking(False)
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n" % len(raw)
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n" % len(
+            raw
+        )
         await asyncio.get_running_loop().sock_sendall(sock, head + raw)
-        while not up.seen:
-            await asyncio.sleep(0.01)
+        await until(lambda: up.seen)
         await asyncio.wait_for(up.seen[0].gone.wait(), 5)
         sock.close()
-        while not (rows := server.gateway.store.list_records()[0]):
-            await asyncio.sleep(0.01)
+        await until(lambda: server.gateway.store.list_records()[0])
+        rows = server.gateway.store.list_records()[0]
         assert rows[0].status == "cancelled"
 
 

@@ -50,7 +50,7 @@ def sse(*pieces: bytes | asyncio.Event, end: str = "whole") -> Reply:
 
 
 class Upstream:
-    """`async with Upstream() as up`: `up.url` is its base; `up.replies` are used up in order, then `default`."""
+    """`async with Upstream() as up`: `up.url` is its base. `replies` are used up in order, then `default`."""
 
     def __init__(self, default: Reply | Callable[[Seen], Reply] = HANG, *replies: Reply) -> None:
         self.default = default
@@ -119,7 +119,9 @@ class Upstream:
         framing = "transfer-encoding: chunked" if streamed else f"content-length: {length}"
         extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
         writer.write(
-            f"HTTP/1.1 {reply.status} X\r\ncontent-type: {reply.kind}\r\n{framing}\r\n{extra}\r\n".encode("latin-1")
+            f"HTTP/1.1 {reply.status} X\r\ncontent-type: {reply.kind}\r\n{framing}\r\n{extra}\r\n".encode(
+                "latin-1"
+            )
         )
         for piece in reply.pieces:
             if isinstance(piece, asyncio.Event):

@@ -12,19 +12,38 @@ def event(value: Any, name: str | None = None) -> bytes:
 
 
 def call(index: int, name: str, arguments: str) -> dict[str, Any]:
-    return {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {
+        "index": index,
+        "id": f"call_{index}",
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
 
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
-def chat(text: str | None = "Hello there", *, finish: str = "stop", calls: tuple[dict[str, Any], ...] = (), **top: Any) -> Reply:
+def chat(
+    text: str | None = "Hello there",
+    *,
+    finish: str = "stop",
+    calls: tuple[dict[str, Any], ...] = (),
+    **top: Any,
+) -> Reply:
     """A whole answer of OpenAI's chat completions."""
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if calls:
-        message["tool_calls"] = [{name: value for name, value in call.items() if name != "index"} for call in calls]
+        message["tool_calls"] = [
+            {name: value for name, value in call.items() if name != "index"} for call in calls
+        ]
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "up-1", "choices": [choice]}
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "up-1",
+        "choices": [choice],
+    }
     return answer({**body, "usage": USAGE, **top})
 
 
@@ -37,7 +56,14 @@ def chat_event(delta: dict[str, Any], finish: str | None = None) -> bytes:
 ROLE = chat_event({"role": "assistant", "content": ""})
 DONE = b"data: [DONE]\n\n"
 CHAT_USAGE = event(
-    {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "up-1", "choices": [], "usage": USAGE}
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "up-1",
+        "choices": [],
+        "usage": USAGE,
+    }
 )
 
 
@@ -53,7 +79,9 @@ def chat_stream(*texts: str) -> Reply:
     return sse(ROLE, *words(*texts), chat_end())
 
 
-def message(text: str = "Hello there", *, stop: str = "end_turn", content: list[dict[str, Any]] | None = None) -> Reply:
+def message(
+    text: str = "Hello there", *, stop: str = "end_turn", content: list[dict[str, Any]] | None = None
+) -> Reply:
     """A whole answer of Anthropic's messages."""
     return answer(
         {
@@ -82,8 +110,19 @@ def message_stream(*texts: str) -> Reply:
     }
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     deltas = [
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}} for text in texts
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+        for text in texts
     ]
-    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 7}}
-    events = [{"type": "message_start", "message": start}, block, *deltas, {"type": "content_block_stop", "index": 0}, stop]
+    stop = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 7},
+    }
+    events = [
+        {"type": "message_start", "message": start},
+        block,
+        *deltas,
+        {"type": "content_block_stop", "index": 0},
+        stop,
+    ]
     return sse(*(event(one, str(one["type"])) for one in [*events, {"type": "message_stop"}]))

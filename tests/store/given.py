@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import apsw
 
 import interlock
 from interlock.store import Store, StoredRecord
+from interlock.store.writer import Writer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = Path(interlock.__file__).resolve().parent.parent
@@ -72,6 +74,12 @@ def locked(path: Path) -> Iterator[None]:
         db.execute("BEGIN EXCLUSIVE")
         yield
         db.execute("ROLLBACK")
+
+
+def until_taken(writer: Writer) -> None:
+    """Until the thread has all that is queued in hand: here, where it waits for the lock."""
+    while writer.pending:
+        time.sleep(0.001)
 
 
 @contextmanager

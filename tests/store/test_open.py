@@ -185,7 +185,7 @@ def schema(path: Path) -> tuple[set[Any], Any]:
 STEPS = ("CREATE TABLE one (a)", "CREATE TABLE two (a); INSERT INTO two VALUES (1)", "CREATE TABLE three (a)")
 
 
-def migrate_file(path: Path, steps: Sequence[str], **functions: Callable[[], None]) -> None:
+def migrate_file(path: Path, steps: Sequence[str], **functions: Callable[..., None]) -> None:
     connect.create(path)
     db = connect.connect(path, busy_s=1)
     for name, function in functions.items():

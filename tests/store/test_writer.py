@@ -12,7 +12,7 @@ from interlock.errors import StoreError
 from interlock.store import Store, records
 from interlock.store.writer import Write, Writer
 from tests.store.faulty import NAME, Disk
-from tests.store.given import by_hand, locked, opened, record
+from tests.store.given import by_hand, locked, opened, record, until_taken
 
 
 def put(writer: Writer, number: int, *, durable: bool = False) -> Write[None]:
@@ -29,7 +29,7 @@ def kept(path: Path) -> list[int]:
 def error_of(write: Write[None]) -> Exception | None:
     try:
         write.result()
-    except Exception as error:
+    except (StoreError, OverflowError, UnicodeError) as error:
         return error
     return None
 
@@ -38,8 +38,7 @@ def test_writes_that_came_while_one_was_committing_share_the_next_transaction(pa
     with opened(path, busy_s=5) as store:
         with locked(path):
             first = put(store.writer, 0)
-            while store.writer.pending:  # until the thread has taken it and waits for the lock
-                pass
+            until_taken(store.writer)
             others = [put(store.writer, number) for number in range(1, 101)]
             assert store.writer.pending == 100
         for write in (first, *others):
@@ -52,8 +51,7 @@ def test_a_transaction_is_never_larger_than_its_limit(path):
     with opened(path, busy_s=5) as store:
         with locked(path):
             first = put(store.writer, 0)
-            while store.writer.pending:
-                pass
+            until_taken(store.writer)
             others = [put(store.writer, number) for number in range(1, 1 + 256 + 1)]
         for write in (first, *others):
             write.result()
@@ -132,12 +130,19 @@ def test_writes_are_carried_out_in_the_order_they_came(path):
 
 
 def test_when_the_lock_is_not_to_be_had_everything_that_waits_is_told_at_once(path):
+    """Those behind are told no later than the one in hand: waits do not add up."""
+    told = []
     with opened(path, busy_s=0.05) as store:
         with locked(path):
-            writes = [put(store.writer, number) for number in range(1000)]
-            for write in writes:
+            first = put(store.writer, 0)
+            first.future.add_done_callback(lambda _: told.append("first"))
+            until_taken(store.writer)
+            others = [put(store.writer, number) for number in range(1, 1000)]
+            others[-1].future.add_done_callback(lambda _: told.append("last"))
+            for write in (first, *others):
                 with pytest.raises(StoreError, match="another process holds its lock"):
                     write.result()
+            assert told == ["last", "first"]
             assert store.writer.commits == 0
         put(store.writer, 1).result()
     assert kept(path) == [1]
@@ -147,8 +152,7 @@ def test_more_writes_than_may_wait_are_refused(path):
     with opened(path, busy_s=5, max_pending=10) as store:
         with locked(path):
             put(store.writer, 0)
-            while store.writer.pending:
-                pass
+            until_taken(store.writer)
             writes = [put(store.writer, number) for number in range(1, 11)]
             with pytest.raises(StoreError, match="10 writes are waiting already\nhint: "):
                 put(store.writer, 11)
@@ -270,8 +274,7 @@ def test_one_durable_write_makes_its_whole_transaction_durable(disk, path):
         before = disk.syncs
         with locked(path):
             first = put(writer, 0)
-            while writer.pending:
-                pass
+            until_taken(writer)
             others = [put(writer, number, durable=number == 5) for number in range(1, 10)]
         for write in (first, *others):
             write.result()

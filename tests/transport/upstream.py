@@ -94,9 +94,9 @@ async def scripted(handler: Handler, *, tls: ssl.SSLContext | None = None) -> As
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
-        for _ in range(5):  # what the kernel had accepted already still arrives
+        for _ in range(5):  # a connection that is being accepted while the server closes would leak
             await asyncio.sleep(0)
+        server.close()
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)

@@ -92,13 +92,11 @@ def _bare(number: int, check: identifiers.Check) -> Callable[[Any], Iterator[Spa
 
 
 def _national_id(kind: str, pattern: str, check: identifiers.Check) -> Rule:
-    """An id stands in group 1 where a name has to stand before it, else it is the whole match."""
-    places = _bare(1 if ")(" in pattern else 0, check)
-    return Rule(f"national_id.{kind}", pattern, pattern, places)
+    return Rule(f"national_id.{kind}", pattern, pattern, _bare(1, check))
 
 
-def _run(places: Callable[[str, int, int], Iterator[Span]]) -> Callable[[Any], Iterator[Span]]:
-    return lambda match: places(match.string, *match.span())
+def _run(number: int, places: Callable[[str, int, int], Iterator[Span]]) -> Callable[[Any], Iterator[Span]]:
+    return lambda match: places(match.string, *match.span(number))
 
 
 def _always(_: str) -> bool:
@@ -106,15 +104,16 @@ def _always(_: str) -> bool:
 
 
 _NUMBERS: Final = (
-    Rule("card", identifiers.CARD_MARK, identifiers.CARD, _run(identifiers.cards)),
+    Rule("card", identifiers.CARD_MARK, identifiers.CARD, _run(0, identifiers.cards)),
     Rule("card", identifiers.NAMED_CARD, identifiers.NAMED_CARD, _bare(1, luhn)),
     *(_national_id(*row) for row in identifiers.NUMBERED_IDS),
+    Rule("national_id.in_aadhaar", identifiers.CARD_MARK, identifiers.CARD, _run(0, identifiers.aadhaars)),
     Rule("phone", identifiers.PHONE, identifiers.PHONE, _group(0, identifiers.phone)),
 )
 _FORMS: Final = tuple(_form(form) for form in keys.FORMS)
 _OTHERS: Final = (
     *(_national_id(*row) for row in identifiers.LETTERED_IDS),
-    Rule("iban", identifiers.IBAN_MARK, identifiers.IBAN, _run(identifiers.ibans)),
+    Rule("iban", identifiers.IBAN_MARK, identifiers.IBAN, _run(1, identifiers.ibans)),
     Rule("secret.private_key", keys.PRIVATE_KEY_MARK, keys.PRIVATE_KEY, _group(1, _always)),
     Rule("secret.slack", keys.SLACK_MARK, keys.SLACK, _group(1, keys.slack)),
     Rule("secret.jwt", keys.JWT_MARK, keys.JWT, _group(1, keys.looks_random)),

@@ -80,6 +80,9 @@ def origins(text: str) -> list[int]:
     return places
 
 
+# Where a value may begin: no letter or digit before it, but a line break as source text writes it.
+START: Final = r"(?:^|[^0-9A-Za-z]|\\[nrt])"
+
 # --- text inside text -------------------------------------------------------------------------
 
 # A card number in base64 has twenty characters. Signs are rare in base64 of plain text, and paths of

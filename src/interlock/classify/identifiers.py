@@ -17,6 +17,7 @@ from interlock.classify.checksums import (
     verhoeff,
     weighted,
 )
+from interlock.classify.disguise import START
 
 Span = tuple[int, int]
 Check = Callable[[str], bool]
@@ -84,8 +85,9 @@ def _card_end(text: str, groups: list[Span], first: int) -> int:
 
 # --- IBAN -------------------------------------------------------------------------------------
 
-IBAN_MARK: Final = r"\b[A-Za-z]{2}[0-9]{2}[ \-]?[0-9A-Za-z]{4}[ \-]?[0-9A-Za-z]{4}"
-IBAN: Final = r"\b(?:[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30})"
+IBAN_MARK: Final = rf"{START}[A-Za-z]{{2}}[0-9]{{2}}(?:[ \-]?[0-9A-Za-z]){{6}}"
+_UPPER: Final = r"[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]){11,30}"
+IBAN: Final = rf"{START}({_UPPER}|{_UPPER.replace('A-Z', 'a-z')})"
 
 
 def ibans(text: str, start: int, end: int) -> Iterator[Span]:
@@ -241,47 +243,60 @@ def _in_aadhaar(value: str) -> bool:
     return value[0] in "23456789" and value != value[::-1] and verhoeff(value)
 
 
+def aadhaars(text: str, start: int, end: int) -> Iterator[Span]:
+    """An Aadhaar number as it is printed: a run of exactly three groups of four, and not three years."""
+    if end - start != 14 or [stop - begin for begin, stop in _groups(text, start, end)] != [4, 4, 4]:
+        return
+    value = text[start : start + 4] + text[start + 5 : start + 9] + text[start + 10 : end]
+    years = all(value[place : place + 2] in ("19", "20") for place in (0, 4, 8))
+    if not years and _in_aadhaar(value):
+        yield start, end
+
+
 def _th_id(value: str) -> bool:
     total = weighted(value, (13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2))
     return value[0] != "0" and (11 - total % 11) % 10 == int(value[12])
 
 
-# Ids of digits and signs; all of them hold a NUMBER.
+def _alone(pattern: str) -> str:
+    return rf"{START}({pattern})\b"
+
+
+# Kind, pattern with the id as group 1, check. Ids of digits and signs; all of them hold a NUMBER.
 NUMBERED_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
-    ("us_ssn", r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", _us_ssn),
+    ("us_ssn", _alone(r"[0-9]{3}-[0-9]{2}-[0-9]{4}"), _us_ssn),
     (
         "us_ssn",
         r"(?i:\b(?:ssn|social security)\b[^0-9\n]{0,30})([0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4})\b",
         _us_ssn,
     ),
-    ("us_itin", r"\b9[0-9]{2}-[5-9][0-9]-[0-9]{4}\b", _us_itin),
-    ("es_nif", r"\b[0-9]{8}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nif),
-    ("eleven_digits", r"\b[0-9]{11}\b", _eleven_digits),
-    ("no_fnr", r"\b[0-3][0-9][01][0-9]{3} [0-9]{5}\b", _no_fnr),
-    ("be_rrn", r"\b[0-9]{2}\.[01][0-9]\.[0-3][0-9]-[0-9]{3}\.[0-9]{2}\b", _be_rrn),
-    ("se_personnummer", r"\b(?:18|19|20)?[0-9]{2}[01][0-9][0-3][0-9][-+][0-9]{4}\b", _se_personnummer),
-    ("kr_rrn", r"\b[0-9]{2}[01][0-9][0-3][0-9]-[1-8][0-9]{6}\b", _kr_rrn),
-    ("za_id", r"\b[0-9]{2}[01][0-9][0-3][0-9]{5}[012][89][0-9]\b", _za_id),
-    ("fr_nir", r"\b[1278] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}\b", _fr_nir),
-    ("br_cpf", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", _br_cpf),
-    ("cn_id", r"\b[1-9][0-9]{16}[0-9Xx]\b", _cn_id),
-    ("in_aadhaar", r"\b[2-9][0-9]{3}[ \-][0-9]{4}[ \-][0-9]{4}\b", _in_aadhaar),
+    ("us_itin", _alone(r"9[0-9]{2}-[5-9][0-9]-[0-9]{4}"), _us_itin),
+    ("es_nif", _alone(r"[0-9]{8}-?[A-HJ-NP-TV-Za-hj-np-tv-z]"), _es_nif),
+    ("eleven_digits", _alone(r"[0-9]{11}"), _eleven_digits),
+    ("no_fnr", _alone(r"[0-3][0-9][01][0-9]{3} [0-9]{5}"), _no_fnr),
+    ("be_rrn", _alone(r"[0-9]{2}\.[01][0-9]\.[0-3][0-9]-[0-9]{3}\.[0-9]{2}"), _be_rrn),
+    ("se_personnummer", _alone(r"(?:18|19|20)?[0-9]{2}[01][0-9][0-3][0-9][-+][0-9]{4}"), _se_personnummer),
+    ("kr_rrn", _alone(r"[0-9]{2}[01][0-9][0-3][0-9]-[1-8][0-9]{6}"), _kr_rrn),
+    ("za_id", _alone(r"[0-9]{2}[01][0-9][0-3][0-9]{5}[012][89][0-9]"), _za_id),
+    ("fr_nir", _alone(r"[1278] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"), _fr_nir),
+    ("br_cpf", _alone(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"), _br_cpf),
+    ("cn_id", _alone(r"[1-9][0-9]{16}[0-9Xx]"), _cn_id),
     ("in_aadhaar", r"(?i:\baadhaar\b[^0-9\n]{0,30})([2-9][0-9]{11})\b", _in_aadhaar),
-    ("th_id", r"\b[1-8]-[0-9]{4}-[0-9]{5}-[0-9]{2}-[0-9]\b", _th_id),
-    ("ca_sin", r"\b[1-9][0-9]{2}-[0-9]{3}-[0-9]{3}\b", luhn),
+    ("th_id", _alone(r"[1-8]-[0-9]{4}-[0-9]{5}-[0-9]{2}-[0-9]"), _th_id),
+    ("ca_sin", _alone(r"[1-9][0-9]{2}-[0-9]{3}-[0-9]{3}"), luhn),
 )
 
 # Ids with letters among the digits.
 LETTERED_IDS: Final[tuple[tuple[str, str, Check], ...]] = (
     (
         "uk_nino",
-        r"\b(?i:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])\b",
+        _alone(r"(?i:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])"),
         _uk_nino,
     ),
-    ("es_nie", r"\b[XYZxyz]-?[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]\b", _es_nie),
-    ("fi_hetu", r"\b[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b", _fi_hetu),
-    ("it_codice_fiscale", r"\b(?i:[A-Z]{6}[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z])\b", _it_codice),
-    ("sg_nric", r"\b[STFG][0-9]{7}[A-Z]\b", _sg_nric),
+    ("es_nie", _alone(r"[XYZxyz]-?[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]"), _es_nie),
+    ("fi_hetu", _alone(r"[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]"), _fi_hetu),
+    ("it_codice_fiscale", _alone(r"(?i:[A-Z]{6}[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z])"), _it_codice),
+    ("sg_nric", _alone(r"[STFG][0-9]{7}[A-Z]"), _sg_nric),
 )
 
 # --- addresses of people ----------------------------------------------------------------------

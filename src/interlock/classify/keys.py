@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from interlock.classify.checksums import entropy
+from interlock.classify.disguise import START
 
 WORD: Final = "[0-9A-Za-z]"
 DASHED: Final = "[0-9A-Za-z_-]"
@@ -19,7 +20,6 @@ LETTER: Final = "[A-Za-z]"
 CAPITAL: Final = "[0-9A-Z]"
 
 ANY_LENGTH: Final = 100_000
-_START: Final = r"(?:^|[^0-9A-Za-z]|\\[nrt])"  # the last: a line break as source text writes it
 
 
 class Form(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Form(Struct, frozen=True):
     @property
     def pattern(self) -> str:
         """Group 1 is the key, group 2 what follows the prefix."""
-        return rf"{_START}({self.prefix}({self.alphabet}{{{self.least},}}))"
+        return rf"{START}({self.prefix}({self.alphabet}{{{self.least},}}))"
 
     def check(self, tail: str) -> bool:
         if len(tail) > self.most or (self.digit and not has_digit(tail)):
@@ -70,7 +70,7 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("google_oauth", r"(?:GOCSPX-|ya29\.)", DASHED, 24),
     Form("azure_client_secret", r"[0-9A-Za-z_~.]{3}[0-9]Q~", "[0-9A-Za-z_~.-]", 31, 34, mark="[0-9]Q~"),
     Form("alibaba", "LTAI", WORD, 16, 26, digit=True),
-    Form("cloudflare_origin", r"v1\.0-[0-9a-f]{24}-", HEX, 140, mark=r"\bv1\.0-[0-9a-f]{4}"),
+    Form("cloudflare_origin", r"v1\.0-[0-9a-f]{24}-", HEX, 140, mark=r"v1\.0-[0-9a-f]{4}"),
     Form("digitalocean", "do[oprt]_v1_", HEX, 64, 64),
     Form("heroku", "HRKU-AA", DASHED, 50),
     Form("fly", "(?:fo1_|fm[12][ar]?_)", "[0-9A-Za-z+/=_,-]", 40),
@@ -93,7 +93,7 @@ FORMS: Final[tuple[Form, ...]] = (
         CAPITAL,
         5,
         5,
-        mark=r"\bA3-[0-9A-Z]{6}-",
+        mark=r"A3-[0-9A-Z]{6}-",
     ),
     Form("onepassword", "ops_eyJ", BASE64, 100),
     # code
@@ -115,16 +115,21 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("artifactory", "AKCp", WORD, 69, 69),
     Form("artifactory", "cmVmd", WORD, 59, 59),
     Form("atlassian", "ATATT3", "[0-9A-Za-z_=-]", 150),
-    Form("postman", "PMAK-[0-9a-fA-F]{24}-", HEX, 34, 34, mark=r"\bPMAK-"),
+    Form("postman", "PMAK-[0-9a-fA-F]{24}-", HEX, 34, 34, mark=r"PMAK-"),
     Form("prefect", "pn[ub]_", WORD, 36, 36),
     Form("sonar", "sq[upa]_", HEX, 40, 40),
-    Form("sourcegraph", "sgp_(?:[a-fA-F0-9]{16}_|local_)?", HEX, 40, 40, mark=r"\bsgp_"),
+    Form("sourcegraph", "sgp_(?:[a-fA-F0-9]{16}_|local_)?", HEX, 40, 40, mark=r"sgp_"),
     Form("sourcegraph", "slk_", HEX, 64, 64),
     Form("octopus", "API-", CAPITAL, 26, 26, digit=True),
     Form("infracost", "ico-", WORD, 32, 32),
     Form("clickhouse", "4b1d", WORD, 38, 38),
     Form(
-        "harness", r"[ps]at\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z]{24}\.", WORD, 20, 20, mark=r"\b[ps]at\.[0-9A-Z]"
+        "harness",
+        r"[ps]at\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z]{24}\.",
+        WORD,
+        20,
+        20,
+        mark=r"[ps]at\.[0-9A-Za-z_-]{8}",
     ),
     Form("readme", "rdme_", "[a-z0-9]", 70, 70),
     # money and shops
@@ -149,16 +154,16 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("telegram", r"(?:org/bot)?[0-9]{8,10}:A", DASHED, 34, 34, mark="[0-9]{5}:A[0-9A-Za-z_-]{4}"),
     Form("teams", r"webhook\.office\.com/webhookb2/", "[0-9a-zA-Z@/-]", 70),
     Form("twilio", "SK", "[0-9a-f]", 32, 32),
-    Form("sendgrid", r"SG\.[0-9A-Za-z_-]{16,32}\.", DASHED, 40, mark=r"\bSG\.[0-9A-Za-z_-]{4}"),
+    Form("sendgrid", r"SG\.[0-9A-Za-z_-]{16,32}\.", DASHED, 40, mark=r"SG\.[0-9A-Za-z_-]{4}"),
     Form("mailgun", "key-", HEX, 32, 32),
-    Form("mailgun", "[0-9a-f]{32}-[0-9a-f]{8}-", HEX, 8, 8, mark="[0-9a-f]{9}-[0-9a-f]{8}-[0-9a-f]{8}"),
+    Form("mailgun", "[0-9a-f]{32}-[0-9a-f]{8}-", HEX, 8, 8, mark="[0-9a-f]{9}-[0-9a-f]{8}-[0-9a-fA-F]"),
     Form("mailchimp", "[0-9a-f]{32}-us", "[0-9]", 1, 2, mark="[0-9a-f]{4}-us[0-9]"),
     Form("brevo", "xkeysib-[0-9a-f]{64}-", WORD, 16, 16, mark="xkeysib-"),
-    Form("twitter", "A{22}", "[0-9A-Za-z%]", 80, mark=r"\bA{12}"),
+    Form("twitter", "A{22}", "[0-9A-Za-z%]", 80, mark=r"A{12}"),
     # work and watch
     Form("adobe", "p8e-", WORD, 32, 32),
-    Form("airtable", r"pat[0-9A-Za-z]{14}\.", HEX, 64, 64, mark=r"[0-9A-Za-z]\.[0-9a-f]{12}"),
-    Form("dynatrace", r"dt0[a-z][0-9]{2}\.[0-9A-Za-z]{24}\.", WORD, 64, 64, mark=r"\bdt0[a-z][0-9]{2}\."),
+    Form("airtable", r"pat[0-9A-Za-z]{14}\.", HEX, 64, 64, mark=r"[0-9A-Za-z]\.[0-9a-fA-F]{12}"),
+    Form("dynatrace", r"dt0[a-z][0-9]{2}\.[0-9A-Za-z]{24}\.", WORD, 64, 64, mark=r"dt0[a-z][0-9]{2}\."),
     Form("frameio", "fio-u-", "[0-9A-Za-z_=-]", 64, 64),
     Form("grafana", "glc_", BASE64, 32, 400),
     Form("grafana", "glsa_", "[0-9A-Za-z_]", 41, 41),
@@ -166,9 +171,9 @@ FORMS: Final[tuple[Form, ...]] = (
     Form("intra42", "s-s4t2(?:ud|af)-", HEX, 64, 64),
     Form("linear", "lin_(?:api|oauth)_", WORD, 40),
     Form("mapbox", r"sk\.ey", "[0-9A-Za-z_.-]", 60),
-    Form("maxmind", "[0-9A-Za-z]{6}_[0-9A-Za-z]{29}_", "[km]", 3, 3, mark="[0-9A-Za-z]_mmk"),
+    Form("maxmind", "[0-9A-Za-z]{6}_[0-9A-Za-z]{29}_mm", "k", 1, 1, mark="[0-9A-Za-z]_mmk"),
     Form("new_relic", "NR(?:AK|II|JS|RA|IQ)-", DASHED, 19, 42),
-    Form("notion", "ntn_[0-9]{11}", WORD, 35, 35, mark=r"\bntn_[0-9]{4}"),
+    Form("notion", "ntn_[0-9]{11}", WORD, 35, 35, mark=r"ntn_[0-9]{4}"),
     Form("notion", "secret_", WORD, 43, 43, digit=True),
     Form("sentry", "sntrys_eyJ", "[0-9A-Za-z+/=_]", 60),
     Form("sentry", "sntryu_", HEX, 64, 64),
@@ -181,7 +186,7 @@ _SHORT: Final = 4  # characters after a prefix; long counts would make the autom
 
 def mark(form: Form) -> str:
     """What stands wherever the form does, and is short."""
-    return form.mark or rf"{_START}{_beginning(form)}"
+    return form.mark or rf"{START}{_beginning(form)}"
 
 
 def _beginning(form: Form) -> str:
@@ -191,15 +196,15 @@ def _beginning(form: Form) -> str:
 # Any form's mark: one pattern, so that the automaton holds what they share once.
 FORMS_MARK: Final = "|".join(
     (
-        rf"{_START}(?:{'|'.join(_beginning(form) for form in FORMS if not form.mark)})",
+        rf"{START}(?:{'|'.join(_beginning(form) for form in FORMS if not form.mark)})",
         *(form.mark for form in FORMS if form.mark),
     )
 )
 
-SLACK_MARK: Final = r"\b(?:xox[a-z][-.]|xapp-)[0-9x]"
-SLACK: Final = r"\b((?:xox[a-z]|xapp)(?:\.xox[bp])?-[0-9A-Za-z-]{12,})"
+SLACK_MARK: Final = "(?:xox[a-z][-.]|xapp-)[0-9A-Za-z]"
+SLACK: Final = rf"{START}((?:xox[a-z]|xapp)(?:\.xox[bp])?-[0-9A-Za-z-]{{12,}})"
 JWT_MARK: Final = r"[0-9A-Za-z_-]{4}\.ey[0-9A-Za-z_/-]{4}"
-JWT: Final = rf"{_START}(ey[0-9A-Za-z_-]{{10,}}\.ey[0-9A-Za-z_/-]{{10,}}(?:\.[0-9A-Za-z_/-]*={{0,2}})?)"
+JWT: Final = rf"{START}(ey[0-9A-Za-z_-]{{10,}}\.ey[0-9A-Za-z_/-]{{10,}}(?:\.[0-9A-Za-z_/-]*={{0,2}})?)"
 PRIVATE_KEY_MARK: Final = "-----BEGIN [A-Z0-9 ]*PRIVATE KEY"
 PRIVATE_KEY: Final = (
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

@@ -22,7 +22,7 @@ def editor_schema() -> dict[str, Any]:
         **root,
         "$defs": sections,
     }
-    plain: dict[str, Any] = msgspec.to_builtins(schema)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     return plain
 
 

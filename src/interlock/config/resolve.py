@@ -44,7 +44,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
 
 def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, catalogue: Catalogue) -> Resolved:
-    """Resolve a file that lies in `folder`. Reads the schema files that it names, and nothing else."""
+    """Resolve a file that lies in `folder`. Reads its schemas and looks whether its suites exist."""
     problems: list[Problem] = []
     api_keys: dict[str, str] = {}
     providers = {

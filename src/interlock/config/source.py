@@ -91,7 +91,8 @@ def _read(data: bytes) -> Source:
         root = _Composer(yaml.parse(text, Loader=yaml.CSafeLoader)).document()
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark
-        line = mark.line + 1 if mark is not None else None
+        # At the end of a text the parser's mark may stand one past its last line.
+        line = min(mark.line, text.count("\n")) + 1 if mark is not None else None
         raise _StopError(
             f"not valid YAML: {failure.problem or failure.context}", _syntax_hint(text, line), line=line
         ) from failure

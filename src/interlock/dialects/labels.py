@@ -35,9 +35,7 @@ def take_labels(fields: Fields) -> dict[str, Any]:
     return labels
 
 
-def label_all(
-    parts: tuple[AnyPart, ...], trust: Trust | None, source: str | None
-) -> tuple[AnyPart, ...]:
+def label_all(parts: tuple[AnyPart, ...], trust: Trust | None, source: str | None) -> tuple[AnyPart, ...]:
     """The parts of a message that carries labels itself. A part is trusted only if nobody doubts it."""
     if trust is None and source is None:
         return parts
@@ -55,5 +53,3 @@ def left_over(fields: Fields) -> Fields | None:
     """What nobody interpreted of an object, once its known fields are out; null is as good as absent."""
     left = {key: value for key, value in fields.items() if value is not None}
     return left or None
-
-

@@ -65,10 +65,14 @@ class Setting(Struct, frozen=True, kw_only=True):
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What acts on the outside: the transport, the wall clock, randomness, and the token counter."""
+    """What acts on the outside: the transport, the wall clock, randomness, and the token counter.
+
+    `now` is RFC 3339 for records, `epoch_s` whole seconds for answers.
+    """
 
     transport: Transport
     now: Callable[[], str]
+    epoch_s: Callable[[], int]
     fresh: Fresh
     count: Count
 
@@ -260,10 +264,14 @@ class Execution:
                 message = "; ".join(trial.validation.violations)
                 trial.fail(Failure(outcome="schema_invalid", message=message))
         if trial.violation is None and trial.failure is None:
-            self.answer = answer
+            self.answer = msgspec.structs.replace(
+                answer,
+                usage=trial.usage(self.decision.signals.input_tokens, self.services.count),
+                created=answer.created or self.services.epoch_s(),
+            )
 
     async def _call_stream(self, trial: Trial) -> None:
-        flow = trial.flow = Flow(self._offer, trial.mark)
+        flow = trial.flow = Flow(self._offer, trial.mark, self.services.epoch_s())
 
         async def emit(events: Sequence[Event]) -> None:
             sink, encoder = await self._begun(trial)

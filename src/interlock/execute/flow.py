@@ -33,9 +33,11 @@ class Flow:
     `violation` is set when the attempt is over.
     """
 
-    def __init__(self, offer: Offer, mark: str | None = None) -> None:
+    def __init__(self, offer: Offer, mark: str | None = None, created: int | None = None) -> None:
+        """`created` (seconds since the epoch) is shown where the upstream does not say when it began."""
         self.offer = offer
         self.mark = mark
+        self.created = created
         self.committed = False
         self.refused = False
         self.finished: Finished | None = None
@@ -106,6 +108,8 @@ class Flow:
             if not self._started:
                 self._started = True
                 self.usage = event.usage or self.usage
+                if event.created is None and self.created is not None:
+                    event = msgspec.structs.replace(event, created=self.created)
                 self._pass(event, out)
         elif isinstance(event, Finished):
             self._finish(event, out)

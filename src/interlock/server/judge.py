@@ -10,7 +10,6 @@ from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
 from interlock.types.labels import Dialect
-from interlock.wire.json import check_body
 
 _HOUR_NS = 3_600_000_000_000
 
@@ -29,7 +28,6 @@ async def judge(
     A session only ever becomes more sensitive: with `remember`, what this request shows counts for
     the next one too, from before anything is sent anywhere.
     """
-    check_body(body)
     request = DIALECTS[dialect].decode_request(body, exchange.headers)
     state, caller, session = exchange.state, exchange.caller, request.hints.session
     nanoseconds = time.time_ns()

@@ -37,6 +37,7 @@ T = TypeVar("T")
 BUSY_S: Final = 2.0
 READ_BUSY_S: Final = 0.25  # a reader waits only while another process opens, closes or recovers the file
 DAY_US: Final = 86_400_000_000
+HOUR_US: Final = 3_600_000_000
 
 _RAISE_CLASS: Final = (
     "INSERT INTO sessions (tenant, session, data_class, expires_at) VALUES (?1, ?2, ?3, ?4 + ?5) "
@@ -74,7 +75,7 @@ class Store:
         self._readers: list[apsw.Connection] = []
         self._watch = self._connect_reader()
         self._watching = threading.Lock()
-        self._once: dict[tuple[str, str], Write[None]] = {}
+        self._once: set[tuple[str, str]] = set()
         self.writer = Writer(db, path, max_pending=max_pending)
 
     @classmethod
@@ -187,7 +188,7 @@ class Store:
     # What decisions were made from
 
     def put_config(self, digest: str, body: bytes, *, policy_hash: str = "", by: str = "") -> Write[None]:
-        """Keep the bytes of a config by its hash. Cheap to call again; queued before any later record."""
+        """Keep a config by its hash: no later record is in the file without it. Cheap to repeat."""
         first_seen = self._clock()
 
         def work(db: apsw.Connection) -> None:
@@ -210,7 +211,7 @@ class Store:
         )
 
     def put_world(self, digest: str, body: bytes) -> Write[None]:
-        """Keep the bytes of a world by its hash. Cheap to call again; queued before any later record."""
+        """Keep a world by its hash: no later record is in the file without it. Cheap to repeat."""
 
         def work(db: apsw.Connection) -> None:
             sql = "INSERT INTO worlds (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -306,9 +307,15 @@ class Store:
         return None if row is None else DATA_CLASSES[row[0]]
 
     def raise_session_class(self, tenant: str, session: str, data_class: DataClass, now: int) -> Write[None]:
-        """Keep a session's class for a day from now. It never falls within that day."""
+        """Keep a session's class for a day from now, in which it never falls.
+
+        It is kept for up to an hour longer: so a busy session is written once an hour, not with each request.
+        """
         rank = DATA_CLASSES.index(data_class)
-        return self.writer.row(_RAISE_CLASS, (tenant, session, rank, now, DAY_US))
+        sql = "SELECT data_class >= ?3 AND expires_at >= ?4 FROM sessions WHERE tenant = ?1 AND session = ?2"
+        if self._row(sql, (tenant, session, rank, now + DAY_US)) == (1,):
+            return done()
+        return self.writer.row(_RAISE_CLASS, (tenant, session, rank, now, DAY_US + HOUR_US))
 
     def secret(self, name: str) -> bytes:
         """32 random bytes of this store, made when first asked for. May block: for the start only."""
@@ -333,11 +340,11 @@ class Store:
     # Below here: connections
 
     def _put_once(self, kind: str, name: str, work: Callable[[apsw.Connection], None]) -> Write[None]:
-        """Write what never changes once in each process; again, where that did not succeed."""
-        earlier = self._once.get((kind, name))
-        if earlier is not None and earlier.error is None:
+        """Write what never changes, once in each process, and before every record that comes after."""
+        if (kind, name) in self._once:
             return done()
-        write = self._once[kind, name] = self.writer.call(work)
+        write = self.writer.call(work, owed=True)
+        self._once.add((kind, name))
         return write
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:

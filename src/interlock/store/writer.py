@@ -47,7 +47,7 @@ class Write(Generic[T]):
     Whoever stops waiting does not stop the write. Raises StoreError where it is not in the file.
     """
 
-    __slots__ = ("durable", "error", "future", "loop", "outcome", "row", "sql", "work")
+    __slots__ = ("durable", "error", "future", "loop", "outcome", "owed", "row", "sql", "work")
 
     def __init__(
         self,
@@ -56,13 +56,15 @@ class Write(Generic[T]):
         sql: str = "",
         row: Row = (),
         work: Work[T] | None = None,
-        durable: bool,
+        durable: bool = False,
+        owed: bool = False,
     ) -> None:
         self.loop = loop
         self.sql = sql
         self.row = row
         self.work = work
         self.durable = durable
+        self.owed = owed
         self.error: Exception | None = None
         self.outcome: T | None = None
         self.future: asyncio.Future[T] | Future[T] = loop.create_future() if loop is not None else Future()
@@ -82,6 +84,8 @@ class Write(Generic[T]):
             return
         if self.error is not None:
             self.future.set_exception(self.error)
+            if self.owed:
+                self.future.exception()  # nobody has to look: it will be tried again
         else:
             self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
 
@@ -103,6 +107,7 @@ class Writer:
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._queue: SimpleQueue[Write[Any] | None] = SimpleQueue()  # None: stop
+        self._owed: list[Write[Any]] = []
         self._full_sync: bool | None = None
         self._closing = False
         self._stopped = False
@@ -118,9 +123,13 @@ class Writer:
         """Run one statement with these values. Neighbours in the queue with the same one run together."""
         return self._put(Write(_running_loop(), sql=sql, row=row, durable=durable))
 
-    def call(self, work: Work[T], *, durable: bool = False) -> Write[T]:
-        """Run `work(connection)` inside the transaction; where it raises, only what it did is undone."""
-        return self._put(Write(_running_loop(), work=work, durable=durable))
+    def call(self, work: Work[T], *, durable: bool = False, owed: bool = False) -> Write[T]:
+        """Run `work(connection)` inside the transaction; where it raises, only what it did is undone.
+
+        `owed`: where the transaction could not be kept, it is tried again in the next one before anything
+        else, and so on. So nothing that was asked for after it can be in the file without it.
+        """
+        return self._put(Write(_running_loop(), work=work, durable=durable, owed=owed))
 
     def run(self, work: Work[T]) -> T:
         """Like a durable `call`, but wait for it here, even where a loop runs: for the start of a process."""
@@ -169,6 +178,7 @@ class Writer:
                 return True
 
     def _write(self, batch: list[Write[Any]]) -> None:
+        batch[:0], self._owed = self._owed, []
         try:
             self._begin(full_sync=any(write.durable for write in batch))
             self._carry_out(batch)
@@ -239,6 +249,7 @@ class Writer:
         if self._db.in_transaction:
             with contextlib.suppress(apsw.Error):  # SQLite has rolled back already, or will when it can
                 self._db.execute("ROLLBACK")
+        self._owed[:0] = [write for write in batch if write.owed]
         for write in batch:
             told = as_store_error(error, self._path)
             told.__cause__ = error
@@ -256,6 +267,7 @@ class Writer:
                 else:
                     write.error = StoreError(error.problem, hint=error.hint)
                     refused.append(write)
+        self._owed.extend(write for write in refused if write.owed)
         if stop:
             self._queue.put(None)
         self._settle(refused)
@@ -275,7 +287,7 @@ class Writer:
 
 def done() -> Write[None]:
     """A write that needs nothing to be done."""
-    write = Write[None](_running_loop(), durable=False)
+    write = Write[None](_running_loop())
     write.settle()
     return write
 

@@ -1,1 +1,1 @@
-"""What every JSON dialect shares: bodies checked before anything reads them, fields, server-sent events. Pure."""
+"""What every JSON dialect shares: bodies checked before anything reads them, fields, event streams. Pure."""

@@ -92,7 +92,7 @@ def _thinking(part: Thinking) -> dict[str, Any]:
 
 
 def input_of(arguments: str) -> dict[str, Any]:
-    """The arguments of a call as an object. Text that is none is shown as what it is: nothing to carry out."""
+    """The arguments of a call as an object. Text that is none is shown as such: nothing to carry out."""
     try:
         found = _decode(arguments) if arguments else {}
     except msgspec.DecodeError:

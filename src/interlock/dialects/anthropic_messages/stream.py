@@ -31,7 +31,8 @@ _MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
 def _event(kind: str, fields: dict[str, Any]) -> bytes:
-    return b"".join((b"event: ", kind.encode("ascii"), b"\ndata: ", _encode({"type": kind, **fields}), b"\n\n"))
+    data = _encode({"type": kind, **fields})
+    return b"".join((b"event: ", kind.encode("ascii"), b"\ndata: ", data, b"\n\n"))
 
 
 class StreamEncoder:
@@ -50,17 +51,16 @@ class StreamEncoder:
         """The bytes for a run of events."""
         out: list[bytes] = []
         for event in events:
-            kind = type(event)
-            if kind is BlockDelta:
-                self._delta(event, out)  # type: ignore[arg-type]  # `type() is` is faster than isinstance
-            elif kind is BlockStarted:
-                self._block(event, out)  # type: ignore[arg-type]
-            elif kind is BlockStopped:
-                self._stop(event, out)  # type: ignore[arg-type]
-            elif kind is Started:
-                self._start(event, out)  # type: ignore[arg-type]
-            elif kind is Finished:
-                self._finish(event, out)  # type: ignore[arg-type]
+            if isinstance(event, BlockDelta):
+                self._delta(event, out)
+            elif isinstance(event, BlockStarted):
+                self._block(event, out)
+            elif isinstance(event, BlockStopped):
+                self._stop(event, out)
+            elif isinstance(event, Started):
+                self._start(event, out)
+            elif isinstance(event, Finished):
+                self._finish(event, out)
         return b"".join(out)
 
     def fail(self, error: ApiError) -> bytes:
@@ -134,8 +134,7 @@ class StreamEncoder:
             out.append(_STOP % number)
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
-        for number in self._numbers.values():
-            out.append(_STOP % number)
+        out += [_STOP % number for number in self._numbers.values()]
         fields = vendor_fields(event.extra, "anthropic-messages")
         delta = {
             "stop_reason": stop_reason(event.finish, calls=self._calls, refused=self._refused),

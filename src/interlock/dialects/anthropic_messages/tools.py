@@ -5,7 +5,7 @@ names like any other tool, so that policy can deny them.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 from interlock.dialects.labels import left_over
 from interlock.types.request import Tool, ToolChoice
@@ -23,8 +23,13 @@ from interlock.wire.fields import (
     text,
 )
 
-_MODES = {"auto": "auto", "none": "none", "any": "required", "tool": "tool"}
-_check_choice = one_of(*_MODES)
+_MODES: Final[dict[str, Literal["auto", "none", "required", "tool"]]] = {
+    "auto": "auto",
+    "none": "none",
+    "any": "required",
+    "tool": "tool",
+}
+_check_choice: Final = one_of(*_MODES)
 
 
 def read_tools(value: Any) -> tuple[Tool, ...]:

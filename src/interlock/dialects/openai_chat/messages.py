@@ -113,8 +113,9 @@ def _tool_call(raw: Any) -> ToolCall:
     if kind != "function":
         raise Misfit("must be `function`", path="type", hint="custom tools are not served")
     call_id = need(fields, "id", name)
-    called = need(fields, "function", _function_called)
-    return ToolCall(id=call_id, name=called[0], arguments=called[1], extra=_nested(fields, "function", called[2]))
+    called, arguments, inner = need(fields, "function", _function_called)
+    extra = _nested(left_over(fields), "function", inner)
+    return ToolCall(id=call_id, name=called, arguments=arguments, extra=extra)
 
 
 def _function_called(value: Any) -> tuple[str, str, Fields]:
@@ -149,8 +150,9 @@ def _part(raw: Any) -> AnyPart:
     read = _PARTS.get(kind)
     if read is not None:
         return read(fields)
-    labels = {"trust": take_trust(fields), "source": take_source(fields)}
-    return Opaque(dialect="openai-chat", kind=kind, value={"type": kind, **fields}, **labels)
+    trust, source = take_trust(fields), take_source(fields)
+    value = {"type": kind, **fields}
+    return Opaque(dialect="openai-chat", kind=kind, value=value, trust=trust, source=source)
 
 
 def _text(fields: Fields) -> Text:

@@ -18,7 +18,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _CHOICE: Final = b',"choices":[{"index":0,"delta":'
 _OPEN_CHOICE: Final = b',"logprobs":null,"finish_reason":null}]'
-_FIELDS: Final = {"text": b"content", "thinking": b"reasoning_content", "refusal": b"refusal"}
+_FIELDS: Final = {"text": "content", "thinking": "reasoning_content", "refusal": "refusal"}
 
 
 class StreamEncoder:
@@ -30,21 +30,21 @@ class StreamEncoder:
         self._head = b""
         self._tail = b""
         self._around: dict[int, tuple[bytes, bytes]] = {}
+        self._fields: dict[int, str] = {}
         self._calls = 0
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
         out: list[bytes] = []
         for event in events:
-            kind = type(event)
-            if kind is BlockDelta:
-                self._delta(event, out)  # type: ignore[arg-type]  # `type() is` is faster than isinstance
-            elif kind is BlockStarted:
-                self._block(event, out)  # type: ignore[arg-type]
-            elif kind is Started:
-                self._start(event, out)  # type: ignore[arg-type]
-            elif kind is Finished:
-                self._finish(event, out)  # type: ignore[arg-type]
+            if isinstance(event, BlockDelta):
+                self._delta(event, out)
+            elif isinstance(event, BlockStarted):
+                self._block(event, out)
+            elif isinstance(event, Started):
+                self._start(event, out)
+            elif isinstance(event, Finished):
+                self._finish(event, out)
         return b"".join(out)
 
     def fail(self, error: ApiError) -> bytes:
@@ -69,7 +69,8 @@ class StreamEncoder:
     def _block(self, event: BlockStarted, out: list[bytes]) -> None:
         field = _FIELDS.get(event.kind)
         if field is not None:
-            before = b"".join((self._head, _CHOICE, b'{"', field, b'":'))
+            self._fields[event.index] = field
+            before = b"".join((self._head, _CHOICE, b'{"', field.encode("ascii"), b'":'))
             self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
         elif event.kind == "tool_call":
             index = self._calls
@@ -94,13 +95,14 @@ class StreamEncoder:
             return
         fields = vendor_fields(event.extra, "openai-chat")
         if fields:
-            out.append(self._rich_chunk(event.text, fields))
+            out.append(self._rich_chunk(event, fields))
         elif event.text:
             out += (around[0], _encode(event.text), around[1])
 
-    def _rich_chunk(self, text: str, fields: dict[str, Any]) -> bytes:
+    def _rich_chunk(self, event: BlockDelta, fields: dict[str, Any]) -> bytes:
         """A chunk with more than words: log probabilities, annotations."""
-        delta: dict[str, Any] = {fields.get("field", "content"): text} if text else {}
+        field = self._fields.get(event.index)
+        delta = {field: event.text} if field is not None and event.text else {}
         choice = {
             "index": 0,
             "delta": {**delta, **fields.get("delta", {})},

@@ -5,14 +5,27 @@ can deny it like any other.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from interlock.dialects.labels import left_over
 from interlock.types.request import Tool, ToolChoice
-from interlock.wire.fields import Fields, Misfit, a_list, an_object, each, flag, name, need, nothing_else, one_of, take, text
+from interlock.wire.fields import (
+    Fields,
+    Misfit,
+    a_list,
+    an_object,
+    each,
+    flag,
+    name,
+    need,
+    nothing_else,
+    one_of,
+    take,
+    text,
+)
 
-WEB_SEARCH = "web_search"
-_check_mode = one_of("auto", "required")
+WEB_SEARCH: Final = "web_search"
+_check_mode: Final = one_of("auto", "required")
 
 
 def read_tools(value: Any) -> tuple[Tool, ...]:

@@ -1,0 +1,138 @@
+"""What of another dialect's request Anthropic messages has no words for.
+
+Its own dialect goes through whole. Of the others, what changes an answer is named, and the model is
+then not asked; what does not is left out, and stands here with the reason.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from interlock.adapters.carrying import asks_for
+from interlock.types.request import (
+    AnyPart,
+    Audio,
+    File,
+    Image,
+    Message,
+    Opaque,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+
+_decode: Final = msgspec.json.Decoder().decode
+IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
+DOCUMENTS: Final = ("application/pdf", "text/plain")
+
+LEFT_OUT: Final[dict[str, str]] = {
+    "annotations": "what an earlier answer cited belongs to that answer",
+    "cache_control": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_breakpoint": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_key": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_options": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_retention": "where a prompt may be cached: the answer is the same",
+    "safety_identifier": "is sent as `metadata.user_id`, where no `user` is",
+    "service_tier": "how soon a request is served, under names of one vendor",
+    "stream_options": "in which pieces a stream comes",
+}
+"""Fields, at any place, that no upstream of this kind is sent: leaving them out changes no answer.
+
+`metadata` is not sent either: what of it rules look at is a signal, and the vendor keeps none of it.
+"""
+
+_DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
+    "annotations": ([],),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "presence_penalty": (0,),
+    "store": (False,),
+    "top_logprobs": (0,),
+    "verbosity": ("medium",),
+}
+"""Values that ask for nothing: they are what happens anyhow."""
+
+
+def cannot_carry(request: Request) -> tuple[str, ...]:
+    """The request's fields, by their names on the wire, that this wire format cannot express."""
+    if request.dialect == "anthropic-messages":
+        return ()
+    found = asks_for(request.extra, LEFT_OUT, _DEFAULTS)
+    if request.seed is not None:
+        found.append("seed")
+    if request.temperature is not None and request.temperature > 1:
+        found.append("temperature")
+    if request.response_format is not None and request.response_format.json_schema is None:
+        found.append("response_format")
+    for tool in request.tools:
+        found += _of_tool(tool)
+    for message in request.messages:
+        found += _of_message(message)
+    if all(message.role in ("system", "developer") for message in request.messages):
+        found.append("messages")  # instructions alone are no turn that could be answered
+    return tuple(dict.fromkeys(found)) if found else ()
+
+
+def _of_tool(tool: Tool) -> Iterable[str]:
+    if tool.vendor is not None:
+        return ["web_search_options" if "web_search_options" in tool.vendor else "tools[].type"]
+    return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
+
+
+def _of_message(message: Message) -> list[str]:
+    found: list[str] = []
+    if message.extra is not None:
+        found += [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
+    if message.name is not None and message.role != "tool":
+        found.append("messages[].name")
+    for part in message.parts:
+        if type(part) is not Text or part.extra is not None:
+            found += [f"messages[].{name}" for name in _of_part(part)]
+    return found
+
+
+def _of_part(part: AnyPart) -> Iterable[str]:
+    if isinstance(part, ToolCall):
+        if not _is_object(part.arguments):
+            yield "tool_calls[].function.arguments"
+        yield from (f"tool_calls[].{name}" for name in asks_for(part.extra, LEFT_OUT, _DEFAULTS))
+    elif isinstance(part, Thinking):
+        yield "reasoning_content"  # without the vendor's own signature on it
+    elif isinstance(part, Audio):
+        yield "content[].input_audio"
+    elif isinstance(part, Opaque):
+        yield f"content[].{part.kind}"
+    else:
+        if isinstance(part, ToolResult):
+            for inner in part.content:
+                yield from _of_part(inner)
+        elif isinstance(part, Image) and not _is_image(part):
+            yield "content[].image_url"
+        elif isinstance(part, File) and not _is_document(part):
+            yield "content[].file"
+        yield from (f"content[].{name}" for name in asks_for(part.extra, LEFT_OUT, _DEFAULTS))
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return not arguments or isinstance(_decode(arguments), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def _is_image(part: Image) -> bool:
+    if part.detail not in (None, "auto"):
+        return False
+    if part.url is not None:
+        return part.url.startswith(("https://", "http://"))
+    return part.media_type in IMAGES
+
+
+def _is_document(part: File) -> bool:
+    return part.file_id is None and part.data is not None and part.media_type in DOCUMENTS

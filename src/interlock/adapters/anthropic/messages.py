@@ -1,0 +1,127 @@
+"""Canonical messages -> the `system` and the turns of an Anthropic request.
+
+Consecutive turns of one side become one: results of tools and what the user says go together.
+"""
+
+import base64
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from interlock.types.request import (
+    AnyPart,
+    File,
+    Image,
+    Message,
+    Opaque,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+_decode: Final = msgspec.json.Decoder().decode
+_Block = dict[str, Any]
+
+
+def write_messages(request: Request) -> tuple[list[_Block], list[dict[str, Any]]]:
+    """The blocks of `system`, and the turns.
+
+    Instructions from the middle of a conversation stay there in this vendor's own dialect; those of
+    another dialect join the ones at its beginning.
+    """
+    own = request.dialect == "anthropic-messages"
+    system: list[_Block] = []
+    turns: list[dict[str, Any]] = []
+    for message in request.messages:
+        blocks = [_block(part, own=own) for part in message.parts if own or not _is_empty(part)]
+        instructs = message.role in ("system", "developer")
+        if instructs and not (own and turns):
+            system += blocks
+        elif blocks or own:
+            _add_turn(turns, message, "system" if instructs else _side(message), blocks, own=own)
+    return system, turns
+
+
+def _side(message: Message) -> str:
+    return "assistant" if message.role == "assistant" else "user"
+
+
+def _is_empty(part: AnyPart) -> bool:
+    """Text without a character: other vendors write it where a call stands alone; this one refuses it."""
+    return isinstance(part, Text) and not part.text
+
+
+def _add_turn(
+    turns: list[dict[str, Any]], message: Message, role: str, blocks: list[_Block], *, own: bool
+) -> None:
+    extra = message.extra if own else None
+    if turns and turns[-1]["role"] == role and extra is None:
+        turns[-1]["content"] += blocks
+    else:
+        turns.append({"role": role, "content": blocks, **(extra or {})})
+
+
+def _block(part: AnyPart, *, own: bool) -> _Block:
+    block = _bare_block(part, own=own)
+    return {**block, **part.extra} if own and part.extra is not None else block
+
+
+def _bare_block(part: AnyPart, *, own: bool) -> _Block:
+    if isinstance(part, Text | Refusal):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, ToolCall):
+        arguments = _decode(part.arguments) if part.arguments else {}
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
+    if isinstance(part, ToolResult):
+        return _result(part, own=own)
+    if isinstance(part, Thinking):
+        if part.redacted is not None:
+            return {"type": "redacted_thinking", "data": part.redacted}
+        thinking = {"type": "thinking", "thinking": part.text}
+        return thinking if part.signature is None else {**thinking, "signature": part.signature}
+    if isinstance(part, Image):
+        return {"type": "image", "source": _image_source(part)}
+    if isinstance(part, File):
+        document = {"type": "document", "source": _document_source(part)}
+        return document if part.name is None else {**document, "title": part.name}
+    assert isinstance(part, Opaque), f"`cannot_carry` lets no {type(part).__name__} come here"
+    return part.value
+
+
+def _result(part: ToolResult, *, own: bool) -> _Block:
+    block: _Block = {"type": "tool_result", "tool_use_id": part.call_id}
+    if part.content:
+        block["content"] = _content(part.content, own=own)
+    if part.is_error:
+        block["is_error"] = True
+    return block
+
+
+def _content(parts: Iterable[AnyPart], *, own: bool) -> Any:
+    listed = list(parts)
+    if len(listed) == 1 and isinstance(only := listed[0], Text) and (only.extra is None or not own):
+        return only.text
+    return [_block(part, own=own) for part in listed]
+
+
+def _image_source(part: Image) -> _Block:
+    if part.url is not None:
+        return {"type": "url", "url": part.url}
+    return {"type": "base64", "media_type": part.media_type, "data": part.data}
+
+
+def _document_source(part: File) -> _Block:
+    if part.url is not None:
+        return {"type": "url", "url": part.url}
+    if part.file_id is not None:
+        return {"type": "file", "file_id": part.file_id}
+    if part.text is not None:
+        return {"type": "text", "media_type": part.media_type or "text/plain", "data": part.text}
+    if part.media_type == "text/plain" and part.data is not None:
+        text = base64.b64decode(part.data).decode("utf-8", "replace")
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    return {"type": "base64", "media_type": part.media_type, "data": part.data}

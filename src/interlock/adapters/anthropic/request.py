@@ -1,0 +1,181 @@
+"""The canonical request -> the call of an Anthropic messages server."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from interlock.adapters.anthropic.carry import cannot_carry
+from interlock.adapters.anthropic.messages import write_messages
+from interlock.adapters.call import USER_AGENT, HttpCall, Target
+from interlock.adapters.carrying import refuse_loss
+from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
+
+_encode: Final = msgspec.json.Encoder().encode
+VERSION: Final = "2023-06-01"
+MOST_OUTPUT: Final = 4096
+"""The vendor wants a limit in every request; this is it where neither caller nor model has one."""
+_BETAS: Final = "anthropic_beta"
+_CHOICES: Final = {"auto": "auto", "none": "none", "required": "any", "tool": "tool"}
+_JSON: Final = ("content-type", "application/json")
+_AGENT: Final = ("user-agent", USER_AGENT)
+_VERSION: Final = ("anthropic-version", VERSION)
+
+
+def encode_request(request: Request, target: Target) -> HttpCall:
+    """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
+    own = request.dialect == "anthropic-messages"
+    if not own:
+        refuse_loss("anthropic", cannot_carry(request))
+    system, turns = write_messages(request)
+    body: dict[str, Any] = {
+        "model": target.upstream_model,
+        "max_tokens": _limit(request, target),
+        "messages": [_short(turn) for turn in turns],
+    }
+    if system:
+        body["system"] = _short_content(system)
+    if own:
+        body |= request.extra
+    betas = body.pop(_BETAS, None)
+    user = request.user or (None if own else request.extra.get("safety_identifier"))
+    if user is not None:
+        body["metadata"] = {"user_id": user}
+    if request.tools:
+        body |= _tools(request)
+    _add_sampling(body, request)
+    if request.response_format is not None or request.reasoning is not None:
+        _add_output(body, request.response_format, request.reasoning, own=own)
+    if request.stream:
+        body["stream"] = True
+    accept = "text/event-stream" if request.stream else "application/json"
+    headers = [_JSON, ("accept", accept), _AGENT, _VERSION]
+    if betas:
+        headers.append(("anthropic-beta", ",".join(betas)))
+    if target.api_key is not None:
+        headers.append(("x-api-key", target.api_key))
+    return HttpCall(_url(target.base_url), tuple(headers), _encode(body))
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str) -> str:
+    """Where messages are: `base_url` is without the version, as a rule."""
+    base = base_url.rstrip("/")
+    if base.endswith("/v1/messages"):
+        return base
+    return f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages"
+
+
+def _limit(request: Request, target: Target) -> int:
+    if request.max_output_tokens is not None:
+        return request.max_output_tokens
+    return MOST_OUTPUT if target.max_output_tokens is None else target.max_output_tokens
+
+
+def _short(turn: dict[str, Any]) -> dict[str, Any]:
+    return {**turn, "content": _short_content(turn["content"])}
+
+
+def _short_content(blocks: list[dict[str, Any]]) -> Any:
+    """A string where there is nothing but one text: it says the same."""
+    if len(blocks) == 1 and len(blocks[0]) == 2 and blocks[0]["type"] == "text":
+        return blocks[0]["text"]
+    return blocks
+
+
+def _add_sampling(body: dict[str, Any], request: Request) -> None:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
+    if request.stop:
+        body["stop_sequences"] = request.stop
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    own = request.dialect == "anthropic-messages"
+    tools: list[dict[str, Any]] = []
+    servers: list[dict[str, Any]] = []
+    for tool in request.tools:
+        if tool.vendor is None:
+            tools.append(_tool(tool, own=own))
+        elif "mcp_server" in tool.vendor:
+            servers.append(tool.vendor["mcp_server"])
+        else:
+            tools.append(tool.vendor)
+    found: dict[str, Any] = {}
+    if servers:
+        found["mcp_servers"] = servers
+    if tools:
+        found["tools"] = tools
+        choice = _choice(request.tool_choice, request.parallel_tool_calls)
+        if choice is not None:
+            found["tool_choice"] = choice
+    return found
+
+
+def _tool(tool: Tool, *, own: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        found["description"] = tool.description
+    # A schema of arguments is an object's here, and there must be one.
+    schema = tool.parameters or {"properties": {}}
+    found["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
+    if tool.strict is not None:
+        found["strict"] = tool.strict
+    return {**found, **tool.extra} if own and tool.extra is not None else found
+
+
+def _choice(choice: ToolChoice | None, parallel: bool | None) -> dict[str, Any] | None:
+    """The choice, which says on parallel calls too; where no tool may be called there are none."""
+    if choice is None and parallel is None:
+        return None
+    found: dict[str, Any] = {"type": _CHOICES[choice.mode] if choice is not None else "auto"}
+    if choice is not None and choice.mode == "tool":
+        found["name"] = choice.name
+    if parallel is not None and found["type"] != "none":
+        found["disable_parallel_tool_use"] = not parallel
+    return found
+
+
+def _add_output(
+    body: dict[str, Any], asked: ResponseFormat | None, reasoning: Reasoning | None, *, own: bool
+) -> None:
+    output: dict[str, Any] = dict(body.get("output_config", {}))
+    if asked is not None and asked.json_schema is not None:
+        schema = asked.json_schema
+        if asked.description is not None:
+            schema = {"description": asked.description, **schema}
+        output["format"] = {"type": "json_schema", "schema": schema}
+    if reasoning is not None:
+        thinking = _thinking(reasoning) if own else _effort(reasoning, output)
+        if own and reasoning.effort is not None:
+            output["effort"] = reasoning.effort
+        if thinking is not None:
+            body["thinking"] = thinking
+    if output:
+        body["output_config"] = output
+
+
+def _thinking(reasoning: Reasoning) -> dict[str, Any] | None:
+    if reasoning.disabled:
+        return {"type": "disabled"}
+    if reasoning.budget_tokens is not None:
+        budget = {"type": "enabled", "budget_tokens": reasoning.budget_tokens}
+        return {**budget, **(reasoning.extra or {})}
+    return reasoning.extra
+
+
+def _effort(reasoning: Reasoning, output: dict[str, Any]) -> dict[str, Any] | None:
+    """Another dialect's effort: how hard to think here, too, and that thinking is asked for at all.
+
+    `minimal` has no name here; `low` is the least that there is.
+    """
+    if reasoning.effort is None:
+        return None
+    if reasoning.effort == "none":
+        return {"type": "disabled"}
+    output["effort"] = "low" if reasoning.effort == "minimal" else reasoning.effort
+    return {"type": "adaptive"}

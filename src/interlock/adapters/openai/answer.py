@@ -1,0 +1,160 @@
+"""Answers and errors of an OpenAI-compatible server -> canonical ones."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.adapters.failures import (
+    Complaint,
+    code_of,
+    malformed,
+    message_of,
+    retry_after_s,
+    to_failure,
+)
+from interlock.adapters.openai.usage import read_usage
+from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason
+from interlock.types.request import AnyPart, Refusal, Text, Thinking, ToolCall
+
+_decode: Final = msgspec.json.Decoder().decode
+
+FINISH: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+}
+"""What servers say when a model is done. Any other word is no end that could be shown as one."""
+
+_CODES: Final[dict[str, AttemptOutcome]] = {
+    "context_length_exceeded": "context_length",
+    "exceed_context_size_error": "context_length",  # llama.cpp
+    "content_filter": "content_filtered",
+    "content_policy_violation": "content_filtered",
+    "insufficient_quota": "rate_limited",
+    "moderation_blocked": "content_filtered",
+    "rate_limit_error": "rate_limited",
+    "rate_limit_exceeded": "rate_limited",
+}
+_TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_CHOICE: Final = frozenset({"index", "message", "finish_reason"})
+_MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"})
+
+
+class _Function(Struct):
+    name: str
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: None = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(Struct):
+    choices: list[_Choice]
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+
+
+def decode_answer(body: bytes) -> Answer | Failure:
+    """A whole answer that came with status 200, or how it is none."""
+    try:
+        raw = _decode(body)
+        if isinstance(raw, dict) and raw.get("error"):
+            return failure_of(raw["error"], None)
+        completion = msgspec.convert(raw, _Completion)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return malformed(f"not a chat completion: {type(error).__name__}")
+    if not completion.choices:
+        return malformed("no choices")
+    choice = completion.choices[0]
+    finish = FINISH.get(choice.finish_reason or "")
+    if finish is None:
+        return malformed(f"finish_reason `{code_of(choice.finish_reason)}`")
+    usage, more_usage = read_usage(raw.get("usage"))
+    return Answer(
+        id=completion.id or "",
+        upstream_model=completion.model or "",
+        parts=_parts(choice.message),
+        finish=finish,
+        usage=usage,
+        created=completion.created,
+        extra=_extra(raw, more_usage),
+    )
+
+
+def _parts(message: _Message) -> tuple[AnyPart, ...]:
+    parts: list[AnyPart] = []
+    thought = message.reasoning_content or message.reasoning
+    if thought:
+        parts.append(Thinking(text=thought))
+    if message.content is not None:
+        parts.append(Text(text=message.content))
+    if message.refusal:
+        parts.append(Refusal(text=message.refusal))
+    for call in message.tool_calls or ():
+        function = call.function
+        parts.append(ToolCall(id=call.id or "", name=function.name, arguments=function.arguments or ""))
+    return tuple(parts)
+
+
+def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, Any] | None:
+    """What only a caller of the same dialect is shown."""
+    choice = raw["choices"][0]
+    kept = {
+        "top": _others(raw, _TOP),
+        "choice": _others(choice, _CHOICE),
+        "message": _others(choice["message"], _MESSAGE),
+        "usage": more_usage,
+    }
+    found = {place: fields for place, fields in kept.items() if fields}
+    return {"openai-chat": found} if found else None
+
+
+def _others(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in known and value is not None}
+
+
+def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+    """How a call failed that was answered with another status than 200. Header names are lower-case."""
+    wait = retry_after_s(headers)
+    try:
+        raw = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raw = None
+    if isinstance(raw, dict):
+        raw = raw.get("error", raw)  # some servers give the error object alone
+    return failure_of(raw, status, wait)
+
+
+def failure_of(raw: Any, status: int | None, wait_s: float | None = None) -> Failure:
+    """The failure that an error object stands for, in a body or in a stream."""
+    if isinstance(raw, str):
+        return to_failure(Complaint(message=message_of(raw)), _CODES, status, wait_s)
+    if not isinstance(raw, dict):
+        return to_failure(Complaint(), _CODES, status, wait_s)
+    code = raw.get("code")
+    if status is None and type(code) is int and 400 <= code <= 599:
+        status = code  # routers of other vendors' models report an upstream's status so
+    words = raw.get("message") or raw.get("detail")
+    complaint = Complaint(codes=(code_of(code), code_of(raw.get("type"))), message=message_of(words))
+    return to_failure(complaint, _CODES, status, wait_s)

@@ -1,0 +1,137 @@
+"""The canonical request -> the call of an OpenAI-compatible server."""
+
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from interlock.adapters.call import USER_AGENT, HttpCall, Target
+from interlock.adapters.carrying import refuse_loss
+from interlock.adapters.openai.carry import cannot_carry
+from interlock.adapters.openai.messages import write_messages
+from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
+
+_encode: Final = msgspec.json.Encoder().encode
+_FORMAT_NAME: Final = "answer"
+_ITS_OWN_HOSTS: Final = (".openai.com", ".azure.com")
+_JSON: Final = ("content-type", "application/json")
+_AGENT: Final = ("user-agent", USER_AGENT)
+
+
+def encode_request(request: Request, target: Target) -> HttpCall:
+    """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
+    own = request.dialect == "openai-chat"
+    if not own:
+        refuse_loss("openai", cannot_carry(request))
+    url, limit_name = _place(target.base_url)
+    body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request)}
+    if own:
+        body |= request.extra
+        if request.metadata and request.extra.get("store") is True:
+            body["metadata"] = request.metadata  # without `store` the vendor refuses it
+    if request.tools:
+        body |= _tools(request)
+    if request.max_output_tokens is not None:
+        body[limit_name] = request.max_output_tokens
+    _add_sampling(body, request)
+    if request.response_format is not None:
+        body["response_format"] = _format(request.response_format)
+    if request.reasoning is not None:
+        body |= _reasoning(request.reasoning)
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
+    accept = "text/event-stream" if request.stream else "application/json"
+    headers = (_JSON, ("accept", accept), _AGENT)
+    if target.api_key is not None:
+        headers = (("authorization", f"Bearer {target.api_key}"), *headers)
+    return HttpCall(url, headers, _encode(body))
+
+
+@lru_cache(maxsize=256)
+def _place(base_url: str) -> tuple[str, str]:
+    """Where chat completions are, and what the limit of output tokens is called there.
+
+    `base_url` has the version in it, unless it is a bare host. The vendor's newer models know the
+    newer name of the limit only; many other servers know only the older one.
+    """
+    parts = urlsplit(base_url)
+    own = (parts.hostname or "").endswith(_ITS_OWN_HOSTS)
+    base = base_url.rstrip("/") if parts.path.strip("/") else base_url.rstrip("/") + "/v1"
+    url = base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+    return url, "max_completion_tokens" if own else "max_tokens"
+
+
+def _add_sampling(body: dict[str, Any], request: Request) -> None:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
+    if request.stop:
+        body["stop"] = request.stop
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.user is not None:
+        body["user"] = request.user
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    own = request.dialect == "openai-chat"
+    found: dict[str, Any] = {}
+    functions: list[dict[str, Any]] = []
+    for tool in request.tools:
+        if tool.vendor is None:
+            functions.append(_function(tool, own=own))
+        elif "web_search_options" in tool.vendor:
+            found |= tool.vendor
+        else:
+            functions.append(tool.vendor)
+    if functions:
+        found["tools"] = functions
+        if request.tool_choice is not None:
+            found["tool_choice"] = _choice(request.tool_choice)
+        if request.parallel_tool_calls is not None:
+            found["parallel_tool_calls"] = request.parallel_tool_calls
+    return found
+
+
+def _function(tool: Tool, *, own: bool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    if not own or tool.extra is None:
+        return {"type": "function", "function": function}
+    function |= tool.extra.get("function", {})
+    outer = {name: value for name, value in tool.extra.items() if name != "function"}
+    return {"type": "function", "function": function, **outer}
+
+
+def _choice(choice: ToolChoice) -> Any:
+    if choice.mode == "tool":
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice.mode
+
+
+def _format(asked: ResponseFormat) -> dict[str, Any]:
+    if asked.json_schema is None:
+        return {"type": "json_object"}
+    inner: dict[str, Any] = {"name": asked.name or _FORMAT_NAME, "schema": asked.json_schema}
+    if asked.description is not None:
+        inner["description"] = asked.description
+    if asked.strict is not None:
+        inner["strict"] = asked.strict
+    return {"type": "json_schema", "json_schema": inner}
+
+
+def _reasoning(asked: Reasoning) -> dict[str, Any]:
+    """Efforts have the same names in both dialects; thinking as much as it likes is what a model does anyhow."""
+    if asked.effort is not None:
+        return {"reasoning_effort": asked.effort}
+    return {"reasoning_effort": "none"} if asked.disabled else {}

@@ -1,0 +1,239 @@
+"""The chunks of an OpenAI-compatible stream -> canonical events.
+
+Text, reasoning and refusals follow each other as blocks; tool calls grow side by side, told apart by
+their index, and end with the stream: no chunk says that a call is complete. Only `[DONE]` ends a
+stream well.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.adapters.failures import code_of, malformed
+from interlock.adapters.openai.answer import FINISH, failure_of
+from interlock.adapters.openai.usage import read_usage
+from interlock.types.answer import (
+    BlockDelta,
+    BlockKind,
+    BlockStarted,
+    BlockStopped,
+    Event,
+    Failure,
+    Finished,
+    FinishReason,
+    Started,
+)
+from interlock.wire.sse import EventParser, EventTooLargeError
+
+_DONE: Final = b"[DONE]"
+
+
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+    annotations: Any = None
+    audio: Any = None
+
+
+class _Choice(Struct, gc=False):
+    delta: _Delta | None = None
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class _Chunk(Struct, gc=False):
+    choices: list[_Choice] | None = None
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    usage: Any = None
+    moderation: Any = None
+    error: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Chunk).decode
+
+
+class StreamDecoder:
+    """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
+
+    def __init__(self) -> None:
+        self._parser = EventParser()
+        self._over = False
+        self._started = False
+        self._finish: FinishReason | None = None
+        self._usage: Any = None
+        self._moderation: Any = None
+        self._next = 0
+        self._open: tuple[int, BlockKind] | None = None
+        self._calls: dict[int, tuple[int, str]] = {}
+        self._open_calls: list[int] = []
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events in the next piece of a stream, however it was cut."""
+        if self._over:
+            return []
+        try:
+            found = self._parser.feed(data)
+        except EventTooLargeError:
+            return self._fail(malformed("an event without an end"))
+        return self._read(found)
+
+    def end(self) -> list[Event]:
+        """What the end of the connection means: a Failure, unless the stream had ended before."""
+        if self._over:
+            return []
+        events = self._read(self._parser.end())
+        return events if self._over else events + self._fail(malformed("the stream broke off"))
+
+    def _read(self, found: list[bytes]) -> list[Event]:
+        out: list[Event] = []
+        try:
+            for data in found:
+                if data == _DONE:
+                    return out + self._done()
+                self._chunk(_decode(data), out)
+                if self._over:
+                    return out
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return out + self._fail(malformed(f"not a chunk: {type(error).__name__}"))
+        return out
+
+    def _fail(self, failure: Failure) -> list[Event]:
+        self._over = True
+        return [failure]
+
+    def _chunk(self, chunk: _Chunk, out: list[Event]) -> None:
+        if chunk.error is not None:
+            out += self._fail(failure_of(chunk.error, None))
+            return
+        if not self._started:
+            self._start(chunk, out)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.moderation is not None:
+            self._moderation = chunk.moderation
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._choice(choice, out)
+
+    def _start(self, chunk: _Chunk, out: list[Event]) -> None:
+        self._started = True
+        extra = {
+            name: value
+            for name, value in (
+                ("service_tier", chunk.service_tier),
+                ("system_fingerprint", chunk.system_fingerprint),
+            )
+            if value is not None
+        }
+        out.append(
+            Started(
+                chunk.id or "",
+                chunk.model or "",
+                None,
+                chunk.created,
+                {"openai-chat": extra} if extra else None,
+            )
+        )
+
+    def _choice(self, choice: _Choice, out: list[Event]) -> None:
+        delta = choice.delta
+        if delta is not None:
+            thought = delta.reasoning_content or delta.reasoning
+            if thought:
+                self._say("thinking", thought, None, out)
+            rich = None
+            if choice.logprobs is not None or delta.annotations is not None or delta.audio is not None:
+                rich = _rich(choice, delta)  # may be nothing after all
+            if delta.content or (rich is not None and not delta.refusal):
+                self._say("text", delta.content or "", rich, out)
+                rich = None
+            if delta.refusal:
+                self._say("refusal", delta.refusal, rich, out)
+            if delta.tool_calls:
+                for call in delta.tool_calls:
+                    self._call(call, out)
+        if choice.finish_reason is not None:
+            self._finish = FINISH.get(choice.finish_reason)
+            if self._finish is None:
+                out += self._fail(malformed(f"finish_reason `{code_of(choice.finish_reason)}`"))
+
+    def _say(self, kind: BlockKind, text: str, extra: Any, out: list[Event]) -> None:
+        block = self._open
+        if block is None or block[1] != kind:
+            self._close(out)
+            block = self._open = (self._next, kind)
+            self._next += 1
+            out.append(BlockStarted(block[0], kind))
+        out.append(BlockDelta(block[0], text, extra))
+
+    def _close(self, out: list[Event]) -> None:
+        if self._open is not None:
+            out.append(BlockStopped(self._open[0]))
+            self._open = None
+
+    def _call(self, call: _Call, out: list[Event]) -> None:
+        """A call begins with its id and name; what follows under its index are more of its arguments.
+
+        A new id under an old index is a new call: some servers number every call 0.
+        """
+        key = call.index or 0
+        function = call.function or _Function()
+        known = self._calls.get(key)
+        if known is None or (call.id and call.id != known[1]):
+            if not function.name:
+                out += self._fail(malformed("a tool call without a name"))
+                return
+            self._close(out)
+            known = self._calls[key] = (self._next, call.id or "")
+            self._open_calls.append(self._next)
+            self._next += 1
+            out.append(BlockStarted(known[0], "tool_call", known[1], function.name))
+        if function.arguments:
+            out.append(BlockDelta(known[0], function.arguments))
+
+    def _done(self) -> list[Event]:
+        if self._finish is None:
+            return self._fail(malformed("no finish_reason"))
+        self._over = True
+        out: list[Event] = []
+        self._close(out)
+        out += [BlockStopped(index) for index in self._open_calls]
+        usage, more_usage = read_usage(self._usage)
+        top = {"moderation": self._moderation} if self._moderation is not None else {}
+        kept = {place: fields for place, fields in (("usage", more_usage), ("top", top)) if fields}
+        out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
+        return out
+
+
+def _rich(choice: _Choice, delta: _Delta) -> dict[str, Any] | None:
+    """What rides along with a delta for callers of the same dialect; the first chunk's is empty."""
+    more = {
+        name: value
+        for name, value in (("annotations", delta.annotations), ("audio", delta.audio))
+        if value is not None
+    }
+    fields: dict[str, Any] = {"delta": more} if more else {}
+    logprobs = choice.logprobs
+    if type(logprobs) is dict and any(logprobs.values()):
+        fields["logprobs"] = logprobs
+    return {"openai-chat": fields} if fields else None
