@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from interlock.adapters import ADAPTERS, Target
+from interlock.classify.labels import is_untrusted
 from interlock.classify.tokens import count, family_of
 from interlock.config.checked import Config, Secrets, encode
 from interlock.config.loading import Loaded

@@ -129,7 +129,7 @@ def test_each_kind_is_found_with_its_place(kind, text, value):
         "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
         "2026-11-23T09:00:00.000000Z and 1763888400000",
         "call 12345678",
-        "2014 2021 2025",
+        "2014 2015 2022",
         "3998 7654 3211 3998 7654 3211",
         "sizes: 2300 4411 5000 6120 7000 8123 9001 4111 1111 1111 1111",
         "f47ac10b-58cc-4372-a567-0e02b2c3d479",

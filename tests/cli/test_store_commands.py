@@ -170,11 +170,11 @@ def edit(folder, sql, *values):
 
 
 def test_replay_verify_names_a_record_that_was_edited_and_exits_1(folder):
-    edit(
-        folder,
-        'UPDATE records SET decision = CAST(replace(CAST(decision AS TEXT), \'"model":"large"\', '
-        "'\"model\":\"small\"') AS BLOB) WHERE id = 'dec_1'",
+    was, now = '"provider":"away","model":"large"', '"provider":"home","model":"small"'
+    sql = (
+        "UPDATE records SET decision = CAST(replace(CAST(decision AS TEXT), ?, ?) AS BLOB) WHERE id = 'dec_1'"
     )
+    edit(folder, sql, was, now)
     told = run("replay", "--verify", "--json")
     assert told.exit_code == 1
     first, *rest = (json.loads(line) for line in told.stdout.splitlines())

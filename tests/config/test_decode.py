@@ -147,7 +147,8 @@ def test_the_walk_finds_no_problem_exactly_where_msgspec_accepts(changes):
             parent = tree
             for key in path[:-1]:
                 parent = parent[key]
-            parent[path[-1]] = odd
+            if isinstance(parent, dict) == isinstance(path[-1], str):  # keys of a tree are text
+                parent[path[-1]] = odd
         except (KeyError, IndexError, TypeError):
             continue
     file, problems = decode_file(tree)

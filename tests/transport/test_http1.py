@@ -1,6 +1,7 @@
 """The client against a scripted upstream on loopback."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -29,7 +30,7 @@ async def drain(response: Response, into: bytearray) -> None:
 
 @pytest.fixture
 async def client():
-    client = Http1Transport()
+    client: Transport = Http1Transport()
     yield client
     await client.close()
 
@@ -273,6 +274,29 @@ async def test_u12_each_chunk_may_take_its_own_time_and_an_earlier_deadline_stil
         await response.chunk(soon(60))
         with pytest.raises(TransportError, match="stalled"):
             await response.chunk(soon(0.005))
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # libuv rings timers before it reads
+async def test_u12_a_deadline_that_passes_while_bytes_are_being_handed_over_harms_nobody(client):
+    go = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"1", end=False))
+        await go.wait()
+        peer.writer.write(b"1\r\n2\r\n")
+        time.sleep(0.05)  # noqa: ASYNC251  the loop has to be late for this
+        await asyncio.sleep(0.01)
+        await peer.send(b"1\r\n3\r\n")
+        await peer.gone()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        assert await response.chunk(soon()) == b"1"
+        asyncio.get_running_loop().call_later(0.001, go.set)
+        assert await response.chunk(soon(0.02)) == b"2"
+        assert await response.chunk(soon()) == b"3"
+        response.close()
 
 
 @pytest.mark.parametrize("raw", [b"<html>no</html>", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b"\0" * 100])
@@ -586,3 +610,16 @@ async def test_after_close_the_client_sends_no_more(client):
             await post(client, port)
         assert closed.value.outcome == "connect_failed"
         await client.close()
+
+
+async def test_close_while_connecting_leaves_nothing_open(client):
+    async with scripted(lambda peer: peer.reader.read()) as port:
+        for steps in range(12):
+            client = Http1Transport()
+            call = asyncio.ensure_future(post(client, port))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await asyncio.gather(client.close(), client.close())
+            with pytest.raises(TransportError) as error:
+                await call
+            assert error.value.outcome in {"connect_failed", "cancelled"}

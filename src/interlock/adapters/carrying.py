@@ -12,7 +12,9 @@ def asks_for(
     """The names of fields that are neither in `left_out` nor at one of their `defaults`."""
     if not extra:
         return []
-    return [name for name, value in extra.items() if name not in left_out and value not in defaults.get(name, ())]
+    return [
+        name for name, value in extra.items() if name not in left_out and value not in defaults.get(name, ())
+    ]
 
 
 def refuse_loss(kind: str, fields: tuple[str, ...]) -> None:
@@ -22,4 +24,6 @@ def refuse_loss(kind: str, fields: tuple[str, ...]) -> None:
     """
     if fields:
         listed = ", ".join(f"`{name}`" for name in fields)
-        raise ApiError("invalid_request", f"a provider of the kind `{kind}` cannot be sent {listed}", param=fields[0])
+        raise ApiError(
+            "invalid_request", f"a provider of the kind `{kind}` cannot be sent {listed}", param=fields[0]
+        )

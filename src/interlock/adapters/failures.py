@@ -1,4 +1,4 @@
-"""What adapters share in reading how an upstream failed: by status and by the vendor's codes, never by words."""
+"""What adapters share in reading how an upstream failed: by status and the vendor's codes, not by words."""
 
 import math
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from msgspec import Struct
 from interlock.types.answer import AttemptOutcome, Failure
 
 _MOST_MESSAGE: Final = 1000
+_MOST_DETAIL: Final = 300
 _MOST_CODE: Final = 64
 _CODE_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 _BY_STATUS: Final[dict[int, AttemptOutcome]] = {
@@ -28,6 +29,14 @@ MESSAGES: Final[dict[AttemptOutcome, str]] = {
     "content_filtered": "the provider's content filter stopped the request",
     "upstream_error": "the provider failed",
 }
+
+
+class Broken(Exception):  # noqa: N818 - what it carries is a value, and leaves the adapter as one
+    """A stream cannot be read on."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.detail)
 
 
 class Complaint(Struct, frozen=True, kw_only=True):
@@ -66,7 +75,7 @@ def to_failure(
             detail=detail,
         )
     if complaint.message:
-        detail = f"{detail}: {complaint.message}"
+        detail = f"{detail}: {complaint.message[:_MOST_DETAIL]}"
     outcome = next((outcomes[code] for code in complaint.codes if code in outcomes), None)
     if outcome is None and status is not None:
         outcome = _BY_STATUS.get(status)

@@ -8,6 +8,7 @@ digits computed. Almost every text ends after the first pass. No backtracking en
 finding: that is `labels`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final
@@ -210,7 +211,23 @@ def suspicious(text: str) -> bool:
 
 def scan(text: str) -> tuple[Hit, ...]:
     """Everything that the detectors find, in order of place; indices are into the text as given."""
-    return tuple(sorted(_scan(text, 0), key=lambda hit: (hit.start, hit.end, hit.kind)))
+    hits = sorted(_scan(text, 0), key=lambda hit: (hit.start, hit.end, hit.kind))
+    return tuple(_without_false_phones(hits))
+
+
+_NUMBER_KINDS: Final = ("card", "iban", "national_id")
+
+
+def _without_false_phones(hits: list[Hit]) -> Iterator[Hit]:
+    """Groups of digits inside an IBAN or a card look like a phone number: the more telling kind stays."""
+    ends = 0
+    starts = [hit.start for hit in hits if hit.kind.startswith(_NUMBER_KINDS)]
+    for hit in hits:
+        if hit.kind.startswith(_NUMBER_KINDS):
+            ends = max(ends, hit.end)
+        shadowed = ends > hit.start or bisect_left(starts, hit.start) != bisect_left(starts, hit.end)
+        if hit.kind != "phone" or not shadowed:
+            yield hit
 
 
 def _scan(text: str, depth: int) -> set[Hit]:

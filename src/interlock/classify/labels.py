@@ -61,9 +61,14 @@ def trust_of(request: Request, config: Config) -> Trust:
     """Untrusted as soon as one part is."""
     for message in request.messages:
         for part in message.parts:
-            if _is_untrusted(part, config, vouched=not isinstance(part, File | Opaque)):
+            if is_untrusted(part, config):
                 return "untrusted"
     return "trusted"
+
+
+def is_untrusted(part: AnyPart, config: Config) -> bool:
+    """Whether one part of a message is untrusted. Attached documents are, unless a source vouches for them."""
+    return _is_untrusted(part, config, vouched=not isinstance(part, File | Opaque))
 
 
 def _is_untrusted(part: AnyPart, config: Config, *, vouched: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from interlock.config.problems import warning
 from interlock.config.whole import Whole
-from interlock.config.written import File
+from interlock.config.written import Approvals, File, Resilience, Telemetry
 from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
@@ -20,13 +20,23 @@ _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
         lambda file: file.cache.exact is not None or file.cache.semantic is not None,
         "every request goes to a model",
     ),
-    "resilience.degrade": (lambda file: bool(file.resilience.degrade), "no mode is entered under load"),
+    "approvals": (
+        lambda file: file.approvals != Approvals(),
+        "nobody is asked: what needs a human is held back",
+    ),
+    "resilience": (
+        lambda file: file.resilience != Resilience(),
+        "no provider is left alone, no mode entered",
+    ),
+    "telemetry.retention_days": (
+        lambda file: file.telemetry.retention_days != Telemetry().retention_days,
+        "records are kept",
+    ),
     "telemetry.otlp_endpoint": (
         lambda file: file.telemetry.otlp_endpoint is not None,
         "nothing is sent there",
     ),
     "server.console": (lambda file: file.server.console, "there is no console"),
-    "server.workers": (lambda file: file.server.workers > 1, "one process serves"),
     "store.counters": (lambda file: file.store.counters is not None, "each replica counts for itself"),
 }
 
@@ -36,8 +46,13 @@ def check_later(whole: Whole) -> Iterator[Problem]:
         if present(whole.file):
             yield warning(path, f"accepted, not enforced yet: {meanwhile}")
     for name, lane in whole.file.lanes.items():
+        path = f"lanes.{name}"
         if lane.select == "learned":
-            yield warning(f"lanes.{name}.select", "accepted, not active yet: models keep their listed order")
+            yield warning(f"{path}.select", "accepted, not active yet: models keep their listed order")
+        if lane.require_tools:
+            yield warning(f"{path}.require_tools", "accepted, not enforced yet: answers without them pass")
+        if lane.output.citations is not None:
+            yield warning(f"{path}.output.citations", "accepted, not enforced yet: answers without them pass")
     for name, provider in whole.file.providers.items():
         if provider.limits is not None:
             yield warning(f"providers.{name}.limits", "accepted, not enforced yet: calls are not held back")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, get_args
 
+from interlock.classify.detect import DETECTORS, RULES
 from interlock.config import written
 from interlock.config.problems import below, error, suggest, warning
 from interlock.config.whole import Whole, mentions
@@ -11,6 +12,8 @@ from interlock.types.labels import EFFECTS, Role
 
 RESERVED: Final = ("auto", "*")
 _ROLES: Final = get_args(Role)
+# A finding's class may be set for a detector as a whole (`secret`) or for one of its kinds (`secret.jwt`).
+_DETECTORS: Final = tuple(dict.fromkeys((*DETECTORS, *(rule.kind for rule in RULES))))
 
 
 def check_names(whole: Whole) -> Iterator[Problem]:
@@ -161,6 +164,8 @@ def _conditions(whole: Whole) -> Iterator[Problem]:
 
 def _sections(whole: Whole) -> Iterator[Problem]:
     file = whole.file
+    for name in file.classification.detectors:
+        yield from _unknown(f"classification.detectors.{name}", name, _DETECTORS, "detector")
     for name, gate in file.gates.items():
         yield from _unknown(f"gates.{name}", name, whole.aliases, "alias")
         yield from _each(f"gates.{name}.suites", gate.suites, tuple(file.evals), "suite")

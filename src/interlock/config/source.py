@@ -78,7 +78,10 @@ class _List(Struct, frozen=True):
 
 
 class _Map(Struct, frozen=True):
+    """`merged` is what stands under `<<`; a quoted "<<" is a key like others."""
+
     pairs: list[tuple[str, int, "_Node"]]
+    merged: list["_Node"]
     line: int
 
 
@@ -185,11 +188,16 @@ class _Composer:
 
     def _map(self, line: int, depth: int) -> _Map:
         pairs: list[tuple[str, int, _Node]] = []
+        merged: list[_Node] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise _StopError("a key must be a plain word", line=_line(event))
-            pairs.append((event.value, _line(event), self._node(self._next(), depth + 1)))
-        return _Map(pairs, line)
+            value = self._node(self._next(), depth + 1)
+            if event.value == _MERGE and event.implicit[0]:
+                merged += value.items if isinstance(value, _List) else [value]
+            else:
+                pairs.append((event.value, _line(event), value))
+        return _Map(pairs, merged, line)
 
 
 def _line(event: Any) -> int:
@@ -241,17 +249,14 @@ class _Expander:
     def _entries(self, node: _Map, path: str) -> dict[str, tuple[int, _Node]]:
         """Keys given here, then keys of the mappings merged in (`<<: *base`) that are not given here."""
         entries: dict[str, tuple[int, _Node]] = {}
-        merged: list[_Node] = []
         for key, line, value in node.pairs:
-            if key == _MERGE:
-                merged += value.items if isinstance(value, _List) else [value]
-            elif key in entries:
+            if key in entries:
                 self._refuse(
                     below(path, key), f"`{key}` is given twice, first on line {entries[key][0]}", line
                 )
             else:
                 entries[key] = (line, value)
-        for base in merged:
+        for base in node.merged:
             if isinstance(base, _Map):
                 entries = {**self._entries(base, path), **entries}
             else:

@@ -74,9 +74,9 @@ def run(screen: Screen, *, keep: bool) -> bool:
             models = local_models.start(loaded.config, say=say)
         stack.callback(models.stop)
         with screen.working("starting the gateway"):
-            stack.enter_context(_gateway_process(file, env))
+            process = stack.enter_context(_gateway_process(file, env))
             gateway = Gateway(ports.server, {"app": keys[KEYS[0]], "visitor": keys[KEYS[1]]})
-            _wait_ready(gateway, folder)
+            _wait_ready(gateway, process, folder / "server.log")
         results = list(_go_through(screen, gateway, loaded.config.aliases))
         with screen.working("computing every decision again"):
             verified = _verify(file, env)
@@ -119,7 +119,7 @@ def _interlock(command: str) -> list[str]:
 
 
 @contextmanager
-def _gateway_process(file: Path, env: Mapping[str, str]) -> Iterator[None]:
+def _gateway_process(file: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """`interlock serve` as a process of its own; its words go to `server.log` beside the config."""
     with (file.parent / "server.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and command
@@ -130,7 +130,7 @@ def _gateway_process(file: Path, env: Mapping[str, str]) -> Iterator[None]:
             stderr=log,
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -140,13 +140,13 @@ def _gateway_process(file: Path, env: Mapping[str, str]) -> Iterator[None]:
                 process.wait()
 
 
-def _wait_ready(gateway: Gateway, folder: Path) -> None:
+def _wait_ready(gateway: Gateway, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + READY_WITHIN_S
     while not gateway.ready():
-        if time.monotonic() > until:
-            words = (folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
-            said = words[-1] if words else "it said nothing"
-            raise DemoError(f"the gateway did not become ready: {said}", hint=f"see {folder / 'server.log'}")
+        if process.poll() is not None or time.monotonic() > until:
+            lines = log.read_text("utf-8", "replace").splitlines()
+            said = next((line for line in lines if line.startswith("error: ")), "it said nothing")
+            raise DemoError(f"the gateway did not become ready: {said}", hint=f"see {log}")
         time.sleep(0.05)
 
 

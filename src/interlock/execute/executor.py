@@ -280,7 +280,9 @@ class Execution:
                 await sink.write(data)
 
         services = self.services
-        failure = await call_stream(services.transport, trial.adapter, trial.call, trial.limits, flow, emit)
+        failure = await call_stream(
+            services.transport, trial.adapter, trial.call, trial.limits, flow, emit, self._keep
+        )
         failure = failure or flow.failure
         if failure is not None:
             trial.fail(failure)

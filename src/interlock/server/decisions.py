@@ -138,9 +138,10 @@ def _status(query: dict[str, str]) -> Status | None:
     if text is None:
         return None
     try:
-        return msgspec.convert(text, Status)
+        status: Status = msgspec.convert(text, Status)
     except msgspec.ValidationError:
         raise _bad("status", "ok, failed, denied, cancelled or dry_run") from None
+    return status
 
 
 def _since(query: dict[str, str]) -> int | None:

@@ -6,10 +6,10 @@ answer that the audit does not know.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 from interlock.dialects import DIALECTS
-from interlock.errors import ApiError
+from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.server.case import Case
@@ -66,8 +66,9 @@ def refusal(decision: Decision) -> ApiError:
     """What an inference call gets for a decision that nobody may serve."""
     why = decision.why
     hint = f"`GET /v1/decisions/{decision.id}` has every reason"
+    code = cast("ErrorCode", why.denied_code) if why.denied_code in STATUS else "policy_denied"
     return ApiError(
-        why.denied_code or "policy_denied",
+        code,
         why.denied or "no model may serve this request",
         hint=hint,
         decision_id=decision.id,

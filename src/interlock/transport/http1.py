@@ -23,6 +23,7 @@ from interlock.transport.request import Origin, encode_head, parse_url
 from interlock.transport.response import Http1Response
 
 RACE_S: Final = 1.0
+_CLOSED: Final = "the client is closed"
 
 
 class Http1Transport:
@@ -67,6 +68,8 @@ class Http1Transport:
 
     async def _connect(self, origin: Origin, by: float) -> Connection:
         """A fresh connection. A name look-up that is given up runs to its end in its thread."""
+        if self._pool.closed:
+            raise TransportError("connect_failed", _CLOSED)
         loop = asyncio.get_running_loop()
         context = (self._ssl_context or _verifying_context()) if origin.tls else None
         scope = asyncio.timeout_at(by)
@@ -83,7 +86,7 @@ class Http1Transport:
             raise TransportError("upstream_error", "closed before a request")
         if self._pool.closed:
             connection.drop()
-            raise TransportError("connect_failed", "the client is closed")
+            raise TransportError("connect_failed", _CLOSED)
         self._pool.opened(connection)
         return connection
 

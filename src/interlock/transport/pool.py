@@ -86,7 +86,8 @@ class Pool:
             self._sweeper = None
         if not self._open:
             return
-        self._emptied = asyncio.Event()
+        if self._emptied is None:
+            self._emptied = asyncio.Event()
         for connection in tuple(self._open):
             if connection.response is None:
                 connection.drop()

@@ -107,7 +107,8 @@ class Http1Response:
 
     @property
     def waiting(self) -> bool:
-        return self._waiter is not None
+        """Whether the reader still has nothing; one that was woken has, though it may not have run yet."""
+        return self._waiter is not None and not self._waiter.done()
 
     @property
     def full(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.adapters.anthropic.messages import plain_text
 from interlock.adapters.carrying import asks_for
 from interlock.types.request import (
     AnyPart,
@@ -26,8 +27,8 @@ from interlock.types.request import (
 )
 
 _decode: Final = msgspec.json.Decoder().decode
-IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
-DOCUMENTS: Final = ("application/pdf", "text/plain")
+_IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
@@ -70,6 +71,8 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         found.append("temperature")
     if request.response_format is not None and request.response_format.json_schema is None:
         found.append("response_format")
+    if request.reasoning is not None and request.reasoning.effort not in _EFFORTS:
+        found.append("reasoning_effort")
     for tool in request.tools:
         found += _of_tool(tool)
     for message in request.messages:
@@ -131,8 +134,10 @@ def _is_image(part: Image) -> bool:
         return False
     if part.url is not None:
         return part.url.startswith(("https://", "http://"))
-    return part.media_type in IMAGES
+    return part.media_type in _IMAGES
 
 
 def _is_document(part: File) -> bool:
-    return part.file_id is None and part.data is not None and part.media_type in DOCUMENTS
+    if part.file_id is not None or part.data is None:
+        return False
+    return part.media_type == "application/pdf" or plain_text(part) is not None

@@ -121,7 +121,17 @@ def _document_source(part: File) -> _Block:
         return {"type": "file", "file_id": part.file_id}
     if part.text is not None:
         return {"type": "text", "media_type": part.media_type or "text/plain", "data": part.text}
-    if part.media_type == "text/plain" and part.data is not None:
-        text = base64.b64decode(part.data).decode("utf-8", "replace")
+    text = plain_text(part)
+    if text is not None:
         return {"type": "text", "media_type": "text/plain", "data": text}
     return {"type": "base64", "media_type": part.media_type, "data": part.data}
+
+
+def plain_text(part: File) -> str | None:
+    """The text of a file that is one, in base64; None for any other."""
+    if part.media_type != "text/plain" or part.data is None:
+        return None
+    try:
+        return base64.b64decode(part.data, validate=True).decode("utf-8")
+    except ValueError:
+        return None

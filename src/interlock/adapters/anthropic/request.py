@@ -120,9 +120,9 @@ def _tool(tool: Tool, *, own: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         found["description"] = tool.description
-    # A schema of arguments is an object's here, and there must be one.
-    schema = tool.parameters or {"properties": {}}
-    found["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
+    schema = tool.parameters or {}
+    # The schema of arguments must be there, and must say that it is one of an object.
+    found["input_schema"] = schema if own or "type" in schema else {"type": "object", **schema}
     if tool.strict is not None:
         found["strict"] = tool.strict
     return {**found, **tool.extra} if own and tool.extra is not None else found

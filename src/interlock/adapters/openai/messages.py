@@ -54,7 +54,9 @@ def _results(message: Message, *, own: bool) -> Iterable[dict[str, Any]]:
         assert isinstance(part, ToolResult), "messages of role `tool` hold results of tools"
         content = _content(part.content, own=own)
         if part.is_error:
-            content = _ERROR + content if type(content) is str else [{"type": "text", "text": _ERROR}, *content]
+            content = (
+                _ERROR + content if type(content) is str else [{"type": "text", "text": _ERROR}, *content]
+            )
         item: dict[str, Any] = {"role": "tool", "tool_call_id": part.call_id, "content": content}
         if message.name is not None:
             item["name"] = message.name
@@ -109,7 +111,11 @@ def _part(part: AnyPart, *, own: bool) -> dict[str, Any]:
         return _file(part, own=own)
     if isinstance(part, Audio):
         outer, inner = _extras(part.extra, "input_audio", own=own)
-        return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format, **inner}, **outer}
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": part.data, "format": part.format, **inner},
+            **outer,
+        }
     assert isinstance(part, Opaque), f"`cannot_carry` lets no {type(part).__name__} come here"
     return part.value
 

@@ -43,10 +43,10 @@ def encode_request(request: Request, target: Target) -> HttpCall:
         body["stream"] = True
         body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
     accept = "text/event-stream" if request.stream else "application/json"
-    headers = (_JSON, ("accept", accept), _AGENT)
+    headers = [_JSON, ("accept", accept), _AGENT]
     if target.api_key is not None:
-        headers = (("authorization", f"Bearer {target.api_key}"), *headers)
-    return HttpCall(url, headers, _encode(body))
+        headers.append(("authorization", f"Bearer {target.api_key}"))
+    return HttpCall(url, tuple(headers), _encode(body))
 
 
 @lru_cache(maxsize=256)
@@ -131,7 +131,7 @@ def _format(asked: ResponseFormat) -> dict[str, Any]:
 
 
 def _reasoning(asked: Reasoning) -> dict[str, Any]:
-    """Efforts have the same names in both dialects; thinking as much as it likes is what a model does anyhow."""
+    """Efforts have the same names in both dialects; a model that may think as it likes is not told so."""
     if asked.effort is not None:
         return {"reasoning_effort": asked.effort}
     return {"reasoning_effort": "none"} if asked.disabled else {}

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from interlock.adapters.failures import code_of, malformed
+from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.openai.answer import FINISH, failure_of
 from interlock.adapters.openai.usage import read_usage
 from interlock.types.answer import (
@@ -102,19 +102,23 @@ class StreamDecoder:
         if self._over:
             return []
         events = self._read(self._parser.end())
-        return events if self._over else events + self._fail(malformed("the stream broke off"))
+        if not events or not isinstance(events[-1], Finished | Failure):
+            events += self._fail(malformed("the stream broke off"))
+        return events
 
     def _read(self, found: list[bytes]) -> list[Event]:
         out: list[Event] = []
         try:
             for data in found:
                 if data == _DONE:
-                    return out + self._done()
+                    self._done(out)
+                    self._over = True
+                    break
                 self._chunk(_decode(data), out)
-                if self._over:
-                    return out
+        except Broken as broken:
+            out += self._fail(broken.failure)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return out + self._fail(malformed(f"not a chunk: {type(error).__name__}"))
+            out += self._fail(malformed(f"not a chunk: {type(error).__name__}"))
         return out
 
     def _fail(self, failure: Failure) -> list[Event]:
@@ -123,8 +127,7 @@ class StreamDecoder:
 
     def _chunk(self, chunk: _Chunk, out: list[Event]) -> None:
         if chunk.error is not None:
-            out += self._fail(failure_of(chunk.error, None))
-            return
+            raise Broken(failure_of(chunk.error, None))
         if not self._started:
             self._start(chunk, out)
         if chunk.usage is not None:
@@ -175,7 +178,7 @@ class StreamDecoder:
         if choice.finish_reason is not None:
             self._finish = FINISH.get(choice.finish_reason)
             if self._finish is None:
-                out += self._fail(malformed(f"finish_reason `{code_of(choice.finish_reason)}`"))
+                raise Broken(malformed(f"finish_reason `{code_of(choice.finish_reason)}`"))
 
     def _say(self, kind: BlockKind, text: str, extra: Any, out: list[Event]) -> None:
         block = self._open
@@ -201,8 +204,7 @@ class StreamDecoder:
         known = self._calls.get(key)
         if known is None or (call.id and call.id != known[1]):
             if not function.name:
-                out += self._fail(malformed("a tool call without a name"))
-                return
+                raise Broken(malformed("a tool call without a name"))
             self._close(out)
             known = self._calls[key] = (self._next, call.id or "")
             self._open_calls.append(self._next)
@@ -211,18 +213,15 @@ class StreamDecoder:
         if function.arguments:
             out.append(BlockDelta(known[0], function.arguments))
 
-    def _done(self) -> list[Event]:
+    def _done(self, out: list[Event]) -> None:
         if self._finish is None:
-            return self._fail(malformed("no finish_reason"))
-        self._over = True
-        out: list[Event] = []
+            raise Broken(malformed("no finish_reason"))
         self._close(out)
         out += [BlockStopped(index) for index in self._open_calls]
         usage, more_usage = read_usage(self._usage)
         top = {"moderation": self._moderation} if self._moderation is not None else {}
         kept = {place: fields for place, fields in (("usage", more_usage), ("top", top)) if fields}
         out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
-        return out
 
 
 def _rich(choice: _Choice, delta: _Delta) -> dict[str, Any] | None:

@@ -25,8 +25,8 @@ from interlock.wire.fields import (
 )
 from interlock.wire.json import read_object
 
-BETAS: Final = "anthropic_beta"
-"""Where in `extra` the words of the header `anthropic-beta` go: they switch fields of the body on."""
+_BETAS: Final = "anthropic_beta"
+"""Where the words of the header `anthropic-beta` stand in `extra`: they switch fields of the body on."""
 _BETA_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _MOST_BETAS: Final = 32
 
@@ -67,8 +67,11 @@ def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
     _settle_tools(found)
     _settle_output(found, extra)
     _settle_metadata(found, headers)
+    betas = found.pop(_BETAS, ())
     if "anthropic-beta" in headers:
-        extra[BETAS] = _betas(headers["anthropic-beta"])
+        betas = (*betas, *_header_betas(headers["anthropic-beta"]))
+    if betas:
+        extra[_BETAS] = list(dict.fromkeys(betas))
     return Request(dialect="anthropic-messages", extra=extra, include_usage=True, **found)
 
 
@@ -149,12 +152,19 @@ def _format(value: Any) -> ResponseFormat:
     return asked
 
 
-def _betas(value: str) -> list[str]:
-    """The words of the header. They become a header again, so nothing else may be in them."""
-    words = [word.strip() for word in value.split(",")]
+def _betas(value: Any) -> tuple[str, ...]:
+    """Words for the header. They become a header again, so nothing else may be in them."""
+    words = texts(value)
     if len(words) > _MOST_BETAS or not all(word and _BETA_CHARACTERS.issuperset(word) for word in words):
-        raise Misfit("must be names with commas between", path="anthropic-beta")
+        raise Misfit("may hold names of features only")
     return words
+
+
+def _header_betas(value: str) -> tuple[str, ...]:
+    try:
+        return _betas([word.strip() for word in value.split(",")])
+    except Misfit as misfit:
+        raise misfit.under("anthropic-beta") from None
 
 
 _FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
@@ -173,4 +183,5 @@ _FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "thinking": ("thinking", _thinking),
     "output_config": ("output_config", an_object),
     "metadata": ("metadata", read_metadata),
+    _BETAS: (_BETAS, _betas),
 }

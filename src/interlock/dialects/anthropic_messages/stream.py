@@ -98,24 +98,20 @@ class StreamEncoder:
 
     def _first_form(self, event: BlockStarted) -> dict[str, Any] | None:
         """A block as it is before anything is added to it; None if it has no place here."""
-        kind = event.kind
-        if kind == "text":
-            return {"type": "text", "text": ""}
+        kind, value = event.kind, event.value
+        if kind == "redacted":
+            return {"type": "redacted_thinking", "data": value}
+        if kind == "opaque":
+            known = isinstance(value, Opaque) and value.dialect == "anthropic-messages"
+            return value.value if known else None
+        more = vendor_fields(value, "anthropic-messages")
         if kind == "tool_call":
             self._calls = True
-            more = vendor_fields(event.value, "anthropic-messages")
             return {"type": "tool_use", "id": event.call_id, "name": event.name, "input": {}, **more}
         if kind == "thinking":
-            return {"type": "thinking", "thinking": "", "signature": ""}
-        if kind == "redacted":
-            return {"type": "redacted_thinking", "data": event.value}
-        if kind == "refusal":
-            self._refused = True
-            return {"type": "text", "text": ""}
-        value = event.value
-        if isinstance(value, Opaque) and value.dialect == "anthropic-messages":
-            return value.value
-        return None
+            return {"type": "thinking", "thinking": "", "signature": "", **more}
+        self._refused = self._refused or kind == "refusal"
+        return {"type": "text", "text": "", **more}
 
     def _delta(self, event: BlockDelta, out: list[bytes]) -> None:
         if event.text:
