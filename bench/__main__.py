@@ -1,7 +1,7 @@
-"""All benches, one after another, and a summary: `python -m bench [gateway|decide|start]... [--rounds N]`.
+"""All benches, one after another, and a summary: `python -m bench [NAME]... [--rounds N] [--seconds S]`.
 
 Exit status 1 if a measurement went wrong (an error, a missing record). A bar that is missed is said, and is
-no failure: one run on a busy machine is no judgement.
+no failure: one run on a busy machine is no judgement. `bench/transport.py` measures our HTTP client alone.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from bench.lab import Line, NotMeasured, Wrong
 BENCHES: Final = {
     "gateway": "A request, next to a plain proxy",
     "decide": "A decision, by length of prompt",
+    "store": "A record, by how many wait at a time",
     "start": "Start of the server",
 }
 

@@ -55,6 +55,7 @@ static char *request;
 static size_t request_size;
 static struct samples latency, first_byte, lag;
 static long started, good, errors, not_2xx, truncated, events;
+static int bad_status;   /* the last that was not 2xx */
 static long long received;
 
 static int64_t now_us(void) {
@@ -138,9 +139,10 @@ static void finish(struct call *call) {
     bool stream = call->body_used >= 6 && (memcmp(call->body, "data: ", 6) == 0 || memcmp(call->body, "event:", 6) == 0);
     bool whole = !stream || (call->body_used >= length && memcmp(call->body + call->body_used - length, end, length) == 0);
     call->busy = false;
-    if (call->status < 200 || call->status > 299)
+    if (call->status < 200 || call->status > 299) {
         not_2xx++;
-    else if (!whole)
+        bad_status = call->status;
+    } else if (!whole)
         truncated++;
     else {
         good++;
@@ -401,8 +403,8 @@ int main(int count, char **arguments) {
         calls[place].body = reserve(LARGEST_ANSWER);
     }
     double took = run(calls);
-    printf("{\"started\":%ld,\"good\":%ld,\"errors\":%ld,\"not_2xx\":%ld,\"truncated\":%ld,\"seconds\":%.4f,"
-           "\"bytes\":%lld,\"events\":%ld", started, good, errors, not_2xx, truncated, took, received, events);
+    printf("{\"started\":%ld,\"good\":%ld,\"errors\":%ld,\"not_2xx\":%ld,\"bad_status\":%d,\"truncated\":%ld,\"seconds\":%.4f,"
+           "\"bytes\":%lld,\"events\":%ld", started, good, errors, not_2xx, bad_status, truncated, took, received, events);
     print_samples("latency_us", &latency);
     print_samples("first_byte_us", &first_byte);
     print_samples("lag_us", &lag);

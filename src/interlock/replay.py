@@ -131,7 +131,10 @@ def _why(before: Decision, after: Decision, delta: float | None) -> str:
     drop = _new_drop(after, before, now.model)
     if drop is not None:
         return f"`{now.model}` may serve it now; it was left out: {drop.why} ({drop.rule})"
-    return f"chosen by {after.why.selected_by} `{after.signals.model}`, before by {before.why.selected_by}"
+    assert after.route is not None
+    if after.route.alias is not None:
+        return f"the alias `{after.route.alias}` leads to `{now.model}`"
+    return f"chosen by {after.why.selected_by}, before by {before.why.selected_by}"
 
 
 def _new_drop(before: Decision, after: Decision, model: str) -> Dropped | None:

@@ -469,6 +469,7 @@ def test_a_request_is_as_sensitive_and_as_untrusted_as_its_worst_part(messages):
 @settings(max_examples=80, deadline=None)
 @given(MESSAGES, st.data())
 def test_adding_any_part_anywhere_never_lowers_a_label(messages, data):
+    """Each value here stands whole in a part. Two halves of one count only while they are neighbours."""
     before = ranks(signals(ask(*messages)))
     place = data.draw(st.integers(0, len(messages)))
     more = [*messages[:place], Message(role="user", parts=(data.draw(PARTS),)), *messages[place:]]

@@ -129,6 +129,9 @@ def test_each_kind_is_found_with_its_place(kind, text, value):
         "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
         "2026-11-23T09:00:00.000000Z and 1763888400000",
         "call 12345678",
+        "1 2 3 4 5 6 4111 1111 1111 1111",
+        "DE89370400440532013000AB",
+        "password: settings.db_password_2",
         "2014 2015 2022",
         "3998 7654 3211 3998 7654 3211",
         "sizes: 2300 4411 5000 6120 7000 8123 9001 4111 1111 1111 1111",
@@ -204,6 +207,13 @@ def test_digits_of_other_scripts_are_digits(zero):
 @pytest.mark.parametrize("dash", "\u2010\u2011\u2012\u2013\u2014\u2212")
 def test_dashes_of_all_kinds_separate_the_groups_of_a_number(dash):
     assert "card" in kinds(CARD.replace(" ", dash))
+
+
+@pytest.mark.parametrize("disguise", ["full width", "zero width", "no-break spaces"])
+def test_places_are_exact_behind_characters_that_fold_away(disguise):
+    hidden = DISGUISES[disguise](CARD)
+    text = f"a\u200bb\u200bc ﬀ ½ é {hidden} z\u200bz"
+    assert ("card", hidden) in found(text)
 
 
 def test_an_invisible_character_beside_a_key_does_not_hide_it():

@@ -74,6 +74,7 @@ def test_a_long_text_is_opened_whole_even_where_the_first_look_cuts_a_character(
     for shift in range(4):
         text = "a" * shift + "é漢🙂" * 3000
         assert text_in_base64(base64.b64encode(text.encode()).decode()) == text
+    assert text_in_base64(base64.b64encode(b"plain text and then \xff").decode()) is None
     late = "a" * 9000 + "\x00"
     assert text_in_base64(base64.b64encode(late.encode()).decode()) is None
 

@@ -84,6 +84,9 @@ POSITIONS = {
     "a call's escaped arguments": lambda v: ask(
         turn("assistant", ToolCall(id="c", name="f", arguments=f'{{"a": "{escaped(v)}"}}'))
     ),
+    "a call's arguments with escaped spaces": lambda v: ask(
+        turn("assistant", ToolCall(id="c", name="f", arguments='{"a": "%s"}' % v.replace(" ", "\\u0020", 1)))
+    ),
     "a call's broken arguments": lambda v: ask(
         turn("assistant", ToolCall(id="c", name="f", arguments=f'{{"a": "{v}'))
     ),

@@ -167,6 +167,10 @@ def test_a_lane_is_counted_for_its_first_model_and_an_unknown_name_as_an_estimat
     assert signals(ask("hi", model=model)).input_tokens_estimated is estimated
 
 
+def test_a_real_tokenizer_in_a_frame_that_is_not_published_is_an_estimate():
+    assert count_request(ask("hi"), "llama3", True)[1]
+
+
 def test_a_name_and_each_message_cost_their_framing():
     once = count_request(ask("hi"), "o200k", True)[0]
     assert count_request(ask("hi", "hi"), "o200k", True)[0] == once + 4 + count("hi", "o200k")

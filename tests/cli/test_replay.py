@@ -151,7 +151,7 @@ def test_other_budgets_at_the_same_place_are_named_but_are_no_change():
 def test_the_new_file_has_the_say_over_an_alias_that_was_never_released():
     world = World(aliases={"prod": ActiveAlias(version=1, model="large")})
     change = against(recorded(world=world), OLD, snapshot(but(aliases={"prod": "small"})), world)
-    assert (change.after, change.why) == (SMALL, "chosen by alias `prod`, before by alias")
+    assert (change.after, change.why) == (SMALL, "the alias `prod` leads to `small`")
 
 
 def test_a_released_alias_stays_where_the_release_put_it():

@@ -344,3 +344,27 @@ def test_doctor_without_a_config_still_looks_at_the_rest(tmp_path, monkeypatch):
     monkeypatch.delenv("INTERLOCK_CONFIG", raising=False)
     assert run("doctor").exit_code == 0
     assert run("doctor", "--config", "nope.yaml").exit_code == 1
+
+
+def test_check_says_where_the_file_differs_from_the_store(folder):
+    run("alias", "promote", "prod", "--to", "small")
+    told = run("check", "--json")
+    (problem,) = json.loads(told.stdout)["problems"]
+    assert (told.exit_code, problem["severity"], problem["path"]) == (0, "warning", "aliases.prod")
+    assert problem["problem"] == "the file says `large`, the store has `small` (version 2)"
+
+
+def test_check_fails_where_an_alias_stands_for_a_model_that_left_the_pool(folder):
+    gone = CONFIG.replace("small", "tiny")
+    run("alias", "promote", "prod", "--to", "small")
+    Path("interlock.yaml").write_text(gone)
+    told = run("check", "--json")
+    found = {problem["path"]: problem["severity"] for problem in json.loads(told.stdout)["problems"]}
+    assert (told.exit_code, found) == (1, {"aliases.prod": "error", "aliases.cheap": "error"})
+
+
+def test_check_warns_of_a_store_that_cannot_be_opened(folder):
+    Path("interlock.db").write_text("not a database, but long enough to be looked at as one" * 20)
+    told = run("check", "--json")
+    (problem,) = json.loads(told.stdout)["problems"]
+    assert (told.exit_code, problem["path"], problem["severity"]) == (0, "store.url", "warning")

@@ -31,6 +31,11 @@ def test_o4_no_message_shows_a_value_of_the_environment_or_a_literal_key(file):
     assert "second-line" not in said_of(file)
 
 
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_every_error_says_what_to_do(file):
+    assert all(problem.hint for problem in config.check(file, ENV) if problem.severity == "error")
+
+
 def test_every_fault_has_its_words_and_every_word_its_fault():
     assert {file.stem for file in FILES} == {file.stem for file in BAD.glob("*.txt")}
     assert all(file.with_suffix(".txt").read_text("utf-8").strip() for file in FILES)

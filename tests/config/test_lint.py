@@ -148,6 +148,14 @@ def test_data_bound_to_a_place_is_held_by_rules_that_together_always_apply(tmp_p
     assert "large (us)" in warned_of.problem
 
 
+def test_a_rule_on_regions_decides_what_a_residency_means(tmp_path):
+    key = 'keys: [{id: k, key: "${K}", residency: de}]\n'
+    rule = "policy: [{name: germany, when: {residency: de}, then: {regions: [eu]}}]\n"
+    assert problems(tmp_path, key + rule, {"K": "x"}) == ()
+    (alone,) = problems(tmp_path, key, {"K": "x"})
+    assert "`large (us)`, `small (eu)`" in alone.problem
+
+
 def test_a_host_that_others_reach_is_allowed_with_keys(tmp_path):
     assert errors(tmp_path, "server: {host: 0.0.0.0}\n") != []
     keys = 'keys: [{id: k, key: "${K}"}]\nserver: {host: 0.0.0.0}\n'

@@ -1,5 +1,7 @@
 """Static reasoning about rules agrees with the router that applies them."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +12,19 @@ from interlock.route.snapshot import static_objection
 from interlock.types.signals import Signals
 from tests.config.base import many, whole
 
-WHOLE = whole()
+TEXT = """
+providers:
+  home: {kind: openai, base_url: http://a, regions: [eu]}
+  cloud: {kind: openai, base_url: http://b, regions: [us], jurisdiction: us}
+  wide: {kind: openai, base_url: http://c, regions: [us, eu], vendor: cloud}
+  vague: {kind: openai, base_url: http://d}
+models:
+  small: {provider: home, origin: fr}
+  large: {provider: cloud, origin: us}
+  broad: {provider: wide, origin: cn}
+  blurred: {provider: vague}
+"""
+WHOLE = whole(TEXT)
 CANDIDATES = [
     (model, WHOLE.config.providers[model.provider], deployment)
     for model in WHOLE.config.models.values()
@@ -22,15 +36,20 @@ def named(*names: str) -> st.SearchStrategy[tuple[str, ...] | None]:
     return st.none() | st.lists(st.sampled_from(names), max_size=2).map(tuple)
 
 
-THENS = st.builds(
-    Then,
-    vendors=named("home", "cloud"),
-    providers=named("home", "cloud"),
-    regions=named("eu", "us"),
-    jurisdictions=named("us"),
-    deny_origins=st.sampled_from([(), ("cn",)]),
-    pin=st.sampled_from([None, None, "small", "large"]),
-    deny=st.sampled_from([None, None, None, "no"]),
+DEMANDS: dict[str, st.SearchStrategy[Any]] = {
+    "vendors": named("home", "cloud"),
+    "providers": named("home", "cloud", "wide"),
+    "regions": named("eu", "us"),
+    "jurisdictions": named("us"),
+    "deny_origins": st.sampled_from([("cn",), ("us", "fr")]),
+    "pin": st.sampled_from(["small", "large"]),
+    "deny": st.just("no"),
+}
+# One demand, seldom two: of many at once, one would hide what another gets wrong.
+THENS = st.lists(st.sampled_from(sorted(DEMANDS)), min_size=1, max_size=2, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: DEMANDS[name] for name in names}).map(
+        lambda kept: Then(**kept)
+    )
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from interlock.cli import main
+from interlock.cli.app import cli
 from tests.data import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -45,7 +45,7 @@ def follow(command: str, shown: list[str]) -> None:
     expected = int(note.split()[1]) if note.strip().startswith("exit") else 0
     program, *arguments = shlex.split(command)
     assert program == "interlock"
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == expected, f"{command}\n{result.output}"
     for line in shown:
         assert line in result.output, f"{command}\n{result.output}"

@@ -322,4 +322,4 @@ async def test_u8_both_sdks_raise_when_a_stream_is_cut(up, gpt, claude):
 async def test_models_can_be_listed_by_both_sdks(gpt, claude):
     by_openai = [model.id async for model in gpt.models.list()]
     by_anthropic = [model.id async for model in claude.models.list()]
-    assert by_openai == by_anthropic == ["prod", "gpt", "small", "claude"]
+    assert by_openai == by_anthropic == ["prod", "claude", "gpt", "small"]

@@ -47,6 +47,7 @@ def pool(openai: str, anthropic: str = "http://127.0.0.1:9", **sections: Any) ->
             "claude": {"provider": "beta", "upstream": "up-2", "price": price, **entry},
         },
         "aliases": {"prod": "gpt"},
+        "tools": {name: {"effects": ["write"]} for name in ("search", "deploy", "wire", "pay")},
         "default": {"model": "prod"},
         **sections,
     }

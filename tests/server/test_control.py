@@ -16,6 +16,7 @@ KEYS = keyed(
     {"id": "eve", "key": "key-eve", "tenant": "globex"},
     {"id": "ops", "key": "key-ops", "role": "operator"},
 )
+CLOSED = [{"name": "closed", "when": {"task": "unknown"}, "then": {"deny": "maintenance"}}]
 ASK = {"model": "prod", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -197,7 +198,7 @@ async def test_models_lists_what_a_key_may_ask_for_in_both_shapes(tmp_path, up):
     async with serving(tmp_path, pool(up.url, keys=few, lanes=lanes)) as server:
         every = (await server.client.get("/v1/models", headers=bearer("ann"))).json()
         assert every["object"] == "list"
-        assert [row["id"] for row in every["data"]] == ["prod", "lane:triage", "gpt", "small", "claude"]
+        assert [row["id"] for row in every["data"]] == ["prod", "lane:triage", "claude", "gpt", "small"]
         some = await server.client.get(
             "/v1/models", headers={**bearer("few"), "anthropic-version": "2023-06-01"}
         )
@@ -310,7 +311,7 @@ async def test_o1_a_bad_reload_keeps_what_runs_and_is_logged_and_counted(server,
 
 
 async def test_a_changed_file_is_taken_up_by_itself(server, up):
-    server.write(pool(up.url, keys=KEYS, policy=[{"name": "closed", "then": {"deny": "maintenance"}}]))
+    server.write(pool(up.url, keys=KEYS, policy=CLOSED))
 
     async def closed():
         return (await server.chat(headers=bearer("ann"))).status_code == 403
@@ -341,7 +342,7 @@ async def test_requests_under_way_end_under_the_config_they_began_with(tmp_path)
     async with Upstream(chat(), Reply(200, (gate, whole))) as up, serving(tmp_path, pool(up.url)) as server:
         asking = asyncio.create_task(server.chat())
         await until(lambda: up.seen)
-        server.write(pool("http://127.0.0.1:9", policy=[{"name": "closed", "then": {"deny": "x"}}]))
+        server.write(pool("http://127.0.0.1:9", policy=CLOSED))
         assert await server.reloader.reload()
         gate.set()
         assert (await asking).status_code == 200

@@ -26,6 +26,7 @@ sys.exit(serve(pathlib.Path(sys.argv[1]), os.environ, say=say))
 """
 
 
+CLOSED = [{"name": "closed", "when": {"task": "unknown"}, "then": {"deny": "x"}}]
 ASK = {"model": "prod", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -147,7 +148,7 @@ async def test_p7_sigterm_lets_streams_finish_refuses_new_callers_and_ends_with_
 async def test_sighup_reloads_every_worker(tmp_path, count):
     async with Upstream(chat()) as up, process(tmp_path, pool(up.url), workers=count) as (running, client):
         file = tmp_path / "interlock.yaml"
-        closed = {**yaml.safe_load(file.read_text()), "policy": [{"name": "closed", "then": {"deny": "x"}}]}
+        closed = {**yaml.safe_load(file.read_text()), "policy": CLOSED}
         stat = file.stat()
         file.write_text(yaml.safe_dump(closed, sort_keys=False))
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -137,6 +137,17 @@ def test_one_alias_does_not_move_another(prod):
     assert prod.rollback("beta", None, if_version=2, by="ann", now=NOW).result().model == "b1"
 
 
+def test_what_must_survive_a_power_cut_is_durable(prod):
+    writes = [
+        prod.promote("prod", "m2", if_version=1, by="ann", now=NOW),
+        prod.rollback("prod", 1, if_version=2, by="ann", now=NOW),
+        prod.log_control(now=NOW, actor="ann", action="record.read", body={}),
+    ]
+    assert all(write.durable for write in writes)
+    for write in writes:
+        write.result()
+
+
 def test_history_has_the_shape_of_the_contract(prod):
     promote(prod, "m2", reason="better", gate="gate_7")
     promote(prod, "m3", override="no time")

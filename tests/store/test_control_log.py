@@ -93,7 +93,16 @@ def test_an_empty_log_holds(store):
 
 
 @pytest.mark.parametrize(
-    "column", ["at = at + 1", "actor = 'eve'", "action = 'x'", "body = '{}'", "hash = 'x'", "prev_hash = 'x'"]
+    "column",
+    [
+        "seq = seq + 100",
+        "at = at + 1",
+        "actor = 'eve'",
+        "action = 'x'",
+        "body = '{}'",
+        "hash = 'x'",
+        "prev_hash = 'x'",
+    ],
 )
 @pytest.mark.parametrize("seq", [1, 3, 6])
 def test_p10_an_edited_entry_is_named(log, seq, column):
@@ -145,6 +154,11 @@ def test_p10_a_head_that_was_moved_back_is_noticed(log):
         log,
         "UPDATE control_head SET (seq, hash) = (SELECT seq, hash FROM control_log WHERE seq = 5)",
     )
+    assert log.verify_control_log() == 6
+
+
+def test_p10_a_head_that_was_edited_is_noticed(log):
+    tamper(log, "UPDATE control_head SET hash = 'x'")
     assert log.verify_control_log() == 6
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,25 @@ def test_a_copy_made_by_vacuum_into_opens_like_the_original(path, tmp_path):
         store.put_record(record(1000)).result()
     with by_hand(copy) as db:
         assert db.execute("PRAGMA journal_mode").get == "wal"
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_the_switch_to_wal_mode_waits_for_readers_as_long_as_it_may(path, tmp_path, patient):
+    filled(path)
+    copy = tmp_path / "backup.db"
+    with by_hand(path) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with by_hand(copy) as reader:
+        reader.execute("BEGIN; SELECT count(*) FROM records")
+        if patient:
+            done = threading.Timer(0.03, lambda: reader.execute("ROLLBACK"))
+            done.start()
+            with opened(copy, busy_s=10) as store:
+                assert store.get_record(record(1).id) is not None
+            done.join()
+        else:
+            with pytest.raises(StoreError, match="another process holds its lock"):
+                Store.open(copy, now=clock, busy_s=0.01)
 
 
 def test_p9_a_file_that_is_no_database_is_refused_and_left_alone(path):

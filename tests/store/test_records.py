@@ -1,5 +1,8 @@
 """Records, the configs and worlds that they name, sessions: written, found, listed, expired."""
 
+import asyncio
+import gc
+
 import msgspec
 import pytest
 
@@ -216,6 +219,20 @@ def test_no_record_is_in_the_file_without_the_config_and_world_asked_for_before_
 async def test_a_repeated_world_can_be_awaited_too(store):
     await store.put_world("w", b"{}")
     await store.put_world("w", b"{}")
+
+
+async def test_nobody_has_to_await_a_world(path):
+    """It is tried again by itself, so its failure is no forgotten error of anybody's."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    with opened(path, busy_s=0.01) as store:
+        with locked(path):
+            store.put_world("w", b"{}")
+            with pytest.raises(StoreError):
+                await store.put_record(record(1))
+        await store.put_record(record(2))
+    gc.collect()
+    assert complaints == []
 
 
 def test_damaged_bytes_of_a_config_end_in_a_store_error(store):

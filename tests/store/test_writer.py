@@ -12,7 +12,7 @@ from interlock.errors import StoreError
 from interlock.store import Store, records
 from interlock.store.writer import Write, Writer
 from tests.store.faulty import NAME, Disk
-from tests.store.given import by_hand, locked, opened, record, until_taken
+from tests.store.given import NOW, by_hand, locked, opened, record, until_taken
 
 
 def put(writer: Writer, number: int, *, durable: bool = False) -> Write[None]:
@@ -111,6 +111,20 @@ def test_work_that_raises_undoes_only_what_it_did(path):
     assert kept(path) == [1, 2]
 
 
+def test_when_one_write_takes_the_transaction_with_it_its_neighbours_are_told(path):
+    def roll_back(db: apsw.Connection) -> None:
+        db.execute("INSERT OR ROLLBACK INTO control_head VALUES (2, 1, '')")
+
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            writes = [put(store.writer, 1), store.writer.call(roll_back), put(store.writer, 2)]
+        for write in writes:
+            with pytest.raises(StoreError, match="a row breaks the schema"):
+                write.result()
+        put(store.writer, 3).result()
+    assert kept(path) == [3]
+
+
 def test_work_may_give_back_a_value(store):
     assert store.writer.call(lambda db: db.execute("SELECT 40 + 2").get).result() == 42
 
@@ -206,6 +220,13 @@ def test_a_closed_store_takes_no_more_writes(path):
     with pytest.raises(StoreError, match="the store is closed"):
         put(store.writer, 1)
     store.close()
+
+
+def test_a_write_that_slips_in_while_the_store_closes_is_refused_and_not_forgotten(store):
+    store.writer.close()
+    store.writer._closing = False  # as it was when the write looked
+    with pytest.raises(StoreError, match="the store is closed"):
+        put(store.writer, 1).result()
 
 
 def test_every_write_is_answered_even_when_the_store_closes_under_its_threads(path):
@@ -324,11 +345,16 @@ def test_p2_when_a_transaction_cannot_be_kept_all_its_writes_are_told_and_nothin
     with opened(path, busy_s=5) as store:
         store.writer.run(lambda db: pages(db, 1))  # as many as it has: it never shrinks
         with locked(path):
+            small = store.raise_session_class("acme", "s", "internal", NOW)
+            until_taken(store.writer)
             writes = [store.put_record(record(number, decision=b"d" * 9000)) for number in range(20)]
+            writes.append(store.raise_session_class("acme", "t", "internal", NOW))
+        small.result()
         for write in writes:
             with pytest.raises(StoreError, match="the disk is full\nhint: free some space"):
                 write.result()
         assert list(store.each_record()) == []
+        assert store.session_class("acme", "t", NOW) is None, "it would have fitted, but is told the same"
         store.writer.run(lambda db: pages(db, 1_000_000))
         store.put_record(record(1)).result()
         assert len(list(store.each_record())) == 1

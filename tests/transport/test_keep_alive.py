@@ -6,7 +6,7 @@ import pytest
 
 from interlock.transport import Transport, TransportError, http1
 from interlock.transport.http1 import Http1Transport
-from tests.transport.test_http1 import post, soon
+from tests.transport.test_http1 import post, soon, until
 from tests.transport.upstream import answer, chunked, scripted
 
 
@@ -143,9 +143,24 @@ async def test_an_idle_connection_that_the_upstream_closed_is_not_used(client):
     async with scripted(handler) as port:
         for _ in range(3):
             await fetch(client, port)
-            await asyncio.sleep(0.02)
-            assert not client._pool._open
+            await until(lambda: not client._pool._open)
+            assert not any(client._pool._idle.values())
     assert served == [1, 2, 3]
+
+
+@pytest.mark.parametrize("state", ["closing", "too old"])
+async def test_a_connection_is_looked_at_before_it_is_used_again(client, monkeypatch, state):
+    monkeypatch.setattr(http1, "RACE_S", -1.0)  # so that no second try can hide a bad choice
+    upstream = Counting()
+    async with scripted(upstream) as port:
+        await fetch(client, port)
+        [[idle]] = client._pool._idle.values()
+        if state == "closing":
+            idle._transport.close()
+        else:
+            idle.expires = soon(0)
+        assert await fetch(client, port) == b"ok"
+    assert upstream.served == [1, 2]
 
 
 async def test_bytes_on_an_idle_connection_close_it(client):
@@ -161,7 +176,7 @@ async def test_bytes_on_an_idle_connection_close_it(client):
 
     async with scripted(handler) as port:
         assert await fetch(client, port) == b"ok"
-        await asyncio.sleep(0.03)
+        await until(lambda: not client._pool._open)
         assert await fetch(client, port) == b"ok"
     assert served == [1, 2]
 
@@ -278,11 +293,7 @@ async def test_a_connection_that_grew_old_is_not_used_and_does_not_stay_open():
         await asyncio.sleep(0.03)
         await fetch(client, port)
         assert upstream.served == [1, 2]
-        for _ in range(100):
-            if not client._pool._open:
-                break
-            await asyncio.sleep(0.01)
-        assert not client._pool._open
+        await until(lambda: not client._pool._open)
         assert not client._pool._idle
     await client.close()
 
@@ -302,7 +313,6 @@ async def test_no_more_connections_are_kept_idle_than_allowed():
         await asyncio.sleep(0.02)
         gate.set()
         assert await asyncio.gather(*calls) == [b"ok"] * 5
-        await asyncio.sleep(0.02)
-        assert len(client._pool._open) == 2
+        await until(lambda: len(client._pool._open) == 2)
     await client.close()
     assert not client._pool._open

@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.transport.parser import MAX_BARE, MAX_HEAD, MAX_HEADERS, MalformedError, ResponseParser
+from interlock.transport.parser import MalformedError, ResponseParser
 from tests.transport.upstream import answer, chunked
 
 EVENTS = tuple(f'data: {{"n":{n},"t":"é✓"}}\n\n'.encode() for n in range(6))
+MAX_HEAD = 65536
+MAX_HEADERS = 100
+MAX_BARE = 16384
 OK = b"HTTP/1.1 200 OK\r\n"
 STREAM = chunked(*EVENTS)
-LENGTH = b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\nSet-Cookie: s=1\r\nempty:\r\ncontent-length: 5\r\n\r\nhello"
+LENGTH = OK + b"A: 1\r\na: 2\r\nSet-Cookie: s=1\r\nb:  2 \t\r\nempty:\r\ncontent-length: 5\r\n\r\nhello"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + LENGTH
 TRAILERS = OK + b"transfer-encoding: chunked\r\n\r\n3;why=not\r\nabc\r\n0\r\ncontent-type: x\r\nt: u\r\n\r\n"
 OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -53,7 +56,7 @@ def test_u10_chunks_of_any_bytes_in_any_reads_give_the_same_body(chunks, data):
 
 
 def test_headers_are_lower_case_joined_and_without_cookies():
-    assert read(LENGTH).headers == {"a": "1, 2", "empty": "", "content-length": "5"}
+    assert read(LENGTH).headers == {"a": "1, 2", "b": "2", "empty": "", "content-length": "5"}
 
 
 def test_interim_answers_are_skipped_and_leave_no_header():
@@ -188,6 +191,15 @@ def test_u14_bytes_without_content_are_bounded(start, more):
         parser.feed(more)
     with pytest.raises(MalformedError):
         parser.feed(more + more)
+
+
+def test_bytes_without_content_are_counted_anew_after_each_content():
+    parser = read(OK + b"transfer-encoding: chunked\r\n\r\n")
+    for _ in range(20):
+        parser.feed(b"1;ext=" + b"x" * 1000)
+        parser.feed(b"\r\n")
+        parser.feed(b"y\r\n")
+    assert b"".join(parser.parts) == b"y" * 20
 
 
 def test_the_content_before_a_fault_is_kept():

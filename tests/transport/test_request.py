@@ -72,13 +72,13 @@ def test_the_head_is_exactly_what_was_given_and_what_we_add():
     )
 
 
-@pytest.mark.parametrize("bad", ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\n", "a€b"])
+@pytest.mark.parametrize("bad", ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\n", "a€b", "ä"])
 def test_u17_a_line_break_in_a_header_value_is_refused_without_showing_the_value(bad):
     with pytest.raises(ValueError) as refusal:
         encode_head(parse_url(CHAT), (("x-fine", "1"), ("authorization", f"sk-canary{bad}")), 0)
     assert "`authorization`" in str(refusal.value)
     assert "canary" not in str(refusal.value)
-    assert refusal.value.__cause__ is None
+    assert refusal.value.__context__ is None, "another error would carry the whole head along"
 
 
 @pytest.mark.parametrize("name", ["a\r\nb", "a: b", "a b", "", "a\0", "ä", "a\n"])

@@ -1,14 +1,15 @@
 """`interlock check`: every problem of the config, errors first."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from interlock import config
-from interlock.cli.context import common, find_config
+from interlock.cli.context import common, find_config, now_us
 from interlock.cli.output import NO, say, write_json
-from interlock.errors import Problem
+from interlock.errors import Problem, StoreError
 
 
 @click.command("check")
@@ -23,6 +24,8 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
     """
     path = find_config(config_file)
     problems = config.check(path, os.environ)
+    if all(problem.severity == "warning" for problem in problems):
+        problems += tuple(_against_store(config.load(path, os.environ)))
     ok = not any(problem.severity == "error" for problem in problems)
     if as_json:
         write_json({"ok": ok, "problems": problems})
@@ -31,6 +34,36 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
             say(f"{problem.severity}: {problem}\n")
         say(_verdict(path, problems))
     ctx.exit(0 if ok else NO)
+
+
+def _against_store(loaded: config.Loaded) -> Iterator[Problem]:
+    """Where the store, which has the truth about aliases, says otherwise than the file."""
+    from interlock.store.connect import locate
+    from interlock.store.sqlite import Store
+
+    path = str(loaded.path)
+    try:
+        file = locate(loaded.config.store.url, loaded.path.parent)
+        if not file.exists():
+            return
+        store = Store.open(file, now=now_us)
+    except StoreError as error:
+        yield Problem(file=path, path="store.url", problem=error.problem, hint=error.hint, severity="warning")
+        return
+    try:
+        states = store.aliases()
+    finally:
+        store.close()
+    for name, model in loaded.config.aliases.items():
+        state = states.get(name)
+        if state is not None and state.model != model:
+            yield Problem(
+                file=path,
+                path=f"aliases.{name}",
+                problem=f"the file says `{model}`, the store has `{state.model}` (version {state.active})",
+                hint=f"the store counts; `interlock alias promote {name} --to {model}` releases the file's",
+                severity="warning" if state.model in loaded.config.models else "error",
+            )
 
 
 def _verdict(path: Path, problems: tuple[Problem, ...]) -> str:

@@ -64,7 +64,7 @@ def explain(record: Record, *, stands_for: str | None = None) -> tuple[str, ...]
         *_section("What was asked", _asked(decision)),
         *_section("What was found out", _signals(decision)),
         *_section("Left out", _dropped(decision)),
-        *_section("Limits", _limits(decision)),
+        *_section("Limits", limits(decision)),
         *_section("Tools", _tools(decision)),
         *_section("Handling", _handling(decision)),
         *_section("If it fails", _fallbacks(decision)),
@@ -174,7 +174,8 @@ def _dropped(decision: Decision) -> Iterator[str]:
         yield f"`{drop.model}`: {drop.why} ({drop.rule})"
 
 
-def _limits(decision: Decision) -> Iterator[str]:
+def limits(decision: Decision) -> Iterator[str]:
+    """Every limit that is set, and who set it."""
     budgets, who = decision.budgets, decision.why.limits
     for name, words in LIMITS.items():
         value = getattr(budgets, name)
@@ -259,7 +260,7 @@ def _ending(record: Record) -> Iterator[str]:
         yield f"cost: {money(record.cost_usd)}"
     elif record.status in ("dry_run", "denied"):
         yield "nothing was sent to any model, so it cost nothing"
-    if record.validation is not None:
+    if record.validation is not None and record.validation.verdict != "unchecked":
         found = f": {', '.join(record.validation.violations)}" if record.validation.violations else ""
         yield f"validation: {record.validation.verdict}{found}"
     if record.outcome is not None:

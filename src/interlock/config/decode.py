@@ -15,6 +15,7 @@ import msgspec
 import re2
 from msgspec import inspect
 
+from interlock.config.descriptions import FIELDS
 from interlock.config.environment import FromEnvironment
 from interlock.config.problems import below, error, listed, nearest, suggest
 from interlock.config.source import plain_scalar
@@ -65,6 +66,8 @@ class _Walk:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self._about = "the file is a mapping of sections: `providers:`, `models:`, …"
+        """What the field at hand is for: the hint where there is no better one."""
 
     def value(self, value: Any, kind: inspect.Type, path: str) -> Any:  # noqa: C901 - a row for each kind of type
         kind = _bare(kind)
@@ -100,7 +103,7 @@ class _Walk:
     def _wrong(self, path: str, expected: str, value: Any, hint: str = "") -> Any:
         if value is None:
             return self._refuse(path, f"is empty, but needs {expected}", "fill it in, or leave the key out")
-        return self._refuse(path, f"needs {expected}, not {_shown(value)}", hint)
+        return self._refuse(path, f"needs {expected}, not {_shown(value)}", hint or self._about)
 
     def _struct(self, value: Any, kind: inspect.StructType, path: str) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
@@ -110,6 +113,7 @@ class _Walk:
         for key, inner in value.items():
             here = below(path, key)
             if key in fields:
+                self._about = f"`{key}`: {FIELDS[kind.cls.__name__][key]}"
                 found[key] = self.value(inner, fields[key].type, here)
                 continue
             self._refuse(here, f"unknown key `{key}`", suggest(key, list(fields), where=" here"))

@@ -159,7 +159,7 @@ class _Composer:
     def _node(self, event: Any, depth: int) -> _Node:
         line = _line(event)
         if depth > MAX_DEPTH:
-            raise _StopError(f"nested deeper than {MAX_DEPTH} levels", line=line)
+            raise _StopError(f"nested deeper than {MAX_DEPTH} levels", "a config needs far fewer", line=line)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 raise _StopError(
@@ -251,8 +251,9 @@ class _Expander:
         entries: dict[str, tuple[int, _Node]] = {}
         for key, line, value in node.pairs:
             if key in entries:
+                first = entries[key][0]
                 self._refuse(
-                    below(path, key), f"`{key}` is given twice, first on line {entries[key][0]}", line
+                    below(path, key), f"`{key}` is given twice, first on line {first}", "keep one", line
                 )
             else:
                 entries[key] = (line, value)
@@ -260,10 +261,10 @@ class _Expander:
             if isinstance(base, _Map):
                 entries = {**self._entries(base, path), **entries}
             else:
-                self._refuse(below(path, _MERGE), "`<<` merges mappings, written `<<: *name`", base.line)
+                self._refuse(below(path, _MERGE), "`<<` merges mappings only", "write `<<: *name`", base.line)
         return entries
 
-    def _refuse(self, path: str, problem: str, line: int) -> None:
+    def _refuse(self, path: str, problem: str, hint: str, line: int) -> None:
         """Note a problem once per place in the text, however often aliases repeat it."""
         if all(line != other.line or problem != other.problem for other in self.problems):
-            self.problems.append(error(path, problem, "keep one" if "twice" in problem else "", line=line))
+            self.problems.append(error(path, problem, hint, line=line))

@@ -56,14 +56,14 @@ models:                                # prices of the first three are made up
     context_tokens: 8192
     max_output_tokens: 1024
     capabilities: [tools, json_schema]
-    price: {{input: 2.00, output: 8.00}}
+    price: {{input: 10.00, output: 40.00}}
   gone-us:
     provider: gone
     version: "1"
     context_tokens: 8192
     max_output_tokens: 1024
     capabilities: [tools, json_schema]
-    price: {{input: 1.00, output: 4.00}}
+    price: {{input: 5.00, output: 20.00}}
 {vendor_models}
 aliases:
   prod-stable: roomy-us

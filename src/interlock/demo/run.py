@@ -56,10 +56,11 @@ class Verified(Struct, frozen=True):
     differing: tuple[str, ...]
 
 
-def run(screen: Screen, *, keep: bool) -> bool:
+def run(screen: Screen, *, keep: bool, models_module: str = "interlock.local_models") -> bool:
     """The whole demo; true where every request ended as its scenario expects and every decision replays.
 
-    With `keep` the gateway and the models stay up until Ctrl-C. Raises DemoError, LocalModelError.
+    With `keep` the gateway and the models stay up until Ctrl-C. `models_module` is what the models'
+    processes run. Raises DemoError, LocalModelError.
     """
     folder = Path(tempfile.mkdtemp(prefix="interlock-demo-"))
     keys = fresh_keys()
@@ -71,7 +72,7 @@ def run(screen: Screen, *, keep: bool) -> bool:
         loaded = config.load(file, env)
         screen.introduce(file)
         with screen.working("starting the models") as say:
-            models = local_models.start(loaded.config, say=say)
+            models = local_models.start(loaded.config, say=say, module=models_module)
         stack.callback(models.stop)
         with screen.working("starting the gateway"):
             process = stack.enter_context(_gateway_process(file, env))

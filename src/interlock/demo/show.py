@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from interlock.cli.explain import ATTEMPT, because, duration, money
+from interlock.cli.explain import ATTEMPT, because, duration, limits, money
 from interlock.cli.output import printable, write_json
 from interlock.demo.scenarios import Scenario
 from interlock.types.record import Record
@@ -62,6 +62,7 @@ class Screen:
         if record is not None:
             self._row("route", _route(record))
             self._rows("why", _why(record, aliases))
+            self._rows("limits", _limits(record))
             self._rows("attempts", _attempts(record))
             self._row("used", _used(result))
         self._row("answer" if reply.status == 200 else f"error {reply.status}", _answer(result))
@@ -77,7 +78,8 @@ class Screen:
         equal = verified.decisions - len(verified.differing)
         self._say("")
         self._say(
-            f"{good} of {len(results)} requests ended as expected; cost {money(spent)} at made-up prices."
+            f"{good} of {len(results)} requests ended as expected, "
+            f"for {money(round(spent, 6))} at made-up prices."
         )
         self._say(f"{equal} of {verified.decisions} decisions, computed again, are byte for byte equal.")
         self._rows("DIFFER", verified.differing)
@@ -138,10 +140,21 @@ def _route(record: Record) -> str:
 def _why(record: Record, aliases: Mapping[str, str]) -> Iterator[str]:
     decision = record.decision
     yield from because(decision, stands_for=aliases.get(decision.signals.model))
+    if decision.route is None:
+        for drop in decision.why.dropped[1:]:
+            yield f"`{drop.model}`: {drop.why} ({drop.rule})"
     for finding in decision.signals.findings:
         yield f"A detector found {finding.kind} in {finding.where}."
     for denied in decision.policy.tools_denied:
         yield f"The tool {denied.tool} is taken out: {denied.why} ({denied.rule})."
+
+
+def _limits(record: Record) -> Iterator[str]:
+    """The limits that this request in particular got; those of its latency class all requests have."""
+    if record.decision.route is not None:
+        yield from (
+            line for line in limits(record.decision) if "set by rule" in line or "set by lane" in line
+        )
 
 
 def _attempts(record: Record) -> Iterator[str]:

@@ -88,7 +88,7 @@ class Trial:
     def _needs_estimate(self, told: Usage) -> bool:
         if told.input_tokens is not None and told.output_tokens is not None:
             return False
-        return self.failure is None or self.failure.outcome in _MAY_HAVE_COST
+        return self.failure is None or self.failure.outcome in _MAY_HAVE_COST or bool(self.text)
 
     def fail(self, failure: Failure) -> None:
         """Note how the attempt failed, with the provider's secret taken out of what it said."""

@@ -117,16 +117,24 @@ def _digest(secret: bytes, key: bytes) -> bytes:
 def _check_local(headers: Mapping[str, str]) -> None:
     """Without keys a web page must not be able to call: neither across origins nor by a rebound name."""
     host = headers.get("host", "")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if not is_loopback(_name(f"//{host}")):
         raise ApiError(
             "policy_denied",
             "without keys only requests to a loopback host are served",
             hint="configure `keys`, or call http://127.0.0.1",
         )
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin.partition("://")[2] != host:
         raise ApiError(
             "policy_denied",
             "without keys requests of foreign origins are refused",
             hint="configure `keys`",
         )
+
+
+def _name(url: str) -> str:
+    """The host of a URL without its port; empty where it is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

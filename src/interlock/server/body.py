@@ -9,6 +9,7 @@ from interlock.server.asgi import Disconnected, Receive
 
 IDLE_S: Final = 30.0
 """How long a caller may pause while it sends its body."""
+LINGER_S: Final = 1.0
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
@@ -37,6 +38,16 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
     if size > limit:
         raise _too_large(limit)
     return b"".join(pieces)
+
+
+async def discard_body(receive: Receive) -> None:
+    """Take in what a caller still sends of a body that was refused, for at most LINGER_S."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body", False):
+                pass
+    except TimeoutError:
+        return
 
 
 def _check_type(headers: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
 from interlock.server.asgi import Receive, Scope, Send
-from interlock.server.body import read_body
+from interlock.server.body import discard_body, read_body
 from interlock.server.protocol import close_after_answer
 from interlock.server.state import State
 from interlock.types.labels import Dialect
@@ -86,18 +86,26 @@ class Exchange:
     async def fail(self, error: ApiError) -> None:
         """Send an error in the shape that the caller's SDK expects.
 
-        A request whose body is still on its way loses its connection: nobody reads the rest.
+        A request whose body is still on its way loses its connection, but not before the caller had
+        time to read why: closing under unread bytes would throw our answer away with them.
         """
         headers: list[Header] = []
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after_s))
         if error.code == "method_not_allowed":
             headers.append((b"allow", error.hint.encode("ascii")))
-        if not self._body_read and self._has_body():
+        unread = not self._body_read and self._has_body()
+        if unread:
             close_after_answer(self.send)
         error.decision_id = error.decision_id or self.decision_id
         self.facts["error"] = error.code
-        await self.answer(DIALECTS[self.dialect].encode_error(error), error.status, headers)
+        data = DIALECTS[self.dialect].encode_error(error)
+        length = (b"content-length", b"%d" % len(data))
+        await self.begin(error.status, JSON, [length, *self.extra, *headers])
+        await self.write(data, more=unread)
+        if unread:
+            await discard_body(self.receive)
+            await self.write(b"", more=False)
 
     def _has_body(self) -> bool:
         length = self.headers.get("content-length", "0")

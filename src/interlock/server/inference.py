@@ -6,7 +6,7 @@ answer that the audit does not know.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, cast
+from typing import Final
 
 from interlock.dialects import DIALECTS
 from interlock.errors import STATUS, ApiError, ErrorCode
@@ -66,7 +66,7 @@ def refusal(decision: Decision) -> ApiError:
     """What an inference call gets for a decision that nobody may serve."""
     why = decision.why
     hint = f"`GET /v1/decisions/{decision.id}` has every reason"
-    code = cast("ErrorCode", why.denied_code) if why.denied_code in STATUS else "policy_denied"
+    code: ErrorCode = why.denied_code if why.denied_code in STATUS else "policy_denied"
     return ApiError(
         code,
         why.denied or "no model may serve this request",

@@ -18,6 +18,8 @@ from interlock.wiring import KEYS_SECRET, put_world, remember, world_of
 
 LOOK_AT_FILE_EVERY: Final = 4
 """In ticks: about once a second."""
+MOST_PROBLEMS: Final = 5
+"""How many problems of a bad file one log line holds; `interlock check` has them all."""
 
 
 class Reloader:
@@ -56,8 +58,8 @@ class Reloader:
             # Not on the loop: reading and checking a large file takes longer than a stream may stall.
             state = await asyncio.to_thread(self._build)
         except ConfigError as error:
-            said = [f"{problem.path}: {problem.problem}" for problem in error.problems[:5]]
-            return self._failed(said)
+            errors = [problem for problem in error.problems if problem.severity == "error"]
+            return self._failed([f"{found.path}: {found.problem}" for found in errors[:MOST_PROBLEMS]])
         except StoreError as error:
             return self._failed([error.problem])
         gateway.state = state

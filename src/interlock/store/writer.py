@@ -239,11 +239,10 @@ class Writer:
 
     def _blame(self, write: Write[Any], error: Exception) -> None:
         """Fail one write. Raises the error again where it took the whole transaction with it."""
-        if isinstance(error, apsw.Error):
-            if not isinstance(error, _OWN_FAULTS) or not self._db.in_transaction:
-                raise error
-            error = as_store_error(error, self._path)
-        write.error = error
+        of_sqlite = isinstance(error, apsw.Error)
+        if (of_sqlite and not isinstance(error, _OWN_FAULTS)) or not self._db.in_transaction:
+            raise error
+        write.error = as_store_error(error, self._path) if of_sqlite else error
 
     def _abandon(self, batch: list[Write[Any]], error: Exception) -> None:
         if self._db.in_transaction:

@@ -4,7 +4,6 @@ It serves one request at a time and never decides to retry. `pool` decides how l
 """
 
 import asyncio
-import socket
 from typing import Final, Protocol, cast
 
 from interlock.transport import TransportError
@@ -92,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def resume(self) -> None:
+        """Read on, now that the reader has taken what there was."""
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -124,10 +124,8 @@ class Connection(asyncio.Protocol):
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Both loops have set TCP_NODELAY by now.
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the ancestry
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
         response = self.response
@@ -169,15 +167,15 @@ class Connection(asyncio.Protocol):
         response.end(None)
         # An answer that came before the request was out leaves the rest of it in the socket.
         if reusable and not self._transport.get_write_buffer_size() and not self._transport.is_closing():
-            self.resume()
             self._owner.finished(self, response.headers)
         else:
             self._transport.abort()
 
     def eof_received(self) -> None:
-        """The upstream sent its last byte: even if it still listens, there is no use in that."""
-        if self.response is None:
-            self.drop()
+        """The upstream sent its last byte. Whether it still listens is of no use: None closes the transport.
+
+        But that waits for a request that is still being written, so the answer is ended here.
+        """
         self._ended(clean=True)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -15,8 +15,6 @@ MAX_HEADERS: Final = 100
 MAX_BARE: Final = 16 * 1024
 """Bytes in a row (chunk sizes, chunk extensions, trailers) that carry no content."""
 
-_WITHOUT_BODY: Final = frozenset({204, 304})
-
 
 class MalformedError(Exception):
     """What came is not an answer that we accept; its text says why, in our words or llhttp's."""
@@ -26,8 +24,9 @@ class ResponseParser:
     """The state of one answer; `reset` makes it ready for the next one on the same connection.
 
     `begun` means that status and headers are final, `complete` that the body is. Body bytes pile up in
-    `parts` until the owner takes them. `until_eof` says that only the end of the connection ends
-    the body. `keep_alive` says whether the connection is fit for another request.
+    `parts` until the owner takes them. `until_eof` says that, unless it is `complete` at once, only
+    the end of the connection ends the body. `keep_alive` says whether the connection is fit for
+    another request.
     """
 
     __slots__ = (
@@ -120,11 +119,7 @@ class ResponseParser:
         self._check_codings(headers)
         self.status = status
         self.keep_alive = self._http.should_keep_alive()
-        self.until_eof = (
-            "content-length" not in headers
-            and "transfer-encoding" not in headers
-            and status not in _WITHOUT_BODY
-        )
+        self.until_eof = "content-length" not in headers and "transfer-encoding" not in headers
         self.begun = True
 
     @staticmethod

@@ -94,13 +94,11 @@ def encode_head(destination: Destination, headers: Sequence[tuple[str, str]], le
     text = "".join(lines)
     # One look at the whole: any line break beyond our own came in with a value.
     breaks = len(headers) + _LINES_BESIDE_HEADERS
-    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
-        raise ValueError(f"a line break or NUL in the value of header `{_culprit(headers)}`")
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        # `from None`: the original error carries the text, and with it the keys in it.
-        raise ValueError(f"a character beyond latin-1 in header `{_culprit(headers)}`") from None
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text or not text.isascii():
+        raise ValueError(
+            f"header `{_culprit(headers)}` holds a line break, a NUL or a character beyond ASCII"
+        )
+    return text.encode("ascii")
 
 
 @lru_cache(maxsize=256)
@@ -113,6 +111,6 @@ def _check_name(name: str) -> None:
 
 def _culprit(headers: Sequence[tuple[str, str]]) -> str:
     for name, value in headers:
-        if any(character in "\r\n\0" or character > "\xff" for character in value):
+        if not value.isascii() or any(character in value for character in "\r\n\0"):
             return name
     return "?"

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from interlock.types.answer import AttemptOutcome
@@ -56,4 +55,4 @@ class Record(Struct, frozen=True, kw_only=True):
     validation: Validation | None = None
     error: str | None = None
     outcome: dict[str, Any] | None = None
-    content: msgspec.Raw | None = None
+    content: dict[str, Any] | None = None

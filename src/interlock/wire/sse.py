@@ -21,6 +21,8 @@ class EventParser:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._lines: list[bytes] = []
+        self._held = 0
         self._begun = False
         self._after_cr = False
 
@@ -30,27 +32,53 @@ class EventParser:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
             data = self._with_plain_breaks(data)
+        end = data.rfind(b"\n")
         rest = self._rest
-        if rest:
-            searched = len(rest) - 1
+        if end < 0:
             rest += data
-            end = rest.rfind(b"\n\n", searched)
-            whole = bytes(rest[:end]) if end >= 0 else b""
-            if end >= 0:
-                del rest[: end + 2]
+            found = []
+        elif rest:
+            rest += data[:end]
+            whole = bytes(rest)
+            rest[:] = data[end + 1 :]
+            found = self._read(whole)
         else:
-            end = data.rfind(b"\n\n")
-            whole = data[:end] if end >= 0 else b""
-            rest += data[end + 2 :] if end >= 0 else data
-        if len(rest) > MOST_EVENT:
+            rest += data[end + 1 :]
+            found = self._read(data[:end])
+        if len(rest) + self._held > MOST_EVENT:
             raise EventTooLargeError
-        return _events(whole) if whole else []
+        return found
 
     def end(self) -> list[bytes]:
         """The data of an event that the stream ended in, without the blank line that belongs behind it."""
         whole = bytes(self._rest)
         self._rest.clear()
-        return _events(whole)
+        return self._read(whole + b"\n")
+
+    def _read(self, whole: bytes) -> list[bytes]:
+        """The events that end in some whole lines; what begins an event after them is kept."""
+        found: list[bytes] = []
+        lines = self._lines
+        for line in whole.split(b"\n"):
+            if line.startswith(b"data: "):
+                lines.append(line[6:])
+            elif not line:
+                if lines:
+                    data = lines[0] if len(lines) == 1 else b"\n".join(lines)
+                    lines.clear()
+                    if data:
+                        found.append(data)
+            elif line.startswith(b"data:"):
+                lines.append(line[5:])
+            elif line == b"data":
+                lines.append(b"")
+        if not lines:
+            self._held = 0
+        elif found:
+            self._held = sum(map(len, lines))
+        else:
+            self._held += len(whole)
+        return found
 
     def _without_bom(self, data: bytes) -> bytes:
         data = bytes(self._rest) + data
@@ -69,24 +97,3 @@ class EventParser:
             data = data[1:]
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _events(whole: bytes) -> list[bytes]:
-    found = []
-    for block in whole.split(b"\n\n"):
-        if block.startswith(b"data: ") and b"\n" not in block:
-            found.append(block[6:])
-        elif data := _data(block):
-            found.append(data)
-    return found
-
-
-def _data(block: bytes) -> bytes:
-    """The data lines of one event, joined; empty if it has none and so is no event."""
-    lines = []
-    for line in block.split(b"\n"):
-        if line.startswith(b"data:"):
-            lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
-        elif line == b"data":
-            lines.append(b"")
-    return b"\n".join(lines)

@@ -130,14 +130,17 @@ class StreamDecoder:
             raise Broken(malformed(_ORDER))
         word = delta.type
         if word == "text_delta" and kind == "text":
-            out.append(BlockDelta(event.index, delta.text))
+            text = delta.text
         elif word == "input_json_delta" and kind == "tool_call":
-            out.append(BlockDelta(event.index, delta.partial_json))
+            text = delta.partial_json
         elif word == "thinking_delta" and kind == "thinking":
-            out.append(BlockDelta(event.index, delta.thinking))
+            text = delta.thinking
         else:  # a signature, a citation, or more of a block that only the vendor knows
             extra = {"anthropic-messages": _decode_any(data)["delta"]}
             out.append(BlockDelta(event.index, "", extra))
+            return
+        if text:
+            out.append(BlockDelta(event.index, text))
 
     def _start(self, raw: dict[str, Any], out: list[Event]) -> None:
         """The first event. A second message may take its place only while nothing of it has been said."""
