@@ -6,6 +6,7 @@ no failure: one run on a busy machine is no judgement. `bench/transport.py` meas
 
 import argparse
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -41,6 +42,9 @@ def main() -> int:
     given = parser.parse_args()
     lines: list[Line] = []
     believed = True
+    load, _, _ = os.getloadavg()
+    if load > 1:
+        print(f"the machine is busy (load {load:.1f}): trust ratios, and those only roughly\n")
     for name in given.names or BENCHES:
         options = {"rounds": given.rounds, "seconds": given.seconds} if name == "gateway" else {}
         found, good = run(name, options)

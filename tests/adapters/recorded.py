@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from interlock.adapters import ADAPTERS, AdapterModule, Target
@@ -25,6 +26,7 @@ TARGETS: Final[dict[Kind, Target]] = {
     )
     for kind in ("openai", "anthropic")
 }
+_rows: Final = cache(rows)
 _COMPATIBLE: Final = ("openai", "deepseek", "groq", "mistral", "xai", "openai-compatible")
 
 
@@ -43,7 +45,7 @@ def calls(dialect: Dialect, *, stream: bool | None = None, status: int | None = 
     """The recorded calls of a dialect."""
     return [
         row
-        for row in rows("provider-recordings", "recorded_calls_sample.jsonl")
+        for row in _rows("provider-recordings", "recorded_calls_sample.jsonl")
         if row["dialect"] == dialect
         and (stream is None or row["stream"] == stream)
         and (status is None or row["status"] == status)
@@ -52,7 +54,7 @@ def calls(dialect: Dialect, *, stream: bool | None = None, status: int | None = 
 
 def fixtures(dialect: Dialect, kind: str) -> Iterator[tuple[str, str]]:
     """Names and bodies of recorded answers, of this vendor and of those that speak its wire format."""
-    for row in rows("provider-recordings", "provider_fixtures_sample.jsonl"):
+    for row in _rows("provider-recordings", "provider_fixtures_sample.jsonl"):
         ours = row["provider"] in _COMPATIBLE and row["api"] == "chat"
         if dialect == "anthropic-messages":
             ours = row["api"] == "messages"
@@ -66,6 +68,7 @@ def answers(dialect: Dialect) -> list[tuple[str, bytes]]:
     return [(name, body.encode()) for name, body in (*recorded, *fixtures(dialect, "json"))]
 
 
+@cache
 def streams(dialect: Dialect) -> list[tuple[str, bytes]]:
     """Event streams as the vendors sent them. Fixtures lack what is no JSON: it is put back."""
     recorded = {row["response"].encode(): row["source"] for row in calls(dialect, stream=True)}

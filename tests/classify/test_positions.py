@@ -46,6 +46,10 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(char):04x}" for char in text)
 
 
+def space_escaped(text: str) -> str:
+    return text.replace(" ", "\\u0020", 1)
+
+
 # Where the value stands -> the request. Each path is one that a dialect can fill.
 POSITIONS = {
     "messages[0].parts[0]": lambda v: ask(turn("user", Text(text=f"it is {v}, ok?"))),
@@ -85,7 +89,7 @@ POSITIONS = {
         turn("assistant", ToolCall(id="c", name="f", arguments=f'{{"a": "{escaped(v)}"}}'))
     ),
     "a call's arguments with escaped spaces": lambda v: ask(
-        turn("assistant", ToolCall(id="c", name="f", arguments='{"a": "%s"}' % v.replace(" ", "\\u0020", 1)))
+        turn("assistant", ToolCall(id="c", name="f", arguments=f'{{"a": "{space_escaped(v)}"}}'))
     ),
     "a call's broken arguments": lambda v: ask(
         turn("assistant", ToolCall(id="c", name="f", arguments=f'{{"a": "{v}'))

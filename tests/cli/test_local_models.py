@@ -1,6 +1,7 @@
 """Local models as child processes, with a fake model in the child: no weights are needed."""
 
 import http.server
+import importlib.util
 import os
 import signal
 import socket
@@ -67,7 +68,7 @@ def gone(pid):
 
 
 def test_a_model_is_started_answers_and_is_stopped_by_its_own_pid(port):
-    said = []
+    said: list[str] = []
     running = local_models.start(here(port), say=said.append, module=FAKE)
     try:
         (pid,) = running.pids
@@ -92,7 +93,7 @@ def test_stop_may_be_called_twice(port):
 def test_a_model_that_answers_already_is_left_to_whoever_runs_it(port):
     first = local_models.start(here(port), module=FAKE)
     try:
-        said = []
+        said: list[str] = []
         second = local_models.start(here(port), say=said.append, module=FAKE)
         assert second.pids == ()
         assert said == [f"smollm2-135m already answers at http://127.0.0.1:{port}/v1"]
@@ -125,12 +126,12 @@ def test_a_child_ends_when_its_parent_is_killed(port):
         "print(running.pids[0], flush=True)\n"
         "sys.stdin.read()\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child = int(parent.stdout.readline())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdin.close()
-    parent.stdout.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
     assert gone(child)
 
 
@@ -191,7 +192,7 @@ def test_a_local_model_that_cannot_be_run_is_an_error_with_a_hint(model, base_ur
 
 
 def test_missing_weights_are_an_error_that_says_how_to_get_them(monkeypatch, port):
-    monkeypatch.setattr(local_models.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(LocalModelError, match="the weights of `smollm2-135m` are not installed") as caught:
         local_models.start(here(port))
     assert "make demo" in caught.value.hint

@@ -113,6 +113,7 @@ def test_help_lists_every_command_and_imports_none(monkeypatch):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_loads_and_takes_the_common_options(name):
     command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     commands = command.commands.values() if isinstance(command, click.Group) else [command]
     for each in commands:
         options = {option for parameter in each.params for option in parameter.opts}

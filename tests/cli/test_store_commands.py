@@ -44,9 +44,9 @@ gates: {prod: {suites: [basics], checks: [{metric: task_success, at_least: 0.9}]
 """
 )
 SEEN = {
-    "dec_1": {"model": "prod", "input_tokens": 1000},
-    "dec_2": {"model": "prod", "input_tokens": 1000, "residency": ("eu",)},
-    "dec_3": {"model": "nobody", "input_tokens": 1000},
+    "dec_1": Signals(model="prod", input_tokens=1000),
+    "dec_2": Signals(model="prod", input_tokens=1000, residency=("eu",)),
+    "dec_3": Signals(model="nobody", input_tokens=1000),
 }
 
 
@@ -71,7 +71,7 @@ def folder(tmp_path, monkeypatch):
         decision = decide(
             id=name,
             now=f"2026-11-24T09:00:0{second}.000000Z",
-            signals=Signals(**signals),
+            signals=signals,
             snapshot=snapshot(loaded),
             world=world,
             world_hash=hash_world(world),
@@ -134,9 +134,10 @@ def test_explain_as_json_is_the_record_with_the_bytes_that_were_decided(folder):
     (found,) = lines("explain", "dec_1")
     assert found["decision"]["route"]["model"] == "large"
     store = Store.open(folder / "interlock.db", now=lambda: 0)
-    stored = store.get_record("dec_1").decision.decode()
+    stored = store.get_record("dec_1")
     store.close()
-    assert stored in run("explain", "dec_1", "--json").stdout
+    assert stored is not None
+    assert stored.decision.decode() in run("explain", "dec_1", "--json").stdout
 
 
 def test_a_decision_that_is_not_there_is_a_mistake_with_a_hint(folder):

@@ -1,65 +1,13 @@
 """Static reasoning about rules agrees with the router that applies them."""
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.config.reach import always, objection
+from interlock.config.reach import always
 from interlock.config.written import Rule, Then
 from interlock.policy.condition import compile_condition
-from interlock.route.snapshot import static_objection
 from interlock.types.signals import Signals
-from tests.config.base import many, whole
-
-TEXT = """
-providers:
-  home: {kind: openai, base_url: http://a, regions: [eu]}
-  cloud: {kind: openai, base_url: http://b, regions: [us], jurisdiction: us}
-  wide: {kind: openai, base_url: http://c, regions: [us, eu], vendor: cloud}
-  vague: {kind: openai, base_url: http://d}
-models:
-  small: {provider: home, origin: fr}
-  large: {provider: cloud, origin: us}
-  broad: {provider: wide, origin: cn}
-  blurred: {provider: vague}
-"""
-WHOLE = whole(TEXT)
-CANDIDATES = [
-    (model, WHOLE.config.providers[model.provider], deployment)
-    for model in WHOLE.config.models.values()
-    for deployment in WHOLE.config.providers[model.provider].deployments
-]
-
-
-def named(*names: str) -> st.SearchStrategy[tuple[str, ...] | None]:
-    return st.none() | st.lists(st.sampled_from(names), max_size=2).map(tuple)
-
-
-DEMANDS: dict[str, st.SearchStrategy[Any]] = {
-    "vendors": named("home", "cloud"),
-    "providers": named("home", "cloud", "wide"),
-    "regions": named("eu", "us"),
-    "jurisdictions": named("us"),
-    "deny_origins": st.sampled_from([("cn",), ("us", "fr")]),
-    "pin": st.sampled_from(["small", "large"]),
-    "deny": st.just("no"),
-}
-# One demand, seldom two: of many at once, one would hide what another gets wrong.
-THENS = st.lists(st.sampled_from(sorted(DEMANDS)), min_size=1, max_size=2, unique=True).flatmap(
-    lambda names: st.fixed_dictionaries({name: DEMANDS[name] for name in names}).map(
-        lambda kept: Then(**kept)
-    )
-)
-
-
-@many
-@given(THENS, st.sampled_from(CANDIDATES))
-def test_a_rule_drops_a_candidate_here_exactly_where_it_does_in_the_router(then, candidate):
-    model, provider, deployment = candidate
-    here = objection(then, model, provider, deployment, WHOLE)
-    assert (here is None) == (static_objection(then, model, provider, deployment) is None)
-
+from tests.config.base import many
 
 VALUES = {
     "data_class": st.sampled_from(["public", "internal", "confidential", "regulated"]),

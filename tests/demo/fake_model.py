@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             answer = {**head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
             self._send(json.dumps(answer).encode(), "application/json")
             return
-        events = [
+        events: list[dict[str, object]] = [
             {
                 "choices": [
                     {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}

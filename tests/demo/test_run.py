@@ -1,8 +1,10 @@
 """The whole demo with stand-ins for the models: a real gateway and replay, and nothing left over."""
 
+import importlib.util
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def started(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     processes = []
 
-    class Popen(subprocess.Popen):
+    class Popen(subprocess.Popen[bytes]):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             processes.append(self)
@@ -71,16 +73,14 @@ def test_a_request_that_ends_otherwise_is_shown_and_fails_the_demo(started, caps
 
 
 def test_a_gateway_that_does_not_start_is_told_with_its_own_words(started, monkeypatch):
-    monkeypatch.setattr(
-        demo, "_interlock", lambda _: [demo.sys.executable, "-c", "raise SystemExit('error: no')"]
-    )
+    monkeypatch.setattr(demo, "_interlock", lambda _: [sys.executable, "-c", "raise SystemExit('error: no')"])
     with pytest.raises(demo.DemoError, match="the gateway did not become ready: error: no"):
         demo.run(Screen(as_json=True), keep=False, models_module=FAKE)
     assert all(process.poll() is not None for process in started)
 
 
 def test_without_the_extra_the_demo_says_how_to_get_it(started, monkeypatch):
-    monkeypatch.setattr(local_models.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(local_models.LocalModelError) as caught:
         demo.run(Screen(as_json=True), keep=False)
     assert "make demo" in caught.value.hint

@@ -63,8 +63,8 @@ def test_names_are_unique():
 def test_each_request_decides_as_its_scenario_says(demo, scenario):
     body = msgspec.json.encode(scenario.body)
     check_body(body)
-    dialect = "anthropic-messages" if scenario.path == MESSAGES else "openai-chat"
-    request = DIALECTS[dialect].decode_request(body, scenario.headers)
+    dialect = DIALECTS["anthropic-messages" if scenario.path == MESSAGES else "openai-chat"]
+    request = dialect.decode_request(body, scenario.headers)
     caller = next(key.caller for key in demo.keys if key.caller.key == scenario.key)
     spoken = {provider.kind for provider in demo.providers.values()}
     signals = classify(

@@ -70,7 +70,7 @@ async def vendor_claude(up):
 
 def comparable(value):
     """What a caller goes by: everything but the model's name, which is the pool's on our side."""
-    shown = value.model_dump(exclude_unset=True, exclude_none=True)
+    shown = value.model_dump(exclude_unset=True, exclude_none=True, warnings=False)
     shown.pop("model", None)
     return shown
 

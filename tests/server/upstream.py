@@ -98,6 +98,9 @@ class Upstream:
         watch = asyncio.create_task(self._watch(reader, seen))
         try:
             return await self._send(reply, writer, seen)
+        except ConnectionError:
+            seen.gone.set()
+            raise
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)

@@ -67,7 +67,7 @@ def trust_of(request: Request, config: Config) -> Trust:
 
 
 def is_untrusted(part: AnyPart, config: Config) -> bool:
-    """Whether one part of a message is untrusted. Attached documents are, unless a source vouches for them."""
+    """Whether one part of a message is untrusted. A document is, unless its source vouches for it."""
     return _is_untrusted(part, config, vouched=not isinstance(part, File | Opaque))
 
 

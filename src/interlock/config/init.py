@@ -284,7 +284,4 @@ _BUDGETS: Final = """\
 latency_classes:                     # budgets of one request, everything included
   interactive: {deadline_ms: 120000, max_output_tokens: 8000, max_attempts: 3, max_cost_usd: 2}
   batch: {deadline_ms: 3600000, max_attempts: 5, max_cost_usd: 2}
-
-budgets:                             # money in a window of time
-  - {scope: tenant, limit_usd: 20, window: 1d}
 """

@@ -13,6 +13,7 @@ from interlock.config.whole import Whole
 from interlock.config.written import Rule, Then
 from interlock.policy.condition import COMBINERS
 from interlock.policy.satisfy import satisfiable
+from interlock.policy.who import objection_to
 from interlock.types.labels import DATA_CLASSES
 
 Condition = Mapping[str, Any] | None
@@ -90,20 +91,6 @@ def objection(
     then: Then, model: Model, provider: Provider, deployment: Deployment, whole: Whole
 ) -> str | None:
     """Why a rule drops a candidate, as far as the file alone says; None if it does not."""
-    if then.deny is not None:
-        return "it denies the request"
-    if then.pin is not None and then.pin != model.name:
-        return f"it pins `{then.pin}`"
-    if then.vendors is not None and provider.vendor not in then.vendors:
-        return f"it allows the vendors {listed(then.vendors) or 'none'}"
-    if then.providers is not None and provider.name not in then.providers:
-        return f"it allows the providers {listed(then.providers) or 'none'}"
     if then.models is not None and all(whole.model_of(name) != model.name for name in then.models):
         return f"it allows the models {listed(then.models) or 'none'}"
-    if then.regions is not None and not (deployment.regions and set(deployment.regions) <= set(then.regions)):
-        return f"it allows the regions {listed(then.regions) or 'none'}"
-    if then.jurisdictions is not None and provider.jurisdiction not in then.jurisdictions:
-        return f"it allows the jurisdictions {listed(then.jurisdictions) or 'none'}"
-    if then.deny_origins and (model.origin is None or model.origin in then.deny_origins):
-        return f"it denies the origin {f'`{model.origin}`' if model.origin else 'unknown'}"
-    return None
+    return objection_to(then, model, provider, deployment)

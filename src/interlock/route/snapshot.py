@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider
-from interlock.config.written import BudgetLimits, Fallback, Then
+from interlock.config.written import BudgetLimits, Fallback
 from interlock.policy.condition import Test, compile_condition
 from interlock.policy.rules import CompiledRule, compile_rules
+from interlock.policy.who import objection_to
 
 SetLimits = tuple[tuple[str, Any], ...]
 """The fields of a `BudgetLimits` that are set, with their values."""
@@ -88,34 +89,8 @@ def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -
             objections={
                 rule.name: objection
                 for rule in rules
-                if rule.who and (objection := static_objection(rule.then, model, provider, deployment))
+                if rule.who and (objection := objection_to(rule.then, model, provider, deployment))
             },
         )
         for deployment in provider.deployments
     )
-
-
-def static_objection(then: Then, model: Model, provider: Provider, deployment: Deployment) -> str | None:
-    """Why a rule that matches drops this candidate, as far as the config alone can tell."""
-    if then.deny is not None:
-        return then.deny
-    if then.pin is not None and then.pin != model.name:
-        return f"the request is pinned to `{then.pin}`"
-    if then.vendors is not None and provider.vendor not in then.vendors:
-        return f"vendor `{provider.vendor}` is not among {_listed(then.vendors)}"
-    if then.providers is not None and provider.name not in then.providers:
-        return f"provider `{provider.name}` is not among {_listed(then.providers)}"
-    if then.regions is not None and not (deployment.regions and set(deployment.regions) <= set(then.regions)):
-        where = _listed(deployment.regions) if deployment.regions else "an unknown region"
-        return f"data may be processed in {where}; allowed are {_listed(then.regions)}"
-    if then.jurisdictions is not None and provider.jurisdiction not in then.jurisdictions:
-        return (
-            f"jurisdiction `{provider.jurisdiction or 'unknown'}` is not among {_listed(then.jurisdictions)}"
-        )
-    if then.deny_origins and (model.origin is None or model.origin in then.deny_origins):
-        return f"origin `{model.origin or 'unknown'}` is denied"
-    return None
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"

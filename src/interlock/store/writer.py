@@ -213,11 +213,14 @@ class Writer:
             start = end
 
     def _run_work(self, write: Write[T], work: Work[T]) -> None:
+        self._db.execute("SAVEPOINT work")
         try:
-            with self._db:  # a savepoint
-                write.outcome = work(self._db)
+            write.outcome = work(self._db)
         except Exception as error:  # noqa: BLE001  # it belongs to whoever asked for the work
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO work")
             self._blame(write, error)
+        self._db.execute("RELEASE work")
 
     def _run_rows(self, sql: str, writes: list[Write[None]]) -> None:
         """One prepared statement for all rows; a row that fails is left out and the rest go on behind it."""

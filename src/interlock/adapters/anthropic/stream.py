@@ -47,6 +47,16 @@ class _Event(Struct, gc=False):
 
 _decode: Final = msgspec.json.Decoder(_Event).decode
 _decode_any: Final = msgspec.json.Decoder().decode
+_KINDS: Final = (
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "ping",
+    "error",
+)
 _MESSAGE: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
 )
@@ -92,7 +102,7 @@ class StreamDecoder:
         out: list[Event] = []
         try:
             for data in found:
-                event = _decode(data)
+                event = _event(data)
                 if event.type == "content_block_delta":
                     self._delta(event, data, out)
                 elif event.type == "message_stop":
@@ -213,6 +223,18 @@ class StreamDecoder:
             usage=more_usage,
         )
         out.append(Finished(finish, sequence, usage, extra))
+
+
+def _event(data: bytes) -> _Event:
+    """An event. Only one of a known kind must have fields of the right types. Raises msgspec.DecodeError."""
+    try:
+        return _decode(data)
+    except msgspec.ValidationError:
+        raw = _decode_any(data)
+        kind = raw.get("type") if type(raw) is dict else None
+        if type(kind) is not str or kind in _KINDS:
+            raise
+        return _Event(kind)
 
 
 def _fields(raw: dict[str, Any], name: str) -> dict[str, Any]:

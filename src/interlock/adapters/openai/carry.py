@@ -69,7 +69,9 @@ def _is_special(thinking: dict[str, Any] | None) -> bool:
 
     `display` says what is shown of it, and this vendor shows none.
     """
-    return thinking is not None and thinking.get("type", "adaptive") != "adaptive"
+    return thinking is not None and (
+        thinking.get("type", "adaptive") != "adaptive" or not thinking.keys() <= {"type", "display"}
+    )
 
 
 def _of_tool(tool: Tool) -> list[str]:
