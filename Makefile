@@ -57,7 +57,7 @@ test-long: env
 	@$(BIN)/python -m pytest -n auto -m long --timeout=1800 --randomly-seed=$(SEED)
 
 lint: env
-	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format" >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet --output-format concise . || { echo "make format puts it right" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy

@@ -5,6 +5,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,15 @@ def schema(path: Path) -> tuple[set[Any], Any]:
 STEPS = ("CREATE TABLE one (a)", "CREATE TABLE two (a); INSERT INTO two VALUES (1)", "CREATE TABLE three (a)")
 
 
-def migrate_file(path: Path, steps: Sequence[str], **functions: Callable[..., None]) -> None:
+def migrate_file(
+    path: Path, steps: Sequence[str], *, busy_s: float = 1, **functions: Callable[..., None]
+) -> None:
     connect.create(path)
-    db = connect.connect(path, busy_s=1)
+    db = connect.connect(path, busy_s=busy_s)
     for name, function in functions.items():
         db.create_scalar_function(name, function, 0)
     try:
-        migrate(db, path, steps, busy_s=1)
+        migrate(db, path, steps, busy_s=busy_s)
     finally:
         db.close()
 
@@ -247,6 +250,51 @@ def test_p9_a_process_killed_while_it_migrates_leaves_nothing_behind(path, last)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     migrate_file(path, STEPS)
     assert schema(path) == ({"one", "two", "three"}, 3)
+
+
+def test_a_file_that_another_process_is_making_is_not_taken_for_a_foreign_one(path):
+    """The other one strikes between two looks at the header."""
+    struck: list[str] = []
+
+    def strike(_cursor: object, sql: str, _values: object) -> bool:
+        if "sqlite_schema" in sql and not struck:
+            struck.append(sql)
+            with suppress(StoreError):
+                migrate_file(path, STEPS, busy_s=0.01)
+        return True
+
+    connect.create(path)
+    db = connect.connect(path, busy_s=1)
+    db.exec_trace = strike
+    migrate(db, path, STEPS, busy_s=1)
+    db.close()
+    assert struck
+    assert schema(path) == ({"one", "two", "three"}, 3)
+
+
+class Hasty:
+    """A connection to which SQLite says `busy` without waiting, as it may when a file becomes a WAL one."""
+
+    def __init__(self, db: apsw.Connection, times: int) -> None:
+        self.db = db
+        self.times = times
+
+    def execute(self, sql: str) -> Any:
+        self.times -= 1
+        if self.times >= 0:
+            raise apsw.BusyError("database is locked")
+        return self.db.execute(sql)
+
+
+def test_busy_without_a_wait_is_tried_again_until_time_is_up(path):
+    connect.create(path)
+    db: Any = Hasty(connect.connect(path, busy_s=1), times=3)
+    connect.switch_to_wal(db, path, busy_s=10)
+    assert db.db.execute("PRAGMA journal_mode").get == "wal"
+    db.times = 1_000_000
+    with pytest.raises(StoreError, match="another process holds its lock"):
+        connect.switch_to_wal(db, path, busy_s=0.01)
+    db.db.close()
 
 
 def test_the_scripts_of_the_package_are_numbered_and_found():

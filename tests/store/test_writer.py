@@ -117,12 +117,34 @@ def test_when_one_write_takes_the_transaction_with_it_its_neighbours_are_told(pa
 
     with opened(path, busy_s=5) as store:
         with locked(path):
+            first = put(store.writer, 0)
+            until_taken(store.writer)
             writes = [put(store.writer, 1), store.writer.call(roll_back), put(store.writer, 2)]
+        first.result()
         for write in writes:
             with pytest.raises(StoreError, match="a row breaks the schema"):
                 write.result()
         put(store.writer, 3).result()
-    assert kept(path) == [3]
+    assert kept(path) == [0, 3]
+
+
+def test_damage_that_one_write_meets_fails_the_whole_transaction(path):
+    """SQLite would go on, but a file that is known to be damaged is not written any further."""
+
+    def meet_damage(_: apsw.Connection) -> None:
+        raise apsw.CorruptError("injected")
+
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            first = put(store.writer, 0)
+            until_taken(store.writer)
+            writes = [put(store.writer, 1), store.writer.call(meet_damage), put(store.writer, 2)]
+        first.result()
+        for write in writes:
+            with pytest.raises(StoreError, match="damaged"):
+                write.result()
+        put(store.writer, 3).result()
+    assert kept(path) == [0, 3]
 
 
 def test_work_may_give_back_a_value(store):

@@ -1,6 +1,8 @@
 """Which connections are used again, which are not, and the one failure that is repaired unseen."""
 
 import asyncio
+import random
+from pathlib import Path
 
 import pytest
 
@@ -316,3 +318,43 @@ async def test_no_more_connections_are_kept_idle_than_allowed():
         await until(lambda: len(client._pool._open) == 2)
     await client.close()
     assert not client._pool._open
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_c1_after_random_cancellations_no_answer_reaches_a_stranger_and_no_socket_is_left(client, seed):
+    draw = random.Random(seed)
+    files = open_files()
+
+    async def handler(peer):
+        while True:
+            body = (await peer.request()).body
+            whole = draw.choice([answer(body), chunked(body[:3], body[3:]), answer(body, headers={"connection": "close"})])
+            cut = draw.randrange(len(whole))
+            await peer.send_apart(whole[:cut], whole[cut:])
+            if draw.random() < 0.1:
+                return
+
+    async def call(port: int, number: int) -> None:
+        body = b"request %d" % number
+        for _ in range(draw.randrange(40)):
+            await asyncio.sleep(0)
+        assert await (await post(client, port, body)).read(100, soon()) == body
+
+    async with scripted(handler) as port:
+        calls = [asyncio.ensure_future(call(port, number)) for number in range(200)]
+        for one in draw.sample(calls, 80):
+            for _ in range(draw.randrange(4)):
+                await asyncio.sleep(0)
+            one.cancel()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(end) for end in ends} <= {type(None), asyncio.CancelledError}
+        assert ends.count(None) >= 120
+        assert await fetch(client, port) == b"{}"
+        await client.close()
+    try: await until(lambda: open_files() <= files)
+    except AssertionError:
+        import os; print(files, [os.readlink(p) for p in Path("/proc/self/fd").iterdir() if p.exists() or 1]); os.system("cat /proc/net/tcp | head -20"); print(client._pool._open); raise

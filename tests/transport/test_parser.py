@@ -199,7 +199,8 @@ def test_bytes_without_content_are_counted_anew_after_each_content():
         parser.feed(b"1;ext=" + b"x" * 1000)
         parser.feed(b"\r\n")
         parser.feed(b"y\r\n")
-    assert b"".join(parser.parts) == b"y" * 20
+        assert parser.parts == [b"y"]
+        parser.parts.clear()
 
 
 def test_the_content_before_a_fault_is_kept():

@@ -45,6 +45,8 @@ class Peer:
         return Received(line, headers, body, head)
 
     async def send(self, data: bytes) -> None:
+        if self.writer.is_closing():
+            raise ConnectionResetError("the client left")  # uvloop would raise a RuntimeError
         self.writer.write(data)
         await self.writer.drain()
 

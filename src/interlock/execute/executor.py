@@ -85,7 +85,10 @@ class Sink(Protocol):
 
 
 class Execution:
-    """Mutable: the notebook of one execution. Read `attempts`, `answer`, `error` when it is over."""
+    """Mutable: the notebook of one execution. Read `attempts`, `answer`, `error` when it is over.
+
+    `cost_usd` is what all attempts cost together, None while no cost is known.
+    """
 
     def __init__(
         self, request: Request, decision: Decision, setting: Setting, services: Services, began: float
@@ -101,6 +104,7 @@ class Execution:
         self.began = began
         self.deadline = began + (DEADLINE_S if deadline_ms is None else deadline_ms / 1000)
         self.attempts: list[Attempt] = []
+        self.cost_usd: float | None = None
         self.step: Step | None = None
         self.answer: Answer | None = None
         self.validation: Validation | None = None
@@ -110,7 +114,6 @@ class Execution:
         self._lane = setting.snapshot.lanes.get(lane) if lane is not None else None
         self._offer = offer_of(request, decision, config.tools, config.default_tool)
         self._schemas = self._all_schemas()
-        self._spent_usd = 0.0
         self._encoder: StreamEncoder | None = None
         self._sink: Sink | None = None
         self._end = b""
@@ -121,12 +124,6 @@ class Execution:
         if self.error is None:
             return "ok"
         return "denied" if self.error.status == 403 or self.error.code == "budget_exceeded" else "failed"
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What all attempts cost together; None while no cost is known."""
-        known = [attempt.cost_usd for attempt in self.attempts if attempt.cost_usd is not None]
-        return sum(known) if known else None
 
     @property
     def elapsed_ms(self) -> float:
@@ -170,12 +167,17 @@ class Execution:
             return AttemptEnd(outcome="timeout", final=True, called=False)
         setting, decision = self.setting, self.decision
         destination = setting.destinations.get((step.model, step.endpoint))
-        dropped = permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
+        # The first model was judged by the decision itself, a moment ago, under this very snapshot.
+        dropped = (
+            permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
+            if self.attempts
+            else None
+        )
         if destination is None or dropped is not None:
             return self._skip("not_permitted", _not_permitted(step, dropped))
         affordable = affordable_tokens(
             decision.budgets.max_cost_usd,
-            self._spent_usd,
+            self.cost_usd or 0.0,
             decision.signals.input_tokens,
             destination.model.price,
         )
@@ -232,7 +234,8 @@ class Execution:
         self.attempts.append(attempt)
         if trial.failure is not None or trial.violation is not None:
             self.release()
-        self._spent_usd += attempt.cost_usd or 0.0
+        if attempt.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + attempt.cost_usd
         self.validation = trial.validation
         if trial.violation is not None:
             found = trial.violation

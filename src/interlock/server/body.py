@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from interlock.errors import ApiError
 from interlock.server.asgi import Disconnected, Receive
+from interlock.server.protocol import has_arrived
 
 IDLE_S: Final = 30.0
 """How long a caller may pause while it sends its body."""
@@ -22,7 +23,9 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > limit:
         raise _too_large(limit)
-    message = await _next(receive)
+    message = await (receive() if has_arrived(receive) else _next(receive))
+    if message["type"] == "http.disconnect":
+        raise Disconnected
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:

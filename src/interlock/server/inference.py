@@ -43,9 +43,9 @@ async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str) -> None:
     case = await judge(gateway, exchange, await exchange.body(), endpoint, exchange.dialect)
     decision = case.decision
     exchange.decision_id = decision.id
-    exchange.extra = route_headers(decision, None, 0)
-    exchange.facts = log_facts(decision, "denied", None)
     if decision.route is None:
+        exchange.extra = route_headers(decision, None, 0)
+        exchange.facts = log_facts(decision, "denied")
         await gateway.record(case, "denied")
         raise refusal(decision)
     if decision.policy.logging == "strict":

@@ -1,6 +1,6 @@
 """The HTTP protocol of uvicorn, with a bound on how slowly a request's head may come, and answers in JSON.
 
-ASGI has no word for closing a connection after its answer; `close_after_answer` is that word.
+ASGI has no words for some things: `close_after_answer` and `has_arrived` are such words.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from interlock.server.asgi import Send
+from interlock.server.asgi import Receive, Send
 
 HEAD_S: Final = 10.0
 
@@ -64,6 +64,12 @@ class Protocol(HttpToolsProtocol):
     def _head_too_slow(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def has_arrived(receive: Receive) -> bool:
+    """Whether a request's whole body is here already, so that `receive` will not wait. False if unknown."""
+    cycle = getattr(receive, "__self__", None)
+    return isinstance(cycle, RequestResponseCycle) and not cycle.more_body
 
 
 def close_after_answer(send: Send) -> None:

@@ -109,7 +109,7 @@ def _rest(
     )
 
 
-def log_facts(decision: Decision, status: Status, execution: Execution | None) -> dict[str, Any]:
+def log_facts(decision: Decision, status: Status, execution: Execution | None = None) -> dict[str, Any]:
     """What a request's log line says of its decision: names and figures, never content."""
     route = decision.route
     facts: dict[str, Any] = {"decision": decision.id, "outcome": status}

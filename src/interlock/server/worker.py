@@ -5,6 +5,7 @@ Run by `serve` in its own process, or by the supervisor as `python -m interlock.
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -51,11 +52,23 @@ def run_worker(
     return 0
 
 
+def calm_collector() -> None:
+    """Let the garbage collector run less often, and never over what was made at start.
+
+    A request makes a few hundred values without a cycle among them; looking through all of them
+    every 700 costs several per cent of the CPU and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def _work(
     loaded: Loaded, env: Mapping[str, str], listener: socket.socket, log: Log, *, lifeline: bool
 ) -> None:
     host: str = listener.getsockname()[0]
     gateway = make_gateway(loaded, log)
+    calm_collector()
     reloader = Reloader(gateway, loaded, env, host)
     server = make_server(gateway)
     loop = asyncio.get_running_loop()

@@ -55,9 +55,10 @@ def _apply(db: apsw.Connection, path: Path, migrations: Sequence[str]) -> None:
 
 def _version(db: apsw.Connection, path: Path, newest: int) -> int:
     """The number of the last script that was applied. Reads header and schema, so gross damage shows here."""
-    version: int = db.execute("PRAGMA user_version").get
-    owner: int = db.execute("PRAGMA application_id").get
-    tables: int = db.execute("SELECT count(*) FROM sqlite_schema").get
+    with db:  # one state of the file: another process may be making it right now
+        version: int = db.execute("PRAGMA user_version").get
+        owner: int = db.execute("PRAGMA application_id").get
+        tables: int = db.execute("SELECT count(*) FROM sqlite_schema").get
     if owner != APPLICATION_ID and (owner or version or tables):
         raise StoreError(
             f"{path}: this database belongs to another program",

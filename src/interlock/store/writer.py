@@ -107,6 +107,7 @@ class Writer:
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._queue: SimpleQueue[Write[Any] | None] = SimpleQueue()  # None: stop
+        self._arrived: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
         self._owed: list[Write[Any]] = []
         self._full_sync: bool | None = None
         self._closing = False
@@ -117,7 +118,7 @@ class Writer:
     @property
     def pending(self) -> int:
         """Writes that wait for the next transaction."""
-        return self._queue.qsize()
+        return self._queue.qsize() + sum(map(len, self._arrived.values()))
 
     def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
         """Run one statement with these values. Neighbours in the queue with the same one run together."""
@@ -139,21 +140,38 @@ class Writer:
         """Commit what is queued, end the thread, close the connection."""
         if not self._closing:
             self._closing = True
+            for loop in list(self._arrived):
+                self._hand_over(loop)
             self._queue.put(None)
         self._thread.join()
 
     def _put(self, write: Write[T]) -> Write[T]:
         if self._closing:
             raise StoreError("the store is closed")
-        if self._queue.qsize() >= self._max_pending:
+        if self.pending >= self._max_pending:
             raise StoreError(
                 f"{self._path}: {self._max_pending} writes are waiting already",
                 hint="the disk is too slow for this load, or another process holds the lock",
             )
-        self._queue.put(write)
+        loop = write.loop
+        if loop is None:
+            self._queue.put(write)
+        elif loop in self._arrived:
+            self._arrived[loop].append(write)
+        else:
+            self._arrived[loop] = [write]
+            loop.call_soon(self._hand_over, loop)
         if self._stopped:  # it came in behind the thread's last look
             self._refuse_queued(StoreError("the store is closed"))
         return write
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread what one turn of a loop has asked for: it is woken once a turn, not once a write.
+
+        Each wake-up makes the two threads contend for the interpreter's lock, and the loop pays.
+        """
+        for write in self._arrived.pop(loop, ()):
+            self._queue.put(write)
 
     def _run(self) -> None:
         more = True

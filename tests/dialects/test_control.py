@@ -1,0 +1,35 @@
+"""Fields that would let a caller choose target, credentials, headers or identity (row C10)."""
+
+import pytest
+
+from interlock.dialects.control import CONTROL_FIELDS, CONTROL_METADATA
+from tests.dialects.bodies import BOTH, decode, refusal
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("name", CONTROL_FIELDS)
+@pytest.mark.parametrize("value", ["https://evil.test", {}, None, False])
+def test_c10_a_control_field_of_the_body_is_refused_by_name_whatever_it_holds(dialect, name, value):
+    error = refusal(dialect, **{name: value})
+    assert error.param == name
+    assert error.hint
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("name", CONTROL_METADATA)
+def test_c10_identity_in_metadata_is_refused_by_name(dialect, name):
+    assert refusal(dialect, metadata={"workflow": "x", name: "admin"}).param == f"metadata.{name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    "api_base base_url api_key extra_headers extra_body user_config custom_llm_provider mock_response".split(),
+)
+def test_c10_the_list_has_what_cost_others_their_keys(name):
+    assert name in CONTROL_FIELDS
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_c10_an_unknown_field_is_kept_by_name_and_null_is_as_good_as_absent(dialect):
+    request = decode(dialect, brand_new={"a": [1]}, other=None)
+    assert request.extra == {"brand_new": {"a": [1]}}
