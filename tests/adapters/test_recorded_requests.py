@@ -1,4 +1,4 @@
-"""Every recorded request of the vendors' callers: through to the same vendor as it was, to the other whole or named."""
+"""Every recorded request: to its own vendor as it was, to the other whole or with its losses named."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -190,7 +190,10 @@ SAMPLES: Final[dict[Dialect, dict[str, Any]]] = {
                 "content": [
                     {"type": "text", "text": "t"},
                     {"type": "image_url", "image_url": {"url": "https://x.test/i.png"}},
-                    {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "f"}},
+                    {
+                        "type": "file",
+                        "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "f"},
+                    },
                 ],
             },
             {
@@ -201,7 +204,10 @@ SAMPLES: Final[dict[Dialect, dict[str, Any]]] = {
         ],
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
         "tool_choice": {"type": "function", "function": {"name": "f"}},
-        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object"}},
+        },
         "stream": True,
         "stream_options": {"include_usage": True},
     },
@@ -215,7 +221,10 @@ SAMPLES: Final[dict[Dialect, dict[str, Any]]] = {
                 "content": [
                     {"type": "text", "text": "t"},
                     {"type": "image", "source": {"type": "url", "url": "https://x.test/i.png"}},
-                    {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}},
+                    {
+                        "type": "document",
+                        "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="},
+                    },
                     {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
                 ],
             },
@@ -258,6 +267,13 @@ def with_unknown(body: dict[str, Any], place: tuple[Any, ...]) -> dict[str, Any]
     return cast("dict[str, Any]", changed)
 
 
+def decoded_or_refused(dialect: Dialect, body: dict[str, Any]) -> Request | ApiError:
+    try:
+        return decode(dialect, body)
+    except ApiError as error:
+        return error
+
+
 @pytest.mark.parametrize("dialect", BOTH)
 def test_c10_an_unknown_field_at_any_place_is_passed_on_or_named_and_never_lost(dialect):
     body = SAMPLES[dialect]
@@ -265,12 +281,9 @@ def test_c10_an_unknown_field_at_any_place_is_passed_on_or_named_and_never_lost(
     assert len(places) > 15
     refused = 0
     for place in places:
-        try:
-            request = decode(dialect, with_unknown(body, place))
-        except ApiError as error:
-            assert error.status == 400
-            assert error.param is not None
-            assert error.param.endswith("x_unknown"), place
+        request = decoded_or_refused(dialect, with_unknown(body, place))
+        if isinstance(request, ApiError):
+            assert (request.status, str(request.param)[-9:]) == (400, "x_unknown"), place
             refused += 1
             continue
         assert "sentinel" in json.dumps(encode(KINDS[dialect], request)), place

@@ -191,9 +191,7 @@ def test_u9_the_fixture_of_a_spliced_message_start_fails_where_the_second_messag
 
 
 def test_u9_a_message_that_starts_again_before_it_said_anything_has_one_preamble():
-    found = read(
-        "anthropic-messages", messages(start("first"), start("second"), *text_block(0, "hi"), *END)
-    )
+    found = read("anthropic-messages", messages(start("first"), start("second"), *text_block(0, "hi"), *END))
     assert [event.id for event in found if isinstance(event, Started)] == ["first"]
     assert isinstance(found[-1], Finished)
 
@@ -223,7 +221,9 @@ def test_message_events_in_an_impossible_order_or_shape_are_a_failure(events):
 def test_events_of_kinds_that_nobody_knows_yet_are_passed_over():
     found = read(
         "anthropic-messages",
-        messages(start(), {"type": "news", "index": {}, "delta": 7}, *text_block(0, "hi"), {"type": "ping"}, *END),
+        messages(
+            start(), {"type": "news", "index": {}, "delta": 7}, *text_block(0, "hi"), {"type": "ping"}, *END
+        ),
     )
     assert isinstance(found[-1], Finished)
 
@@ -279,7 +279,9 @@ def test_u13_a_chat_stream_that_does_not_say_why_it_ended_is_a_failure(finish):
 
 
 def test_text_reasoning_and_refusal_are_blocks_one_after_the_other():
-    data = chunks({"role": "assistant"}, {"reasoning": "a"}, {"content": "b"}, {"content": "c"}, {"refusal": "d"})
+    data = chunks(
+        {"role": "assistant"}, {"reasoning": "a"}, {"content": "b"}, {"content": "c"}, {"refusal": "d"}
+    )
     kinds = [event.kind for event in read("openai-chat", data) if isinstance(event, BlockStarted)]
     assert kinds == ["thinking", "text", "refusal"]
     texts = [event.text for event in read("openai-chat", data) if isinstance(event, BlockDelta)]
@@ -295,7 +297,9 @@ def call(index: int | None, arguments: str = "", **more: Any) -> dict[str, Any]:
 
 
 def calls_in(events: list[Event]) -> list[tuple[str, str, str]]:
-    names = {e.index: (e.call_id, e.name) for e in events if isinstance(e, BlockStarted) and e.kind == "tool_call"}
+    names = {
+        e.index: (e.call_id, e.name) for e in events if isinstance(e, BlockStarted) and e.kind == "tool_call"
+    }
     grown = dict.fromkeys(names, "")
     for event in events:
         if isinstance(event, BlockDelta) and event.index in grown:
@@ -341,7 +345,8 @@ def test_u18_a_call_without_a_name_is_a_failure():
 @given(st.data())
 def test_u18_calls_are_the_same_in_whatever_order_their_pieces_come(data):
     wanted = {
-        index: (f"id{index}", f"tool{index}", json.dumps({"value": index, "text": "é\n"})) for index in range(3)
+        index: (f"id{index}", f"tool{index}", json.dumps({"value": index, "text": "é\n"}))
+        for index in range(3)
     }
     left = {index: [text[:4], text[4:9], text[9:]] for index, (_, _, text) in wanted.items()}
     deltas = []
@@ -395,7 +400,12 @@ def test_log_probabilities_ride_along_and_an_empty_first_chunk_begins_no_text():
 
 def test_the_second_answer_of_a_server_that_gives_two_is_not_mixed_into_the_first():
     events = [
-        {"choices": [{"index": 1, "delta": {"content": "other"}}, {"index": 0, "delta": {"content": "mine"}}]},
+        {
+            "choices": [
+                {"index": 1, "delta": {"content": "other"}},
+                {"index": 0, "delta": {"content": "mine"}},
+            ]
+        },
         {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     ]
     data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)

@@ -18,16 +18,16 @@ def body(**fields: Any) -> bytes:
     return json.dumps({key: value for key, value in whole.items() if value is not ...}).encode()
 
 
-def decode(dialect: Dialect, headers: dict[str, str] | None = None, **fields: Any) -> Request:
+def decode(dialect: Dialect, headers: dict[str, str] | None = None, /, **fields: Any) -> Request:
     return DIALECTS[dialect].decode_request(body(**fields), headers or {})
 
 
-def refusal(dialect: Dialect, headers: dict[str, str] | None = None, **fields: Any) -> ApiError:
+def refusal(dialect: Dialect, headers: dict[str, str] | None = None, /, **fields: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
         decode(dialect, headers, **fields)
     assert (caught.value.code, caught.value.status) == ("invalid_request", 400)
     return caught.value
 
 
-def user(*parts: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+def user(*parts: Any, **more: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": list(parts), **more}]

@@ -77,7 +77,11 @@ def test_of_header_and_metadata_the_stricter_label_counts(one, other, tier):
 def test_of_header_and_metadata_the_smaller_number_and_every_place_count():
     hints = decode(
         "openai-chat",
-        {"x-interlock-deadline-ms": "900", "x-interlock-max-cost-usd": "1", "x-interlock-residency": "eu, de"},
+        {
+            "x-interlock-deadline-ms": "900",
+            "x-interlock-max-cost-usd": "1",
+            "x-interlock-residency": "eu, de",
+        },
         metadata={"deadline_ms": "800", "max_cost_usd": "2", "residency": ["us", "eu"]},
     ).hints
     assert (hints.deadline_ms, hints.max_cost_usd) == (800, 1.0)
@@ -89,7 +93,7 @@ def test_a_choice_that_header_and_metadata_make_differently_is_refused(key):
     other = "interactive" if key == "latency_class" else "other"
     error = refusal("openai-chat", {header(key): SAID[key]}, metadata={key: other})
     assert error.param == f"metadata.{key}"
-    assert decode("openai-chat", {header(key): SAID[key]}, metadata={key: SAID[key]}).hints
+    assert decode("openai-chat", {header(key): SAID[key]}, metadata={key: SAID[key]}).hints != Hints()
 
 
 @pytest.mark.parametrize("dialect", BOTH)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+import uvicorn
 import yaml
 
 from interlock.config import load
@@ -67,6 +68,12 @@ class Running:
     file: Path
     client: httpx2.AsyncClient
     log_file: Path
+    server: uvicorn.Server
+
+    def stop(self) -> None:
+        """What SIGTERM does."""
+        self.gateway.draining = True
+        self.server.should_exit = True
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -110,7 +117,7 @@ async def serving(
     gateway = make_gateway(loaded, Log(descriptor))
     reloader = Reloader(gateway, loaded, full, "127.0.0.1")
     server = make_server(gateway)
-    server.config.timeout_graceful_shutdown = 2
+    server.config.timeout_graceful_shutdown = 1
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -118,7 +125,7 @@ async def serving(
     ticking = asyncio.create_task(tick(reloader))
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
-            yield Running(url, gateway, reloader, file, client, log_file)
+            yield Running(url, gateway, reloader, file, client, log_file, server)
     finally:
         server.should_exit = True
         await running

@@ -373,3 +373,31 @@ async def test_a14_text_that_looks_like_events_stays_text(tmp_path):
         assert said(got.text) == forged + "!"
         assert [event for event in events(got.text) if event == "[DONE]"] == ["[DONE]"]
         assert DONE.decode().strip() in got.text
+
+
+async def test_p7_a_stream_that_outlasts_the_drain_ends_with_an_error_and_is_recorded(tmp_path):
+    held = sse(ROLE, *words("first"), end="hang")
+    async with Upstream(held) as up:
+        asking: asyncio.Task[str]
+        async with serving(tmp_path, pool(up.url)) as server:
+            store = server.gateway.store
+            seen = []
+
+            async def ask() -> str:
+                text = ""
+                async with (
+                    httpx2.AsyncClient(base_url=server.url, timeout=10, trust_env=False) as client,
+                    client.stream("POST", "/v1/chat/completions", json=body()) as got,
+                ):
+                    async for piece in got.aiter_text():
+                        text += piece
+                        seen.append(piece)
+                return text
+
+            asking = asyncio.create_task(ask())
+            await until(lambda: seen)
+            server.stop()
+            text = await asking
+            assert events(text)[-1]["error"]["code"] == "overloaded"
+            assert "[DONE]" not in text
+            assert [row.status for row in store.list_records()[0]] == ["failed"]

@@ -92,7 +92,7 @@ async def scripted(handler: Handler, *, tls: ssl.SSLContext | None = None) -> As
         writers.append(writer)
         tasks.append(asyncio.ensure_future(serve(Peer(reader, writer, len(writers)))))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

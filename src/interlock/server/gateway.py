@@ -19,9 +19,9 @@ from interlock.server.log import Log
 from interlock.server.records import to_row
 from interlock.server.state import State, make_state, with_world
 from interlock.server.watch import Watch
-from interlock.store.sqlite import Store
+from interlock.store.sqlite import DAY_US, Store
 from interlock.types.record import Status
-from interlock.wiring import KEYS_SECRET, open_store, put_world, services, world_of
+from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
 WRITE_S: Final = 30.0
 """How long a caller may leave a piece of its stream unread."""
@@ -86,6 +86,14 @@ class Gateway:
         for stream, watch in list(self._writing.items()):
             if stream.since is not None and now - stream.since > WRITE_S:
                 watch.leave()
+
+    async def expire(self) -> None:
+        """Delete records that are older than the config keeps them."""
+        kept_us = self.state.config.telemetry.retention_days * DAY_US
+        try:
+            await self.store.expire(now_us() - kept_us)
+        except StoreError as error:
+            self.say("store", error=error.problem)
 
     def log_request(self, exchange: Exchange) -> None:
         """One line for one request: never content, never keys."""

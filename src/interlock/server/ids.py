@@ -34,7 +34,7 @@ _entropy = Entropy()
 
 
 def fresh_name() -> str:
-    """26 hexadecimal digits: the millisecond they were made in, so that names sort by time, and 56 random bits."""
+    """26 hexadecimal digits: the millisecond they were made in, then 56 random bits. They sort by time."""
     return f"{time.time_ns() // 1_000_000:012x}{_entropy.take(7).hex()}"
 
 

@@ -6,6 +6,7 @@ Run by `serve` in its own process, or by the supervisor as `python -m interlock.
 import argparse
 import asyncio
 import gc
+import itertools
 import os
 import signal
 import socket
@@ -30,6 +31,9 @@ from interlock.server.supervisor import DRAIN_S
 
 TICK_S: Final = 0.25
 KEEP_ALIVE_S: Final = 75
+LAST_WORDS_S: Final = 2.0
+EXPIRE_EVERY: Final = 14_400
+"""In ticks: about once an hour records older than `telemetry.retention_days` are deleted."""
 
 
 class Server(uvicorn.Server):
@@ -38,6 +42,12 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain; whatever is cut off after that still gets the time to say so and to be recorded."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
 
 
 def run_worker(
@@ -114,12 +124,18 @@ def make_server(gateway: Gateway) -> Server:
 
 
 async def tick(reloader: Reloader) -> None:
-    """A few times a second: has an alias moved, has the file changed, has a caller stopped reading?"""
+    """A few times a second: has an alias moved, has the file changed, has a caller stopped reading?
+
+    And once in a while: which records are too old to keep?
+    """
     loop = asyncio.get_running_loop()
-    while True:
+    gateway = reloader.gateway
+    for count in itertools.count():
+        if count % EXPIRE_EVERY == 0:
+            await gateway.expire()
         await asyncio.sleep(TICK_S)
         await reloader.look()
-        reloader.gateway.cut_idle_readers(loop.time())
+        gateway.cut_idle_readers(loop.time())
 
 
 def main() -> int:

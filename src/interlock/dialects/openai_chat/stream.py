@@ -52,6 +52,8 @@ class StreamEncoder:
         return b"data: " + _encode(error_of(error)) + b"\n\n"
 
     def _start(self, event: Started, out: list[bytes]) -> None:
+        if self._head:
+            return
         fields = {
             "id": event.id,
             "object": "chat.completion.chunk",
