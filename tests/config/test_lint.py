@@ -113,7 +113,7 @@ def test_a_rule_about_the_lane_itself_empties_it(tmp_path):
     lane = "lanes: {l: {match: {task: x}, models: [strong]}}\n"
     rule = "policy: [{name: r, when: {lane: l}, then: {providers: [home]}}]\n"
     (problem,) = errors(tmp_path, lane + rule)
-    assert problem.endswith("every model of this lane: `large`: rule `r`: provider `cloud` is not among `home`")
+    assert problem.endswith("of this lane: `large`: rule `r`: provider `cloud` is not among `home`")
 
 
 def test_a_rule_that_risk_alone_makes_apply_empties_a_lane_of_regulated_data(tmp_path):

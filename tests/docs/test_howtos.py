@@ -12,7 +12,7 @@ from tests.data import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-ENVIRONMENT = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "WEB_KEY": "web-key-of-a-test"}
+ENVIRONMENT = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "WEB_KEY": "key-of-a-test"}
 
 
 def commands(body: str) -> list[tuple[str, list[str]]]:

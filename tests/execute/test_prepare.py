@@ -157,7 +157,7 @@ def test_what_a_tool_returned_is_marked_through_all_of_its_content():
     part = sent.request.messages[-1].parts[0]
     assert isinstance(part, ToolResult)
     assert sent.mark is not None
-    assert [inner.text for inner in part.content if not hasattr(inner, "detail")] == [
+    assert [inner.text for inner in part.content if isinstance(inner, Text | File)] == [
         f"{sent.mark}one{sent.mark}two",
         f"{sent.mark}three{sent.mark}four",
     ]

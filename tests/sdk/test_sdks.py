@@ -5,6 +5,7 @@ Across dialects it must see the same text and the same tool calls. The answers a
 """
 
 import re
+from typing import Any
 
 import anthropic
 import openai
@@ -112,7 +113,8 @@ async def test_anthropic_to_anthropic_whole_answers_are_what_the_vendor_said(up,
 
 async def gathered(stream):
     """What the deltas of a chat stream add up to."""
-    text, finish, calls = "", None, {}
+    text, finish = "", None
+    calls: dict[int, list[str]] = {}
     async for chunk in stream:
         for choice in chunk.choices:
             text += choice.delta.content or ""
@@ -156,7 +158,7 @@ async def test_anthropic_to_anthropic_streams_add_up_to_the_same(up, claude, ven
 
 # --- across dialects --------------------------------------------------------------------------
 
-HELLO = [{"role": "user", "content": "hello"}]
+HELLO: Any = [{"role": "user", "content": "hello"}]
 OBJECT = {"type": "object", "properties": {}}
 
 

@@ -109,7 +109,8 @@ async def test_a10_another_keys_record_is_as_if_absent(server):
 
 async def test_records_are_listed_newest_first_in_pages(server):
     names = [(await server.chat(headers=bearer("ann"))).headers["x-interlock-decision-id"] for _ in range(5)]
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = (await server.client.get(f"/v1/decisions?limit=2{cursor}", headers=bearer("ann"))).json()
         seen += [record["decision"]["id"] for record in page["data"]]

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import socket
+from typing import Any
 
 import pytest
 
 from interlock.config import load
 from interlock.errors import ConfigError
 from interlock.server.exposure import check_exposure
+from interlock.server.protocol import Protocol
 from interlock.server.routes import ROUTES
 from tests.server.harness import keyed, pool, serving
 from tests.server.upstream import Upstream
@@ -313,25 +316,16 @@ async def test_c12_a_body_that_drips_is_408(tmp_path, monkeypatch):
         assert closed
 
 
-async def test_a_socket_sends_small_pieces_at_once(server):
+async def test_a_socket_sends_small_pieces_at_once(server, monkeypatch):
     """TCP_NODELAY on the accepted side: an event must never wait for an acknowledgement."""
-    await server.client.get("/healthz")
-    import socket
-
-    from interlock.server import protocol
-
     seen = []
-    original = protocol.Protocol.connection_made
 
-    def look(self, transport):
-        original(self, transport)
-        raw_socket = transport.get_extra_info("socket")
-        seen.append(raw_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    class Looking(Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    protocol.Protocol.connection_made = look
-    try:
-        await raw(server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    finally:
-        protocol.Protocol.connection_made = original
+    monkeypatch.setattr(server.server.config, "http_protocol_class", Looking)
+    await raw(server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert seen
     assert all(seen)

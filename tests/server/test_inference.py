@@ -1,6 +1,7 @@
 """Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -212,7 +213,9 @@ async def test_u13_an_answer_that_is_none_counts_as_a_failure(tmp_path, reply):
 
 
 async def test_u16_missing_usage_is_estimated_and_flagged(tmp_path):
-    body = msgspec.json.decode(chat("one two three").pieces[0])
+    (data,) = chat("one two three").pieces
+    assert isinstance(data, bytes)
+    body = msgspec.json.decode(data)
     del body["usage"]
     async with Upstream(answer(body)) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat()
@@ -430,7 +433,7 @@ async def test_the_record_is_in_the_store_when_the_answer_arrives(tmp_path):
 
 async def test_strict_logging_writes_before_anything_is_sent(tmp_path):
     rules = [{"name": "strict", "then": {"logging": "strict"}}]
-    stored = []
+    stored: list[Any] = []
 
     def look(_):
         stored.extend(server.gateway.store.list_records()[0])

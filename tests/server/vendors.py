@@ -98,7 +98,7 @@ def message(
 
 
 def message_stream(*texts: str) -> Reply:
-    start = {
+    start: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -118,7 +118,7 @@ def message_stream(*texts: str) -> Reply:
         "delta": {"stop_reason": "end_turn", "stop_sequence": None},
         "usage": {"output_tokens": 7},
     }
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         block,
         *deltas,

@@ -4,6 +4,7 @@ A provider's own words reach the caller only where they are about the request it
 of our credentials, its outages and its names for things stay with the operator.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -67,4 +68,4 @@ def _seconds(retry_after_s: float | None) -> int:
     """A wait that a client can follow, whatever the provider wrote."""
     if retry_after_s is None or not retry_after_s >= 0:
         return RETRY_S
-    return max(1, min(LONGEST_RETRY_S, round(retry_after_s + 0.5)))
+    return max(1, math.ceil(min(LONGEST_RETRY_S, retry_after_s)))

@@ -3,8 +3,13 @@
 What is unknown (a region, an origin) satisfies no demand.
 """
 
-from interlock.config.checked import Deployment, Model, Provider
-from interlock.config.written import Then
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the lints of `interlock.config` call this while that package is being imported
+    from interlock.config.checked import Deployment, Model, Provider
+    from interlock.config.written import Then
 
 
 def objection_to(then: Then, model: Model, provider: Provider, deployment: Deployment) -> str | None:
