@@ -6,9 +6,10 @@ from typing import Any, Final
 import pytest
 
 from interlock.adapters import ADAPTERS
+from interlock.dialects import DIALECTS
 from interlock.types.answer import Answer, Failure
 from interlock.types.labels import Kind
-from tests.adapters.recorded import adapter, calls
+from tests.adapters.recorded import adapter, ask, calls
 
 KINDS: Final[tuple[Kind, ...]] = ("openai", "anthropic")
 CANARY = "sk-live-canary"
@@ -209,6 +210,17 @@ def test_u16_an_answer_with_impossible_counts_is_an_answer_with_unknown_ones(usa
     message = ADAPTERS["anthropic"].decode_answer(json.dumps({**MESSAGE, "usage": usage}).encode())
     assert isinstance(message, Answer)
     assert message.usage.input_tokens is None
+
+
+def test_a_message_that_filled_the_context_window_says_so_to_callers_of_its_dialect_only():
+    body = json.dumps({**MESSAGE, "stop_reason": "model_context_window_exceeded"}).encode()
+    answer = ADAPTERS["anthropic"].decode_answer(body)
+    assert isinstance(answer, Answer)
+    assert answer.finish == "length"
+    same = json.loads(DIALECTS["anthropic-messages"].encode_answer(answer, ask("anthropic-messages"), "m"))
+    other = json.loads(DIALECTS["openai-chat"].encode_answer(answer, ask("openai-chat"), "m"))
+    assert same["stop_reason"] == "model_context_window_exceeded"
+    assert other["choices"][0]["finish_reason"] == "length"
 
 
 def test_an_answer_without_an_error_may_have_the_field():

@@ -203,6 +203,7 @@ def test_u9_a_message_that_starts_again_before_it_said_anything_has_one_preamble
         [start(), {"type": "content_block_stop", "index": 0}],
         [start(), text_block(0, "hi")[1]],
         [start(), *text_block(0, "hi"), *text_block(0, "again")],
+        [start(), *text_block(0, "hi"), start("again"), *text_block(1, "more")],
         [start(), {"type": "message_stop"}],
         [start(), {"type": "message_delta", "delta": {"stop_reason": "surprise"}}, {"type": "message_stop"}],
         [start(), {"type": "message_delta", "delta": {"stop_reason": None}}, {"type": "message_stop"}],

@@ -140,6 +140,19 @@ def test_c11_a_field_that_does_not_fit_is_refused_by_its_path(dialect, fields, p
             "tool_choice.function.x",
         ),
         ({"tools": [FUNCTION], "tool_choice": {"type": "magic"}}, "tool_choice.type"),
+        (
+            {
+                "tools": [FUNCTION],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {
+                        "mode": "auto",
+                        "tools": [{"type": "function", "function": {"name": "g"}}],
+                    },
+                },
+            },
+            "tool_choice.allowed_tools.tools",
+        ),
     ],
 )
 def test_c11_a_chat_field_that_does_not_fit_is_refused_by_its_path(fields, param):

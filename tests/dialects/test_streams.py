@@ -198,10 +198,12 @@ def test_a_block_of_another_vendor_takes_no_number_in_a_message_stream():
         BlockStopped(0),
         BlockStarted(1, "text"),
         BlockDelta(1, "hi"),
+        BlockStopped(1),
+        BlockStarted(2, "text"),
         Finished("stop"),
     ]
     got = encode("anthropic-messages", events)
-    assert [event.get("index") for event in got] == [None, 0, 0, 0, None, None]
+    assert [event.get("index") for event in got] == [None, 0, 0, 0, 1, 1, None, None]
 
 
 def test_a_second_start_leaves_one_preamble():
@@ -223,6 +225,26 @@ def test_a_refusal_is_the_vendors_own_kind_of_refusal():
     got = encode("anthropic-messages", events)
     assert got[2]["delta"] == {"type": "text_delta", "text": "no"}
     assert got[-2]["delta"]["stop_reason"] == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("finish", "there", "here"),
+    [
+        ("stop", "stop", "end_turn"),
+        ("stop_sequence", "stop", "stop_sequence"),
+        ("length", "length", "max_tokens"),
+        ("tool_calls", "tool_calls", "tool_use"),
+        ("content_filter", "content_filter", "refusal"),
+        ("refusal", "content_filter", "refusal"),
+        ("pause", "length", "pause_turn"),
+    ],
+)
+def test_every_reason_to_stop_has_a_word_in_both_dialects_and_what_was_cut_never_looks_finished(
+    finish, there, here
+):
+    events: list[Event] = [Started("id", "m"), Finished(finish)]
+    assert encode("openai-chat", events)[1]["choices"][0]["finish_reason"] == there
+    assert encode("anthropic-messages", events)[1]["delta"]["stop_reason"] == here
 
 
 def test_what_only_the_other_dialect_knows_is_left_out():

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from interlock.errors import StoreError
 from tests.server.harness import CANARY, keyed, pool, serving, until
 from tests.server.upstream import HANG, Reply, Upstream, answer, refused_port
 from tests.server.vendors import call, chat, message
@@ -538,3 +539,58 @@ async def test_our_own_faults_are_500_without_a_trace(tmp_path, monkeypatch):
         fault = next(line for line in server.log if line["event"] == "fault")
         assert fault["error"] == "RuntimeError"
         assert CANARY not in server.log_file.read_text()
+
+
+async def test_u14_an_answer_without_end_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.execute.calls.MOST_ANSWER", 10_000)
+    async with Upstream(chat("x" * 20_000)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (502, "upstream_failed")
+        assert outcomes(server.record(got)) == [("gpt", "malformed")]
+
+
+async def test_u15_a_redirect_is_not_followed(tmp_path):
+    async with Upstream(chat()) as other:
+        moved = Reply(302, (b"",), headers=(("location", f"{other.url}/v1/chat/completions"),))
+        async with Upstream(moved) as up, serving(tmp_path, pool(up.url)) as server:
+            got = await server.chat()
+            assert got.status_code == 502
+            assert "location" not in got.headers
+            assert other.seen == []
+
+
+async def test_u17_no_header_of_an_upstream_reaches_the_caller(tmp_path):
+    reply = chat()
+    reply.headers = (
+        ("set-cookie", "a=b"),
+        ("x-internal", "1"),
+        ("x-interlock-route", "forged"),
+        ("via", "x"),
+    )
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert got.headers["x-interlock-route"] == "alpha/gpt"
+        assert not {"set-cookie", "x-internal", "via"} & set(got.headers)
+
+
+def disk_full(*_: object, **__: object) -> None:
+    raise StoreError("the disk is full")
+
+
+async def test_p2_without_a_record_there_is_no_answer(tmp_path, monkeypatch):
+    async with Upstream(chat("secret answer")) as up, serving(tmp_path, pool(up.url)) as server:
+        monkeypatch.setattr(server.gateway.store, "put_record", disk_full)
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+        assert "secret answer" not in got.text
+        assert int(got.headers["retry-after"]) > 0
+        monkeypatch.undo()
+        assert (await server.chat()).status_code == 200
+
+
+async def test_p2_strict_logging_sends_nothing_while_the_store_is_down(tmp_path, monkeypatch):
+    rules = [{"name": "strict", "then": {"logging": "strict"}}]
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
+        monkeypatch.setattr(server.gateway.store, "put_record", disk_full)
+        assert (await server.chat()).status_code == 503
+        assert up.seen == []

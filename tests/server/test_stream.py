@@ -7,6 +7,7 @@ import socket
 import httpx2
 import pytest
 
+from interlock.errors import StoreError
 from tests.server.harness import events, pool, serving, until
 from tests.server.upstream import HANG, Upstream, answer, sse
 from tests.server.vendors import (
@@ -401,3 +402,32 @@ async def test_p7_a_stream_that_outlasts_the_drain_ends_with_an_error_and_is_rec
             assert events(text)[-1]["error"]["code"] == "overloaded"
             assert "[DONE]" not in text
             assert [row.status for row in store.list_records()[0]] == ["failed"]
+
+
+async def test_p2_a_stream_whose_record_is_not_safe_does_not_look_finished(tmp_path, monkeypatch):
+    def disk_full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    async with Upstream(chat_stream("Hello")) as up, serving(tmp_path, pool(up.url)) as server:
+        monkeypatch.setattr(server.gateway.store, "put_record", disk_full)
+        got = await server.chat(stream=True)
+        assert said(got.text) == "Hello"
+        assert "[DONE]" not in got.text
+        assert events(got.text)[-1]["error"]["code"] == "overloaded"
+
+
+async def test_a_fault_of_ours_in_the_middle_ends_the_stream_with_a_word_and_a_record(tmp_path, monkeypatch):
+    async with (
+        Upstream(sse(ROLE, *words("one"), chat_end())) as up,
+        serving(tmp_path, pool(up.url)) as server,
+    ):
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("oops")
+
+        monkeypatch.setattr("interlock.execute.executor.check_schemas", broken)
+        got = await server.chat(stream=True)
+        assert said(got.text) == "one"
+        assert events(got.text)[-1]["error"]["code"] == "internal"
+        assert server.record(got).status == "failed"
+        assert [line["error"] for line in server.log if line["event"] == "fault"] == ["RuntimeError"]

@@ -23,6 +23,8 @@ def parse(*pieces: bytes) -> list[bytes]:
         (b"\xef\xbb\xbfdata: one\n\n", [b"one"]),
         (b": a comment\n\n:\n\ndata: one\n: inside\n\n", [b"one"]),
         (b"data: one\ndata: two\n\n", [b"one\ntwo"]),
+        (b"data: one\r\ndata: two\r\n\r\n", [b"one\ntwo"]),
+        (b"data: one\rdata: two\r\r", [b"one\ntwo"]),
         (b"data:one\n\ndata:  two\n\n", [b"one", b" two"]),
         (b"event: x\nid: 7\nretry: 5\ndata: one\nother: field\n\n", [b"one"]),
         (b"event: nothing\n\n", []),

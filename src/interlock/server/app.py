@@ -5,15 +5,15 @@ who may call a route is part of the route itself.
 """
 
 import time
-import traceback
 from asyncio import get_running_loop
 
-from interlock.errors import ApiError
+from interlock.errors import ApiError, StoreError
 from interlock.server.asgi import Disconnected, Receive, Scope, Send
 from interlock.server.auth import authenticate, may, read_headers
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import fresh_name
+from interlock.server.protocol import abort
 from interlock.server.routes import Route, find_route
 
 
@@ -32,14 +32,16 @@ class Application:
             await self._serve(exchange)
         except ApiError as error:
             await exchange.fail(error)
+        except StoreError as error:
+            await exchange.fail(gateway.store_failed(error))
         except Disconnected:
-            exchange.facts["error"] = "client_closed"
-        except Exception as error:
-            self._report(exchange, error)
-            if not exchange.status:
-                await exchange.fail(ApiError("internal", "something went wrong on our side"))
+            exchange.status, exchange.facts["error"] = 499, "client_closed"
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
+            told = gateway.fault(f"req_{exchange.name}", error)
+            if exchange.status:
+                abort(send)  # in the middle of an answer there is nothing left that could be said
             else:
-                raise
+                await exchange.fail(told)
         gateway.log_request(exchange)
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -58,18 +60,3 @@ class Application:
         if found.role is None or not may(exchange.caller, found.role):
             raise ApiError("policy_denied", f"this needs the role `{found.role}`", hint="ask an operator")
         await found.handle(self.gateway, exchange)
-
-    def _report(self, exchange: Exchange, error: Exception) -> None:
-        """One line about a fault of ours: what and where, never the words, which may quote content."""
-        frames = traceback.extract_tb(error.__traceback__)
-        where = [f"{frame.filename.rpartition('interlock/')[2]}:{frame.lineno}" for frame in frames[-4:]]
-        self.gateway.log.line(
-            {
-                "at": self.gateway.clock.now(),
-                "event": "fault",
-                "request": f"req_{exchange.name}",
-                "route": exchange.route,
-                "error": type(error).__name__,
-                "where": where,
-            }
-        )

@@ -3,6 +3,7 @@
 `state` is replaced whole, never changed; requests under way keep the one they began with.
 """
 
+import traceback
 from asyncio import get_running_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from interlock.store.sqlite import DAY_US, Store
 from interlock.types.record import Status
 from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
+RETRY_S: Final = 5
 WRITE_S: Final = 30.0
 """How long a caller may leave a piece of its stream unread."""
 
@@ -31,6 +33,8 @@ class Writing(Protocol):
     """A stream, and since when its caller has not taken what was sent (None: it has)."""
 
     since: float | None
+
+    def abort(self) -> None: ...
 
 
 class Gateway:
@@ -67,10 +71,14 @@ class Gateway:
         try:
             await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:
-            self.say("store", error=error.problem)
-            raise ApiError(
-                "overloaded", "the record of this request could not be written", retry_after_s=5
-            ) from None
+            raise self.store_failed(error) from None
+
+    def fault(self, during: str, error: Exception) -> ApiError:
+        """Log a fault of ours, and give what callers are told: where it was, never its words."""
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [f"{frame.filename.rpartition('interlock/')[2]}:{frame.lineno}" for frame in frames[-4:]]
+        self.say("fault", during=during, error=type(error).__name__, where=where)
+        return ApiError("internal", "something went wrong on our side")
 
     @contextmanager
     def watched(self, stream: Writing, watch: Watch) -> Iterator[None]:
@@ -86,6 +94,12 @@ class Gateway:
         for stream, watch in list(self._writing.items()):
             if stream.since is not None and now - stream.since > WRITE_S:
                 watch.leave()
+                stream.abort()
+
+    def store_failed(self, error: StoreError) -> ApiError:
+        """Log that the store cannot be used. What callers are told: without a record nothing is served."""
+        self.say("store", error=error.problem)
+        return ApiError("overloaded", "the store cannot be used at the moment", retry_after_s=RETRY_S)
 
     async def expire(self) -> None:
         """Delete records that are older than the config keeps them."""

@@ -16,7 +16,7 @@ from interlock.server.case import Case
 from interlock.server.exchange import Exchange, Header
 from interlock.server.gateway import Gateway
 from interlock.server.judge import judge
-from interlock.server.protocol import close_after_answer
+from interlock.server.protocol import abort, close_after_answer
 from interlock.server.records import log_facts
 from interlock.server.watch import Watch
 from interlock.types.decision import Decision
@@ -78,7 +78,7 @@ def refusal(decision: Decision) -> ApiError:
 async def _whole(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
     watch = Watch(exchange.receive)
     with watch:
-        await _guard(execution.run_whole(), execution, watch)
+        await _guard(gateway, exchange, execution, execution.run_whole(), watch)
     await _settle(gateway, exchange, case, execution, gone=watch.gone)
     if watch.gone:
         return
@@ -92,7 +92,7 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     watch = Watch(exchange.receive)
     sink = Stream(exchange, case.decision, execution.clock)
     with watch, gateway.watched(sink, watch):
-        await _guard(execution.run_stream(sink), execution, watch)
+        await _guard(gateway, exchange, execution, execution.run_stream(sink), watch)
     try:
         await _settle(gateway, exchange, case, execution, gone=watch.gone)
     except ApiError as error:  # the record is not safe: the answer must not look finished
@@ -108,8 +108,10 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     await exchange.write(execution.ending(), more=False)
 
 
-async def _guard(work: Awaitable[None], execution: Execution, watch: Watch) -> None:
-    """Do the work; a cancellation, by a caller that left or by our own shutdown, ends it in order."""
+async def _guard(
+    gateway: Gateway, exchange: Exchange, execution: Execution, work: Awaitable[None], watch: Watch
+) -> None:
+    """Do the work. A caller that left, our own shutdown and a fault of ours all end it in order."""
     try:
         await work
     except asyncio.CancelledError:
@@ -121,6 +123,10 @@ async def _guard(work: Awaitable[None], execution: Execution, watch: Watch) -> N
             if watch.gone
             else ApiError("overloaded", "the server is shutting down", retry_after_s=1)
         )
+    except ApiError as error:
+        execution.error = error
+    except Exception as error:  # noqa: BLE001 - a stream that has begun must end with a word, and a record
+        execution.error = gateway.fault(f"req_{exchange.name}", error)
 
 
 async def _settle(
@@ -155,6 +161,9 @@ class Stream:
         self.since = self._clock()
         await self._exchange.write(data, more=True)
         self.since = None
+
+    def abort(self) -> None:
+        abort(self._exchange.send)
 
 
 def route_headers(decision: Decision, step: Step | None, attempts: int) -> list[Header]:

@@ -1,10 +1,12 @@
 """The HTTP protocol of uvicorn, with a bound on how slowly a request's head may come, and answers in JSON.
 
-ASGI has no words for some things: `close_after_answer` and `has_arrived` are such words.
+ASGI has no words for some things that uvicorn can do; the functions here are such words. On another
+server they do nothing, and their callers have another way.
 """
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -12,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from interlock.server.asgi import Receive, Send
 
 HEAD_S: Final = 10.0
+_TELL: Final = "interlock_tell"
 
 _REFUSAL: Final = (
     b'{"error":{"message":"the request is not valid HTTP/1.1","type":"invalid_request_error",'
@@ -35,6 +38,10 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        cycle = getattr(self, "cycle", None)  # none before the first request
+        tell = cycle.__dict__.pop(_TELL, None) if cycle is not None else None
+        if tell is not None:
+            tell()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -66,17 +73,38 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
+def _cycle(method: Receive | Send) -> RequestResponseCycle | None:
+    """What uvicorn knows of a request: the `receive` and `send` that it hands out are its methods."""
+    found = getattr(method, "__self__", None)
+    return found if isinstance(found, RequestResponseCycle) else None
+
+
 def has_arrived(receive: Receive) -> bool:
     """Whether a request's whole body is here already, so that `receive` will not wait. False if unknown."""
-    cycle = getattr(receive, "__self__", None)
-    return isinstance(cycle, RequestResponseCycle) and not cycle.more_body
+    cycle = _cycle(receive)
+    return cycle is not None and not cycle.more_body
+
+
+def on_disconnect(receive: Receive, tell: Callable[[], None] | None) -> bool:
+    """Have `tell` called once when the caller leaves (None: no longer); False where that cannot be had."""
+    cycle = _cycle(receive)
+    if cycle is None:
+        return False
+    cycle.__dict__[_TELL] = tell
+    if tell is not None and cycle.disconnected:
+        tell()
+    return True
 
 
 def close_after_answer(send: Send) -> None:
-    """Close the connection once the answer being sent is complete; nothing on a server that is not uvicorn.
-
-    The `send` that uvicorn hands out is a method of the cycle that knows.
-    """
-    cycle = getattr(send, "__self__", None)
-    if isinstance(cycle, RequestResponseCycle):
+    """Close the connection once the answer being sent is complete."""
+    cycle = _cycle(send)
+    if cycle is not None:
         cycle.keep_alive = False
+
+
+def abort(send: Send) -> None:
+    """Close the connection at once, whatever is still to be read from it."""
+    cycle = _cycle(send)
+    if cycle is not None:
+        cycle.transport.abort()

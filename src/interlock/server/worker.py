@@ -86,6 +86,8 @@ async def _work(
     def drain() -> None:
         gateway.draining = True
         server.should_exit = True
+        if lifeline:
+            loop.remove_reader(sys.stdin.fileno())  # at its end it is readable for ever
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
@@ -131,11 +133,14 @@ async def tick(reloader: Reloader) -> None:
     loop = asyncio.get_running_loop()
     gateway = reloader.gateway
     for count in itertools.count():
-        if count % EXPIRE_EVERY == 0:
-            await gateway.expire()
+        try:
+            if count % EXPIRE_EVERY == 0:
+                await gateway.expire()
+            await reloader.look()
+            gateway.cut_idle_readers(loop.time())
+        except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
+            gateway.fault("tick", error)
         await asyncio.sleep(TICK_S)
-        await reloader.look()
-        gateway.cut_idle_readers(loop.time())
 
 
 def main() -> int:
