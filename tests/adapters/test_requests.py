@@ -314,6 +314,21 @@ def test_thinking_becomes_an_effort_of_reasoning(reasoning, effort):
     assert sent("openai", message(reasoning=reasoning)).get("reasoning_effort") == effort
 
 
+@pytest.mark.parametrize(
+    ("budget", "limit", "thinking"),
+    [
+        (2000, 4000, {"type": "enabled", "budget_tokens": 2000}),
+        (2000, 2000, {"type": "enabled", "budget_tokens": 1999}),
+        (2000, 1025, {"type": "enabled", "budget_tokens": 1024}),
+        (2000, 900, {"type": "disabled"}),
+        (500, 900, {"type": "enabled", "budget_tokens": 500}),
+    ],
+)
+def test_a_limit_that_policy_lowered_lowers_the_budget_for_thinking_too(budget, limit, thinking):
+    request = message(max_output_tokens=limit, reasoning=Reasoning(budget_tokens=budget))
+    assert sent("anthropic", request)["thinking"] == thinking
+
+
 def test_betas_become_a_header_again_and_leave_the_body():
     call = send("anthropic", message(extra={"anthropic_beta": ["a-1", "b-2"], "container": "c"}))
     assert dict(call.headers)["anthropic-beta"] == "a-1,b-2"

@@ -167,10 +167,10 @@ class Execution:
             return AttemptEnd(outcome="timeout", final=True, called=False)
         setting, decision = self.setting, self.decision
         destination = setting.destinations.get((step.model, step.endpoint))
-        # The first model was judged by the decision itself, a moment ago, under this very snapshot.
+        # The route was judged by the decision itself, a moment ago, under this very snapshot.
         dropped = (
             permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
-            if self.attempts
+            if decision.route is None or step.model != decision.route.model
             else None
         )
         if destination is None or dropped is not None:

@@ -15,6 +15,8 @@ _encode: Final = msgspec.json.Encoder().encode
 VERSION: Final = "2023-06-01"
 MOST_OUTPUT: Final = 4096
 """The vendor wants a limit in every request; this is it where neither caller nor model has one."""
+LEAST_BUDGET: Final = 1024
+"""The vendor takes no smaller budget for thinking."""
 _BETAS: Final = "anthropic_beta"
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any", "tool": "tool"}
 _JSON: Final = ("content-type", "application/json")
@@ -150,7 +152,7 @@ def _add_output(
             schema = {"description": asked.description, **schema}
         output["format"] = {"type": "json_schema", "schema": schema}
     if reasoning is not None:
-        thinking = _thinking(reasoning) if own else _effort(reasoning, output)
+        thinking = _thinking(reasoning, body["max_tokens"]) if own else _effort(reasoning, output)
         if own and reasoning.effort is not None:
             output["effort"] = reasoning.effort
         if thinking is not None:
@@ -159,13 +161,16 @@ def _add_output(
         body["output_config"] = output
 
 
-def _thinking(reasoning: Reasoning) -> dict[str, Any] | None:
+def _thinking(reasoning: Reasoning, limit: int) -> dict[str, Any] | None:
+    """Thinking as the caller asked for it. A limit that was lowered lowers the budget, which must fit in."""
     if reasoning.disabled:
         return {"type": "disabled"}
-    if reasoning.budget_tokens is not None:
-        budget = {"type": "enabled", "budget_tokens": reasoning.budget_tokens}
-        return {**budget, **(reasoning.extra or {})}
-    return reasoning.extra
+    if reasoning.budget_tokens is None:
+        return reasoning.extra
+    budget = min(reasoning.budget_tokens, limit - 1)
+    if budget < reasoning.budget_tokens and budget < LEAST_BUDGET:
+        return {"type": "disabled"}
+    return {"type": "enabled", "budget_tokens": budget, **(reasoning.extra or {})}
 
 
 def _effort(reasoning: Reasoning, output: dict[str, Any]) -> dict[str, Any] | None:
