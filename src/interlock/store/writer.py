@@ -13,8 +13,9 @@ everything that was committed before.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -30,6 +31,8 @@ Row = Sequence[Any]
 
 MAX_PENDING: Final = 10_000
 MAX_BATCH: Final = 256
+MAX_ROWS: Final = 32
+"""How many rows one statement writes at most."""
 
 # Failures of one write's own making: the transaction around it is sound.
 _OWN_FAULTS: Final = (
@@ -88,6 +91,13 @@ class Write(Generic[T]):
                 self.future.exception()  # nobody has to look: it will be tried again
         else:
             self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
+
+
+@lru_cache(maxsize=64)
+def _for_rows(sql: str, count: int) -> str:
+    """An INSERT of one row, made into one of `count`."""
+    group = sql[sql.index("VALUES (") + len("VALUES ") : sql.index(")", sql.index("VALUES (")) + 1]
+    return sql.replace(group, ", ".join([group] * count), 1)
 
 
 class Writer:
@@ -241,22 +251,33 @@ class Writer:
         self._db.execute("RELEASE work")
 
     def _run_rows(self, sql: str, writes: list[Write[None]]) -> None:
-        """One prepared statement for all rows; a row that fails is left out and the rest go on behind it."""
-        rest = iter(writes)
-        current = writes[0]
+        """The rows of one statement, as many at a time as there are, in powers of two.
 
-        def rows() -> Iterator[Row]:
-            nonlocal current
-            for current in rest:  # it says whose row fails
-                yield current.row
+        Each step of SQLite gives up the interpreter's lock and asks for it again, so that a row a
+        step would make the loop's thread and this one take turns for every row.
+        """
+        start = 0
+        while start < len(writes):
+            size = min(MAX_ROWS, 1 << (len(writes) - start).bit_length() - 1)
+            self._run_some(sql, writes[start : start + size])
+            start += size
 
-        while True:
+    def _run_some(self, sql: str, writes: list[Write[None]]) -> None:
+        """All of them in one step; where that fails, each by itself, so that only the guilty one does."""
+        if len(writes) > 1:
+            values = tuple(value for write in writes for value in write.row)
             try:
-                self._db.executemany(sql, rows())
-            except Exception as error:  # noqa: BLE001  # it belongs to whoever sent the row
-                self._blame(current, error)
+                self._db.execute(_for_rows(sql, len(writes)), values)
+            except Exception:  # one of them is at fault; which one shows below
+                if not self._db.in_transaction:
+                    raise
             else:
                 return
+        for write in writes:
+            try:
+                self._db.execute(sql, write.row)
+            except Exception as error:  # noqa: BLE001  # it belongs to whoever sent the row
+                self._blame(write, error)
 
     def _blame(self, write: Write[Any], error: Exception) -> None:
         """Fail one write. Raises the error again where it took the whole transaction with it."""
