@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from interlock.errors import StoreError
+from interlock.types.decision import Dropped
 from tests.server.harness import CANARY, keyed, pool, serving, until
 from tests.server.upstream import HANG, Reply, Upstream, answer, refused_port
 from tests.server.vendors import call, chat, message
@@ -594,3 +595,48 @@ async def test_p2_strict_logging_sends_nothing_while_the_store_is_down(tmp_path,
         monkeypatch.setattr(server.gateway.store, "put_record", disk_full)
         assert (await server.chat()).status_code == 503
         assert up.seen == []
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_u7_a_key_that_a_provider_quotes_is_taken_out_of_its_words(tmp_path, status):
+    words = {"error": {"message": f"no such project for {CANARY}-alpha", "type": "x"}}
+    async with Upstream(answer(words, status)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert CANARY not in got.text
+        record = msgspec.json.encode(server.record(got)).decode()
+        assert "no such project for …" in record
+        assert CANARY not in record
+
+
+async def test_policy_is_asked_again_before_a_fallback_is_called(tmp_path, monkeypatch):
+    asked = []
+
+    def permits(snapshot, signals, world, model, endpoint):
+        asked.append(model)
+        return Dropped(model=model, rule="r", why="not any more")
+
+    monkeypatch.setattr("interlock.execute.executor.permits", permits)
+    async with (
+        Upstream(answer({}, 500)) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 502
+        assert asked == ["small"]
+        assert [seen.json["model"] for seen in up.seen] == ["up-1"]
+
+
+async def test_what_an_attempt_may_have_cost_is_not_spent_twice(tmp_path):
+    broken = Reply(200, (b"<html>",), "text/html")
+    async with (
+        Upstream(chat(), broken) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        dry = await server.client.post(
+            "/v1/decisions", json={"model": "prod", "messages": [{"role": "user", "content": "hi"}]}
+        )
+        input_usd = dry.json()["signals"]["input_tokens"] * 2 / 1e6
+        got = await server.chat(headers={"x-interlock-max-cost-usd": f"{input_usd + 11e-6:.9f}"})
+        assert got.status_code == 502
+        assert outcomes(server.record(got)) == [("gpt", "malformed")]
+        assert len(up.seen) == 1

@@ -4,7 +4,6 @@ import time
 
 from interlock.classify import classify
 from interlock.dialects import DIALECTS
-from interlock.route.decide import decide
 from interlock.server.case import Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
@@ -45,13 +44,10 @@ async def judge(
     if session is not None and remember:
         await gateway.store.raise_session_class(caller.tenant, session, signals.data_class, now)
     name = f"dec_{exchange.name}"
-    decision = decide(
+    decision = state.memory.decide(
         id=name,
         now=gateway.clock.at(nanoseconds),
         signals=signals,
-        snapshot=state.setting.snapshot,
-        world=state.setting.world,
-        world_hash=state.world_hash,
         draw=draw(caller.tenant, session if session is not None else name),
     )
     return Case(request=request, decision=decision, body=body)

@@ -10,6 +10,7 @@ from interlock.adapters import ADAPTERS
 from interlock.config.checked import Config, Secrets
 from interlock.execute.executor import Setting
 from interlock.route.decide import hash_world
+from interlock.route.memory import Memory
 from interlock.server.auth import KeyTable, key_table
 from interlock.types.labels import Kind
 from interlock.types.request import Request
@@ -18,11 +19,15 @@ from interlock.wiring import setting
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """`kinds` are the wire formats that the config's providers speak and that we have adapters for."""
+    """`kinds` are the wire formats that the config's providers speak and that we have adapters for.
+
+    `memory` decides under exactly this config and world, and goes with them.
+    """
 
     config: Config
     setting: Setting
     world_hash: str
+    memory: Memory
     keys: KeyTable
     kinds: tuple[Kind, ...]
 
@@ -35,10 +40,12 @@ class State(Struct, frozen=True, kw_only=True):
 def make_state(config: Config, secrets: Secrets, world: World, secret: bytes) -> State:
     """The state of a config that has just been loaded. `secret` is the store's, for hashing keys."""
     spoken = {provider.kind for provider in config.providers.values()}
+    going_by, world_hash = setting(config, secrets, world), hash_world(world)
     return State(
         config=config,
-        setting=setting(config, secrets, world),
-        world_hash=hash_world(world),
+        setting=going_by,
+        world_hash=world_hash,
+        memory=Memory(going_by.snapshot, world, world_hash),
         keys=key_table(config, secrets, secret),
         kinds=tuple(kind for kind in ADAPTERS if kind in spoken),
     )
@@ -46,8 +53,10 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes) ->
 
 def with_world(state: State, world: World) -> State:
     """The same state in another world."""
+    world_hash = hash_world(world)
     return msgspec.structs.replace(
         state,
         setting=msgspec.structs.replace(state.setting, world=world),
-        world_hash=hash_world(world),
+        world_hash=world_hash,
+        memory=Memory(state.setting.snapshot, world, world_hash),
     )
