@@ -533,7 +533,7 @@ async def test_our_own_faults_are_500_without_a_trace(tmp_path, monkeypatch):
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError(f"secret {CANARY}")
 
-        monkeypatch.setattr("interlock.server.judge.decide", broken)
+        monkeypatch.setattr("interlock.server.judge.classify", broken)
         got = await server.chat()
         assert (got.status_code, got.json()["error"]["code"]) == (500, "internal")
         assert CANARY not in got.text
