@@ -221,6 +221,11 @@ async def test_without_keys_only_this_machine_and_no_web_page_may_call(tmp_path)
             {"host": "127.0.0.1.evil.example"},
             {"host": "[::1"},
             {"host": ""},
+            {"host": "evil.example@localhost"},
+            {"host": "localhost#evil.example"},
+            {"host": "[::1%25evil.example]"},
+            {"origin": server.url.replace("http:", "https:")},
+            {"sec-fetch-site": "cross-site"},
         ):
             got = await get("/v1/models", headers=headers)
             assert got.status_code in (400, 403), headers
@@ -329,3 +334,35 @@ async def test_a_socket_sends_small_pieces_at_once(server, monkeypatch):
     await raw(server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert seen
     assert all(seen)
+
+
+async def test_c15_a_giant_body_does_not_stall_the_others(tmp_path, monkeypatch):
+    """It is read in another thread: while it is, the loop answers."""
+    import threading
+
+    from interlock.server import judge
+
+    threads = []
+    real = judge.classify
+
+    def noted(*arguments, **named):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(judge, "classify", noted)
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        await server.chat()
+        await server.chat(messages=[{"role": "user", "content": "word " * 40_000}])
+    assert threads == [True, False]
+
+
+async def test_a_name_has_a_length(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        for body in (
+            {"model": "m" * 300},
+            {"tools": [{"type": "function", "function": {"name": "t" * 300}}]},
+        ):
+            got = await server.chat(**body)
+            assert got.status_code == 400
+            assert len(got.content) < 1000
+        assert up.seen == []
