@@ -4,8 +4,9 @@ This is the one place that knows them all. It decides nothing and serves nothing
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -46,11 +47,14 @@ def remember(store: Store, config: Config) -> None:
     store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="config")
 
 
-def world_of(store: Store) -> World:
-    """The world as the store has it now."""
+def world_of(store: Store, latency_ms: Mapping[str, float] = MappingProxyType({})) -> World:
+    """The world as the store has it now, with latencies as a server has measured them."""
     states = store.aliases()
     return World(
-        aliases={name: ActiveAlias(version=state.active, model=state.model) for name, state in states.items()}
+        aliases={
+            name: ActiveAlias(version=state.active, model=state.model) for name, state in states.items()
+        },
+        latency_ms=dict(latency_ms),
     )
 
 

@@ -16,6 +16,7 @@ from interlock.server.case import Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_nonce
+from interlock.server.latency import Latencies
 from interlock.server.log import Log
 from interlock.server.records import to_row
 from interlock.server.state import State, make_state, with_world
@@ -47,6 +48,7 @@ class Gateway:
         self.draining = False
         self.reloads = 0
         self.reloads_failed = 0
+        self.latencies = Latencies()
         self._writing: dict[Writing, Watch] = {}
 
     def say(self, event: str, **fields: Any) -> None:
@@ -54,8 +56,8 @@ class Gateway:
         self.log.line({"at": self.clock.now(), "event": event, **fields})
 
     def refresh_world(self) -> None:
-        """Take the aliases as the store has them now. Requests that have begun keep theirs."""
-        world = world_of(self.store)
+        """Take aliases and latencies as they are now. Requests that have begun keep theirs."""
+        world = world_of(self.store, self.latencies.bands())
         if world != self.state.setting.world:
             self.state = with_world(self.state, world)
             put_world(self.store, self.state.world_hash, world)
@@ -68,6 +70,9 @@ class Gateway:
         text = execution.text if execution is not None else ""
         content = content_of(self.state.config, logging, case.body, text)
         row = to_row(case.decision, status, execution, content)
+        for attempt in execution.attempts if execution is not None else ():
+            if attempt.outcome == "ok":
+                self.latencies.note(attempt.model, attempt.latency_ms)
         try:
             await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:

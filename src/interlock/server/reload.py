@@ -18,6 +18,8 @@ from interlock.wiring import KEYS_SECRET, put_world, remember, world_of
 
 LOOK_AT_FILE_EVERY: Final = 4
 """In ticks: about once a second."""
+LOOK_AT_LATENCIES_EVERY: Final = 20
+"""In ticks: every five seconds."""
 MOST_PROBLEMS: Final = 5
 """How many problems of a bad file one log line holds; `interlock check` has them all."""
 
@@ -73,7 +75,8 @@ class Reloader:
         check_exposure(loaded.config, self._host, self._path)
         store = self.gateway.store
         remember(store, loaded.config)
-        return make_state(loaded.config, loaded.secrets, world_of(store), store.secret(KEYS_SECRET))
+        world = world_of(store, self.gateway.latencies.bands())
+        return make_state(loaded.config, loaded.secrets, world, store.secret(KEYS_SECRET))
 
     def _failed(self, problems: list[str]) -> bool:
         self.gateway.reloads_failed += 1
@@ -83,7 +86,7 @@ class Reloader:
     def _look_at_store(self) -> None:
         try:
             version = self.gateway.store.data_version()
-            if version != self._data_version:
+            if version != self._data_version or self._ticks % LOOK_AT_LATENCIES_EVERY == 0:
                 self._data_version = version
                 self.gateway.refresh_world()
         except StoreError as error:
