@@ -340,16 +340,15 @@ async def test_c15_a_giant_body_does_not_stall_the_others(tmp_path, monkeypatch)
     """It is read in another thread: while it is, the loop answers."""
     import threading
 
-    from interlock.server import judge
+    from interlock.classify import classify
 
     threads = []
-    real = judge.classify
 
     def noted(*arguments, **named):
         threads.append(threading.current_thread() is threading.main_thread())
-        return real(*arguments, **named)
+        return classify(*arguments, **named)
 
-    monkeypatch.setattr(judge, "classify", noted)
+    monkeypatch.setattr("interlock.server.judge.classify", noted)
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
         await server.chat()
         await server.chat(messages=[{"role": "user", "content": "word " * 40_000}])
