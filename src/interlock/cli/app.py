@@ -30,7 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("replay", "Compute recorded decisions again, or under another config."),
     "outcome": ("outcome", "Record feedback on a decision."),
     "alias": ("alias", "Show, promote and roll back aliases."),
-    "audit": ("audit", "Check the chain of the decision and control log."),
+    "audit": ("audit", "Check the chain of the control log."),
 }
 
 

@@ -10,7 +10,7 @@ from interlock.cli.output import NO, say, write_json
 
 @click.group("audit")
 def command() -> None:
-    """Check the chain of the decision and control log."""
+    """Check the chain of the control log."""
 
 
 @command.command("verify")

@@ -14,7 +14,10 @@ from interlock.errors import Problem
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
     "budgets": (lambda file: bool(file.budgets), "spend is recorded per request, windows do not refuse"),
     "evals": (lambda file: bool(file.evals), "suites are not run"),
-    "gates": (lambda file: bool(file.gates), "a promotion is not held back by a gate"),
+    "gates": (
+        lambda file: bool(file.gates),
+        "no gate is run, so a promotion needs an override with its reason",
+    ),
     "rollouts": (lambda file: bool(file.rollouts), "no canary or shadow traffic is sent"),
     "cache": (
         lambda file: file.cache.exact is not None or file.cache.semantic is not None,

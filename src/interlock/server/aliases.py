@@ -49,6 +49,7 @@ async def promote(gateway: Gateway, exchange: Exchange) -> None:
     name, config = _name(exchange), exchange.state.config
     if wanted.to not in config.models:
         raise ApiError("unknown_model", f"`{wanted.to}` is no model of the pool", param="to")
+    _check_seen(gateway, name, wanted.if_version)
     if name in config.gates and not wanted.override:
         raise ApiError(
             "gate_failed",
@@ -68,6 +69,13 @@ async def promote(gateway: Gateway, exchange: Exchange) -> None:
     )
     gateway.refresh_world()
     await exchange.answer_json(_history(gateway, exchange))
+
+
+def _check_seen(gateway: Gateway, name: str, seen: int | None) -> None:
+    """A caller whose view is stale is told that first; the store checks again as it changes."""
+    state = gateway.store.aliases().get(name)
+    if state is not None and seen is not None and seen != state.active:
+        raise _stale(state.active)
 
 
 async def roll_back(gateway: Gateway, exchange: Exchange) -> None:
@@ -109,9 +117,15 @@ async def _changed(write: Awaitable[T]) -> T:
     except UnknownVersion as error:
         raise ApiError("not_found", str(error), param="to") from None
     except StaleVersion as error:
-        raise ApiError(
-            "stale_version", str(error), hint=f"look again, then send `if_version`: {error.active}"
-        ) from None
+        raise _stale(error.active) from None
+
+
+def _stale(active: int) -> ApiError:
+    return ApiError(
+        "stale_version",
+        f"version {active} is active, another one than you saw",
+        hint=f"look again, then send `if_version`: {active}",
+    )
 
 
 def _absent(name: str) -> ApiError:

@@ -44,7 +44,7 @@ async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str) -> None:
     decision = case.decision
     exchange.decision_id = decision.id
     if decision.route is None:
-        exchange.extra = route_headers(decision, None, 0)
+        exchange.extra = [*route_headers(decision, None, 0), (b"x-interlock-cost-usd", b"0")]
         exchange.facts = log_facts(decision, "denied")
         await gateway.record(case, "denied")
         raise refusal(decision)

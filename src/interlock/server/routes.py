@@ -32,6 +32,8 @@ class Route(Struct, frozen=True):
 ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/healthz", None, health.alive),
     Route("GET", "/readyz", None, health.ready),
+    Route("HEAD", "/healthz", None, health.alive),
+    Route("HEAD", "/readyz", None, health.ready),
     Route("POST", "/v1/chat/completions", "user", inference.chat),
     Route("POST", "/v1/messages", "user", inference.messages),
     Route("GET", "/v1/models", "user", models.list_models),
