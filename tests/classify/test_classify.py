@@ -123,7 +123,7 @@ def test_a_configured_default_is_what_an_unlisted_tool_may_do():
 
 @pytest.mark.parametrize(
     ("choice", "forced"),
-    [(None, None), (ToolChoice(mode="required"), None), (ToolChoice(mode="tool", name="search"), "search")],
+    [(None, None), (ToolChoice(mode="required"), "*"), (ToolChoice(mode="tool", name="search"), "search")],
 )
 def test_the_tool_that_a_caller_forces_is_named(choice, forced):
     assert signals(ask("hi", tools=(Tool(name="search"),), tool_choice=choice)).tool_choice == forced

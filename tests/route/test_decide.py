@@ -150,11 +150,19 @@ def test_a_candidate_is_dropped_by_a_named_rule(
         (ask("stable", data_class="regulated"), "policy_denied"),
         (ask("claude", cannot_carry={"anthropic": ("seed",)}), "invalid_request"),
         (ask("stable", tools=("deploy",), tool_choice="deploy"), "tool_denied"),
+        (ask("stable", tools=("deploy",), tool_choice="*"), "tool_denied"),
     ],
 )
 def test_the_first_reason_gives_the_code(signals: Signals, code: str) -> None:
     decision = run(signals, rule("no-deploy", deny_tools=["deploy"]))
     assert decision.why.denied_code == code
+
+
+def test_some_tool_may_be_forced_while_one_is_left() -> None:
+    decision = run(
+        ask("stable", tools=("deploy", "search"), tool_choice="*"), rule("no-deploy", deny_tools=["deploy"])
+    )
+    assert decision.route is not None
 
 
 def test_input_over_the_limit_names_the_rule_that_set_it() -> None:

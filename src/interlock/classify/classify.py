@@ -34,7 +34,7 @@ from interlock.types.labels import (
     RiskTier,
 )
 from interlock.types.request import Audio, File, Hints, Image, Message, Request, Text, ToolResult
-from interlock.types.signals import Caller, Finding, Signals
+from interlock.types.signals import ANY_TOOL, Caller, Finding, Signals
 
 _AUTO: Final = "auto"
 _LANE: Final = "lane:"
@@ -224,8 +224,11 @@ def _effects(specs: list[ToolSpec]) -> tuple[Effect, ...]:
 
 
 def _forced_tool(request: Request) -> str | None:
+    """The tool that must be called; ANY_TOOL where it must be one of those offered."""
     choice = request.tool_choice
-    return choice.name if choice is not None and choice.mode == "tool" else None
+    if choice is None or choice.mode not in ("tool", "required"):
+        return None
+    return ANY_TOOL if choice.mode == "required" else choice.name
 
 
 _MODALITIES: Final[dict[type, Modality]] = {Image: "image", File: "file", Audio: "audio"}

@@ -36,7 +36,7 @@ from interlock.types.decision import (
     Why,
 )
 from interlock.types.labels import RANK, RISK_TIERS, SAFETY_MODES, SelectedBy, When
-from interlock.types.signals import Signals
+from interlock.types.signals import ANY_TOOL, Signals
 from interlock.types.world import World
 
 ROUTER_VERSION: Final = "rules"
@@ -245,8 +245,9 @@ def _denial(signals: Signals, ruling: Ruling, ask: Ask, tools: ToolVerdict) -> D
         rule, reason = ruling.denials[0]
         return Denial("policy_denied", reason, rule)
     if signals.tool_choice is not None:
+        any_left = signals.tool_choice == ANY_TOOL and tools.allowed
         for denied in tools.denied:
-            if denied.tool == signals.tool_choice:
+            if denied.tool == signals.tool_choice or (signals.tool_choice == ANY_TOOL and not any_left):
                 why = f"the request forces the tool `{denied.tool}`, which is denied: {denied.why}"
                 return Denial("tool_denied", why, denied.rule)
     return None

@@ -4,6 +4,8 @@ Signals are recorded as values inside the decision, so the decision can be compu
 them. They hold names, labels and counts, never content and never a key.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from interlock.types.labels import (
@@ -16,6 +18,9 @@ from interlock.types.labels import (
     Role,
     Trust,
 )
+
+ANY_TOOL: Final = "*"
+"""`Signals.tool_choice` where some tool must be called, whichever."""
 
 
 class Allow(Struct, frozen=True, kw_only=True):
