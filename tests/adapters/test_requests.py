@@ -480,3 +480,21 @@ def test_a_refusal_in_the_history_keeps_its_words():
     request = chat(HELLO, say("assistant", Refusal(text="no")), HELLO)
     assert sent("openai", request)["messages"][1] == {"role": "assistant", "content": None, "refusal": "no"}
     assert sent("anthropic", request)["messages"][1] == {"role": "assistant", "content": "no"}
+
+
+def test_a2_no_field_of_a_callers_tool_becomes_one_of_the_body():
+    evil = {"type": "x", "web_search_options": {}, "model": "EVIL", "max_tokens": 10**8, "messages": []}
+    search = Tool(name="web_search", vendor={"web_search_options": {"search_context_size": "low"}})
+    body = sent("openai", chat(tools=(Tool(name="x", vendor=evil), search), max_output_tokens=5))
+    assert body["model"] == "u"
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
+    assert body["max_tokens"] == 5
+    assert body["web_search_options"] == {"search_context_size": "low"}
+    assert body["tools"] == [evil]
+
+
+def test_a2_a_callers_tool_attaches_no_mcp_server():
+    evil = {"type": "x", "mcp_server": {"url": "https://evil.test"}}
+    body = sent("anthropic", message(tools=(Tool(name="x", vendor=evil),)))
+    assert "mcp_servers" not in body
+    assert body["tools"] == [evil]

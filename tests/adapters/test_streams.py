@@ -19,6 +19,7 @@ from interlock.types.answer import (
     Usage,
 )
 from interlock.types.labels import Dialect
+from interlock.types.request import Opaque
 from tests.adapters.recorded import adapter, fixtures, read, streams
 
 BOTH: Final[tuple[Dialect, ...]] = ("openai-chat", "anthropic-messages")
@@ -412,3 +413,68 @@ def test_the_second_answer_of_a_server_that_gives_two_is_not_mixed_into_the_firs
     data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
     found = read("openai-chat", data + b"data: [DONE]\n\n")
     assert [event.text for event in found if isinstance(event, BlockDelta)] == ["mine"]
+
+
+def message_with(block: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """What an answer with this block comes to: whole, and as a stream."""
+    whole = {"id": "m", "model": "m", "content": [block], "stop_reason": "end_turn"}
+    begin = {"type": "content_block_start", "index": 0, "content_block": block}
+    stop = {"type": "content_block_stop", "index": 0}
+    decoded = adapter("anthropic-messages").decode_answer(json.dumps(whole).encode())
+    return [decoded], feed("anthropic-messages", messages(start(), begin, stop, *END))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "custom_tool_use", "name": "shell", "input": {}},
+        {"type": "function_call", "name": "shell", "arguments": "{}"},
+        {"type": "news"},
+        {"type": "compaction", "name": "shell", "input": {}},
+        {"type": "server_tool_use", "input": {}},
+        {"type": "mcp_tool_use", "name": "shell", "input": {}},
+    ],
+)
+def test_a2_a_block_that_may_be_a_call_nobody_judges_makes_an_answer_malformed(block):
+    for found in message_with(block):
+        assert isinstance(found[-1], Failure)
+        assert found[-1].outcome == "malformed"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "mcp_tool_use", "id": "s", "name": "f", "server_name": "wiki", "input": {}},
+        {"type": "compaction", "content": "so far"},
+    ],
+)
+def test_a2_a_call_at_the_vendor_is_given_out_as_a_block_of_its_kind(block):
+    opaque = Opaque(dialect="anthropic-messages", kind=block["type"], value=block)
+    whole, stream = message_with(block)
+    assert whole[0].parts == (opaque,)
+    assert stream[1] == BlockStarted(0, "opaque", value=opaque)
+
+
+CALLS: Final = [{"function": {"name": "shell", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize("name", ["custom_tool_calls", "toolCalls", "function_call"])
+@pytest.mark.parametrize("value", [CALLS, {"name": "shell"}])
+def test_a2_calls_beside_those_that_are_judged_make_a_completion_malformed(name, value):
+    answer = {"choices": [{"message": {"content": "x", name: value}, "finish_reason": "stop"}]}
+    whole = adapter("openai-chat").decode_answer(json.dumps(answer).encode())
+    stream = feed("openai-chat", chunks({"content": "x", name: value}))[-1]
+    for found in (whole, stream):
+        assert isinstance(found, Failure)
+        assert found.outcome == "malformed"
+
+
+def test_a2_calls_at_the_top_of_a_completion_make_it_malformed_and_empty_ones_do_not():
+    answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "tool_calls": []}
+    decode = adapter("openai-chat").decode_answer
+    assert not isinstance(decode(json.dumps(answer).encode()), Failure)
+    found = decode(json.dumps(answer | {"tool_calls": CALLS}).encode())
+    assert isinstance(found, Failure)
+    chunk = json.dumps({"id": "c", "choices": [], "tool_calls": CALLS}).encode()
+    assert isinstance(feed("openai-chat", b"data: " + chunk + b"\n\n" + chunks())[-1], Failure)

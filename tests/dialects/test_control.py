@@ -2,7 +2,7 @@
 
 import pytest
 
-from interlock.dialects.control import CONTROL_FIELDS, CONTROL_METADATA
+from interlock.dialects.control import CHAT_CONTROL_FIELDS, CONTROL_FIELDS, CONTROL_METADATA
 from tests.dialects.bodies import BOTH, decode, refusal
 
 
@@ -27,6 +27,17 @@ def test_c10_the_list_has_what_cost_others_their_keys():
     )
     assert {"custom_llm_provider", "mock_response", "tags", "fallbacks"} <= set(CONTROL_FIELDS)
     assert {"role", "tenant"} <= set(CONTROL_METADATA)
+
+
+def test_c10_fields_that_get_around_budgets_and_tool_policy_are_refused():
+    budgets = {"max_new_tokens", "max_output_tokens", "min_tokens", "best_of", "n_predict", "num_predict"}
+    tools = {"plugins", "search_parameters", "tool_resources", "options"}
+    assert budgets | tools <= set(CONTROL_FIELDS)
+    assert set(CHAT_CONTROL_FIELDS) == {*CONTROL_FIELDS, "mcp_servers"}
+    error = refusal("openai-chat", mcp_servers=[{"name": "kb"}])
+    assert error.param == "mcp_servers"
+    assert error.hint
+    assert decode("openai-chat", service_tier="flex").extra == {"service_tier": "flex"}
 
 
 @pytest.mark.parametrize("dialect", BOTH)

@@ -476,6 +476,44 @@ def test_tools_that_run_at_the_vendor_are_offered_by_name_so_that_policy_sees_th
     assert request.extra == {}
 
 
+@pytest.mark.parametrize(
+    ("dialect", "tool", "called"),
+    [
+        ("openai-chat", {"type": "web_search_preview", "name": "kb"}, "web_search_preview"),
+        ("anthropic-messages", {"type": "bash_20250124", "name": "bash"}, "bash"),
+        ("anthropic-messages", {"type": "browser_toolset_20260801"}, "browser_toolset"),
+        ("anthropic-messages", {"type": "mcp_toolset", "mcp_server_name": "kb"}, "mcp_toolset"),
+        (
+            "anthropic-messages",
+            {"type": "text_editor_20250124", "name": "str_replace_editor"},
+            "str_replace_editor",
+        ),
+        (
+            "anthropic-messages",
+            {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+            "tool_search_tool_regex",
+        ),
+    ],
+)
+def test_a2_a_tool_of_the_vendor_is_judged_by_its_type(dialect, tool, called):
+    assert decode(dialect, tools=[tool]).tools == (Tool(name=called, vendor=tool),)
+
+
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        ({"type": "web_search_20250305", "name": "kb"}, "tools[0].name"),
+        ({"type": "web_search_20250305", "name": ["web_search"]}, "tools[0].name"),
+        ({"type": "text_editor_20250728", "name": "text_editor"}, "tools[0].name"),
+        ({"type": "custom2", "name": "kb"}, "tools[0].name"),
+        ({"type": "custom2", "name": "custom2", "mcp_server": {"name": "x"}}, "tools[0].mcp_server"),
+        ({**CUSTOM, "mcp_server": {"name": "x"}}, "tools[0].mcp_server"),
+    ],
+)
+def test_a2_no_tool_of_the_vendor_gets_a_name_or_a_server_of_the_callers_choice(tool, param):
+    assert refusal("anthropic-messages", tools=[tool]).param == param
+
+
 def test_a_choice_among_allowed_tools_offers_only_those():
     tools = [FUNCTION, {"type": "function", "function": {"name": "g"}}]
     chosen = {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}

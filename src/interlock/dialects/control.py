@@ -12,6 +12,8 @@ _TARGET: Final = "which provider and which credentials a request gets is the ope
 _HEADERS: Final = "what is sent upstream beside the body is the operator's choice"
 _ROUTING: Final = "fallbacks, retries and routing follow the config"
 _TEST: Final = "it would replace the model's answer"
+_BUDGET: Final = "budgets and limits count `max_tokens` and one answer; this would get around them"
+_TOOLS: Final = "policy judges the tools in `tools`; this would add others beside them"
 _IDENTITY: Final = "who a caller is follows from its key alone"
 
 CONTROL_FIELDS: Final[dict[str, str]] = {
@@ -44,8 +46,21 @@ CONTROL_FIELDS: Final[dict[str, str]] = {
     "tags": _ROUTING,
     "mock_response": _TEST,
     "mock_tool_calls": _TEST,
+    "best_of": _BUDGET,
+    "max_new_tokens": _BUDGET,
+    "max_output_tokens": _BUDGET,
+    "min_tokens": _BUDGET,
+    "n_predict": _BUDGET,
+    "num_predict": _BUDGET,
+    "options": _BUDGET,
+    "plugins": _TOOLS,
+    "search_parameters": _TOOLS,
+    "tool_resources": _TOOLS,
 }
-"""Top-level fields, in every dialect. No vendor's own API has a field of such a name."""
+"""Top-level fields, in every dialect. Neither dialect's own vendor has a field of such a name."""
+
+CHAT_CONTROL_FIELDS: Final[dict[str, str]] = {**CONTROL_FIELDS, "mcp_servers": _TOOLS}
+"""Those of OpenAI chat. Anthropic's `mcp_servers` are read, and judged, as tools."""
 
 CONTROL_METADATA: Final[dict[str, str]] = {
     "allow": _IDENTITY,
@@ -57,10 +72,10 @@ CONTROL_METADATA: Final[dict[str, str]] = {
 """Keys of `metadata`, in every dialect."""
 
 
-def refuse_control_fields(fields: dict[str, Any]) -> None:
-    """Raises Misfit naming a control field, if there is one."""
-    if not CONTROL_FIELDS.keys().isdisjoint(fields):
-        _refuse(fields, CONTROL_FIELDS)
+def refuse_control_fields(fields: dict[str, Any], refused: dict[str, str]) -> None:
+    """Raises Misfit naming a control field, if there is one. `refused` is the dialect's list of them."""
+    if not refused.keys().isdisjoint(fields):
+        _refuse(fields, refused)
 
 
 def refuse_control_metadata(metadata: dict[str, Any]) -> None:

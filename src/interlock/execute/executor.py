@@ -21,11 +21,13 @@ from interlock.execute.failures import to_error
 from interlock.execute.flow import Flow
 from interlock.execute.layout import Fresh, Untrusted
 from interlock.execute.plan import AttemptEnd, Skipped, Step, attempts
-from interlock.execute.prepare import prepare
+from interlock.execute.prepare import cannot_wait, prepare
+from interlock.execute.redact import clean_answer
 from interlock.execute.trial import Count, Trial
 from interlock.execute.validate import (
     Schema,
     check_schemas,
+    check_usable,
     is_empty,
     judge_calls,
     offer_of,
@@ -151,6 +153,9 @@ class Execution:
             self._response = None
 
     async def _walk(self, call: Callable[[Trial], Awaitable[None]]) -> None:
+        self.error = cannot_wait(self.request, self.decision) or check_usable(self.request.response_format)
+        if self.error is not None:
+            return
         plan = attempts(self.decision)
         step: Step | None = next(plan)
         while step is not None:
@@ -184,16 +189,26 @@ class Execution:
         if affordable is not None and affordable < 1:
             return self._skip("budget", _too_dear(step))
         self.step = step
+        trial = self._prepared(step, destination, affordable, now)
+        try:
+            await call(trial)
+        except asyncio.CancelledError:
+            trial.fail(Failure(outcome="cancelled", message="the request was cancelled"))
+            self._close(trial)
+            raise
+        return self._close(trial)
+
+    def _prepared(self, step: Step, destination: Destination, affordable: int | None, now: float) -> Trial:
         prepared = prepare(
             self.request,
-            decision,
+            self.decision,
             destination.model,
             self._lane,
             affordable=affordable,
-            is_untrusted=setting.is_untrusted,
+            is_untrusted=self.setting.is_untrusted,
             fresh=self.services.fresh,
         )
-        trial = Trial(
+        return Trial(
             step=step,
             model=destination.model,
             adapter=destination.adapter,
@@ -204,13 +219,6 @@ class Execution:
             began=now,
             started_at=self.services.now(),
         )
-        try:
-            await call(trial)
-        except asyncio.CancelledError:
-            trial.fail(Failure(outcome="cancelled", message="the request was cancelled"))
-            self._close(trial)
-            raise
-        return self._close(trial)
 
     def _skip(self, outcome: Skipped, error: ApiError) -> AttemptEnd:
         """Pass over a step that may not be called; an error of an earlier, real failure stays."""
@@ -255,13 +263,13 @@ class Execution:
             trial.fail(found)
             return
         answer = found if trial.mark is None else _unmarked(found, trial.mark)
-        trial.answer = answer
+        trial.answer = answer = clean_answer(answer, trial.secret)
         if is_empty(answer.parts, answer.finish):
             trial.fail(Failure(outcome="malformed", message="the provider's answer is empty"))
         elif answer.finish == "content_filter" and not trial.text:
             trial.fail(Failure(outcome="content_filtered", message="the provider filtered its answer"))
         else:
-            trial.violation = judge_calls(trial.calls, self._offer)
+            trial.withhold(judge_calls(trial.calls, self._offer))
             trial.validation = check_schemas(trial.text, answer.finish, self._schemas)
             if trial.violation is None and trial.validation.verdict == "failed":
                 message = "; ".join(trial.validation.violations)
@@ -274,7 +282,7 @@ class Execution:
             )
 
     async def _call_stream(self, trial: Trial) -> None:
-        flow = trial.flow = Flow(self._offer, trial.mark, self.services.epoch_s())
+        flow = trial.flow = Flow(self._offer, trial.mark, self.services.epoch_s(), trial.secret)
 
         async def emit(events: Sequence[Event]) -> None:
             sink, encoder = await self._begun(trial)
@@ -289,7 +297,7 @@ class Execution:
         failure = failure or flow.failure
         if failure is not None:
             trial.fail(failure)
-        trial.violation = flow.violation
+        trial.withhold(flow.violation)
         if flow.finished is not None:
             _, encoder = await self._begun(trial)
             trial.validation = check_schemas(flow.text, flow.finished.finish, self._schemas)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from interlock.execute.validate import Offer, Violation, judge_calls
+from interlock.execute.redact import without_key
+from interlock.execute.validate import Offer, Violation, calls_of, judge_calls
 from interlock.types.answer import (
     BlockDelta,
     BlockKind,
@@ -33,11 +34,21 @@ class Flow:
     `violation` is set when the attempt is over.
     """
 
-    def __init__(self, offer: Offer, mark: str | None = None, created: int | None = None) -> None:
-        """`created` (seconds since the epoch) is shown where the upstream does not say when it began."""
+    def __init__(
+        self,
+        offer: Offer,
+        mark: str | None = None,
+        created: int | None = None,
+        secret: str | None = None,
+    ) -> None:
+        """`created` (seconds since the epoch) is shown where the upstream does not say when it began.
+
+        `secret` is the provider's key: an event that holds the whole of it leaves without.
+        """
         self.offer = offer
         self.mark = mark
         self.created = created
+        self.secret = secret
         self.committed = False
         self.refused = False
         self.finished: Finished | None = None
@@ -78,6 +89,8 @@ class Flow:
     def _delta(self, event: BlockDelta, out: list[Event]) -> None:
         if self.mark is not None and self.mark in event.text:
             event = msgspec.structs.replace(event, text=event.text.replace(self.mark, " "))
+        if self.secret and self.secret in event.text:
+            event = msgspec.structs.replace(event, text=without_key(event.text, self.secret))
         held = self._held.get(event.index)
         if held is not None:
             held.append(event)
@@ -108,6 +121,8 @@ class Flow:
             if not self._started:
                 self._started = True
                 self.usage = event.usage or self.usage
+                if self.secret and self.secret in event.id:
+                    event = msgspec.structs.replace(event, id=without_key(event.id, self.secret))
                 if event.created is None and self.created is not None:
                     event = msgspec.structs.replace(event, created=self.created)
                 self._pass(event, out)
@@ -120,6 +135,8 @@ class Flow:
         if event.kind == "tool_call":
             self._held[event.index] = [event]
             return
+        if event.kind == "opaque" and not self._may_pass(event):
+            return
         if event.kind == "text":
             self._text_blocks.add(event.index)
         elif event.kind == "refusal":
@@ -127,6 +144,14 @@ class Flow:
         if event.kind in _WHOLE_AT_START:
             self.committed = True
         self._pass(event, out)
+
+    def _may_pass(self, event: BlockStarted) -> bool:
+        """Judge a call that the provider carries out itself: its start has all that is judged."""
+        called = calls_of((event.value,))
+        if called:
+            self.calls += called
+            self.violation = judge_calls(self.calls, self.offer)
+        return self.violation is None
 
     def _pass(self, event: Event, out: list[Event]) -> None:
         (out if self.committed else self._pending).append(event)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.config.checked import Lane, Model
+from interlock.errors import ApiError
 from interlock.execute.layout import Fresh, Untrusted, mark_untrusted
 from interlock.types.decision import Decision
 from interlock.types.request import AnyPart, Hints, Message, Request, ResponseFormat, ToolChoice, ToolResult
@@ -60,6 +61,23 @@ def prepare(
     labelled = msgspec.structs.replace(prepared, messages=request.messages)
     marked, mark = mark_untrusted(labelled, decision.policy.layout, is_untrusted, fresh)
     return Prepared(request=msgspec.structs.replace(marked, messages=_stripped(marked.messages)), mark=mark)
+
+
+def cannot_wait(request: Request, decision: Decision) -> ApiError | None:
+    """The error for a tool that needs a human but runs at the provider: there, nothing could hold it back."""
+    policy = decision.policy
+    held = {*policy.requires_approval_for, *policy.step_up_for}
+    for tool in request.tools if held else ():
+        if tool.vendor is not None and tool.name in held:
+            shown = tool.name if len(tool.name) <= 64 else tool.name[:64] + "…"
+            return ApiError(
+                "approval_required",
+                f"the tool `{shown}` needs a human's approval,"
+                " and a tool that the provider runs cannot wait for one",
+                hint="remove the tool from the request, or allow it by policy",
+                param="tools",
+            )
+    return None
 
 
 def output_cap(request: Request, decision: Decision, model: Model, affordable: int | None) -> int | None:

@@ -11,8 +11,9 @@ from interlock.execute.calls import Limits
 from interlock.execute.cost import cost_usd
 from interlock.execute.flow import Flow
 from interlock.execute.plan import Step
+from interlock.execute.redact import without_pieces
 from interlock.execute.usage import complete, credible
-from interlock.execute.validate import Violation, text_of
+from interlock.execute.validate import Violation, calls_of, text_of
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
 from interlock.types.request import Refusal, ToolCall
@@ -66,7 +67,7 @@ class Trial:
     @property
     def calls(self) -> Sequence[ToolCall]:
         if self.answer is not None:
-            return [part for part in self.answer.parts if isinstance(part, ToolCall)]
+            return calls_of(self.answer.parts)
         return self.flow.calls if self.flow is not None else ()
 
     def usage(self, input_tokens: int, count: Count) -> Usage:
@@ -97,6 +98,12 @@ class Trial:
             message=self._without_secret(failure.message),
             detail=self._without_secret(failure.detail),
         )
+
+    def withhold(self, violation: Violation | None) -> None:
+        """Note why the answer may not pass: a model chooses the names that this quotes."""
+        if violation is not None:
+            violation = msgspec.structs.replace(violation, message=self._without_secret(violation.message))
+        self.violation = violation
 
     def attempt(self, now: float, input_tokens: int, count: Count) -> Attempt:
         """The record of the attempt, which ended at `now`."""
@@ -151,7 +158,7 @@ class Trial:
         return self.flow is not None and self.flow.refused
 
     def _without_secret(self, text: str) -> str:
-        return text.replace(self.secret, "…") if self.secret else text
+        return without_pieces(text, self.secret)
 
 
 def _ms(seconds: float) -> float:

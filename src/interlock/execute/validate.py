@@ -4,6 +4,7 @@ Pure. A finding is a value; whether another model is tried, or the caller told, 
 Findings name rules, tools and schema paths, never the answer's text.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
@@ -14,14 +15,16 @@ import msgspec
 from msgspec import Struct
 
 from interlock.config.written import ToolSpec
-from interlock.errors import ErrorCode
+from interlock.errors import ApiError, ErrorCode
 from interlock.types.answer import FinishReason
 from interlock.types.decision import Decision
 from interlock.types.labels import Effect
 from interlock.types.record import Validation
-from interlock.types.request import AnyPart, Opaque, Refusal, Request, Text, ToolCall
+from interlock.types.request import AnyPart, Opaque, Refusal, Request, ResponseFormat, Text, ToolCall
 
 MOST_VIOLATIONS: Final = 8
+_CODE_EXECUTION: Final = ("bash_code_execution", "text_editor_code_execution")
+"""What the provider's tool `code_execution` is called by in answers."""
 _COMPLETE: Final = ("stop", "stop_sequence")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -37,7 +40,11 @@ class Violation(Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True, kw_only=True):
-    """What an answer may call: tools that were offered and stayed, and how many calls."""
+    """What an answer may call: tools that were offered and stayed, and how many calls.
+
+    `vendor` are those that the provider runs; `alone`: one call at most of the others; `none`: no call at
+    all; `forced`: the one tool to call. `parameters` are the JSON Schemas of arguments.
+    """
 
     tools: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
@@ -46,6 +53,11 @@ class Offer(Struct, frozen=True, kw_only=True):
     most: int | None = None
     most_by_effect: Mapping[Effect, int] = {}
     effects: Mapping[str, tuple[Effect, ...]] = {}
+    vendor: frozenset[str] = frozenset()
+    alone: bool = False
+    none: bool = False
+    forced: str | None = None
+    parameters: Mapping[str, dict[str, Any]] = {}
 
 
 def offer_of(request: Request, decision: Decision, specs: Mapping[str, ToolSpec], default: ToolSpec) -> Offer:
@@ -55,6 +67,7 @@ def offer_of(request: Request, decision: Decision, specs: Mapping[str, ToolSpec]
     policy = decision.policy
     denied = frozenset(tool.tool for tool in policy.tools_denied)
     tools = frozenset(tool.name for tool in request.tools) - denied
+    choice = request.tool_choice
     return Offer(
         tools=tools,
         denied=denied,
@@ -63,23 +76,86 @@ def offer_of(request: Request, decision: Decision, specs: Mapping[str, ToolSpec]
         most=decision.budgets.max_tool_calls,
         most_by_effect=decision.budgets.max_tool_calls_by_effect,
         effects={name: specs.get(name, default).effects for name in tools},
+        vendor=frozenset(tool.name for tool in request.tools if tool.vendor is not None),
+        alone=request.parallel_tool_calls is False or policy.safety_mode == "strict",
+        none=choice is not None and choice.mode == "none",
+        forced=choice.name if choice is not None and choice.name in tools else None,
+        parameters={tool.name: tool.parameters for tool in request.tools if tool.parameters},
     )
+
+
+def calls_of(parts: Iterable[Any]) -> list[ToolCall]:
+    """The calls among the parts of an answer, those that the provider has carried out itself included.
+
+    Of the latter only the name is judged, and they come without arguments.
+    """
+    found: list[ToolCall] = []
+    for part in parts:
+        if isinstance(part, ToolCall):
+            found.append(part)
+        elif isinstance(part, Opaque) and part.kind.endswith("_use"):
+            found.append(ToolCall(id="", name=_name_of(part), arguments=""))
+    return found
+
+
+def _name_of(part: Opaque) -> str:
+    """The name under which the request offers what the provider has called; empty for none."""
+    if part.kind == "mcp_tool_use":
+        return f"mcp:{part.value.get('server_name', '')}"
+    name = part.value.get("name")
+    if name in _CODE_EXECUTION:
+        return "code_execution"
+    return name if type(name) is str else ""
 
 
 def judge_calls(calls: Iterable[ToolCall], offer: Offer) -> Violation | None:
     """The first call of one answer that may not reach the caller, and why."""
     by_effect: dict[Effect, int] = {}
+    plain = 0
     for count, call in enumerate(calls, start=1):
         found = _judge_name(call.name, offer) or _judge_count(call.name, count, by_effect, offer)
         if found is not None:
             return found
-        if not _is_object(call.arguments):
-            return Violation(
-                rule="tool_arguments",
-                code="upstream_failed",
-                message=f"the model called `{_shown(call.name)}` with arguments that are no JSON object",
-            )
+        plain += call.name not in offer.vendor
+        found = _judge_choice(call.name, plain, offer) or _judge_arguments(call, offer)
+        if found is not None:
+            return found
     return None
+
+
+def _judge_choice(name: str, plain: int, offer: Offer) -> Violation | None:
+    """Whether a call keeps to `tool_choice` and `parallel_tool_calls`; `plain` counts own tools."""
+    if offer.none or (offer.forced is not None and name != offer.forced):
+        asked = "none" if offer.none else f"`{_shown(offer.forced or '')}`"
+        return Violation(
+            rule="tool_choice",
+            code="upstream_failed",
+            message=f"the model called the tool `{_shown(name)}` where the request asks for {asked}",
+        )
+    if offer.alone and plain > 1:
+        return Violation(
+            rule="parallel_tool_calls",
+            code="upstream_failed",
+            message="the model made several tool calls in one answer where only one may be made",
+        )
+    return None
+
+
+def _judge_arguments(call: ToolCall, offer: Offer) -> Violation | None:
+    value = _read_arguments(call.arguments)
+    if value is None:
+        problem = "arguments that are no JSON object"
+    else:
+        schema = offer.parameters.get(call.name)
+        validator = _validator(_encode(schema)) if schema is not None else None
+        if validator is None or validator.is_valid(value):
+            return None
+        problem = "arguments that break its JSON Schema"
+    return Violation(
+        rule="tool_arguments",
+        code="upstream_failed",
+        message=f"the model called `{_shown(call.name)}` with {problem}",
+    )
 
 
 def _judge_name(name: str, offer: Offer) -> Violation | None:
@@ -129,14 +205,21 @@ def _judge_count(name: str, count: int, by_effect: dict[Effect, int], offer: Off
     return None
 
 
-def _is_object(arguments: str) -> bool:
-    """Whether a call's arguments can be carried out at all; vendors write "" for none."""
+def _read_arguments(arguments: str) -> dict[str, Any] | None:
+    """A call's arguments; vendors write "" for none. None: no JSON object, or one with a key twice."""
     if not arguments:
-        return True
+        return {}
     try:
-        return isinstance(msgspec.json.decode(arguments), dict)
-    except msgspec.DecodeError:
-        return False
+        value = msgspec.json.decode(arguments)
+        json.loads(arguments, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key stands twice")
 
 
 def is_empty(parts: Iterable[AnyPart], finish: FinishReason) -> bool:
@@ -178,6 +261,18 @@ def check_schemas(text: str, finish: FinishReason, schemas: tuple[Schema, ...]) 
         return Validation(verdict="failed", checks=checks, violations=tuple(found))
     unusable = tuple(f"the schema of the {owner} cannot be used" for owner, v in compiled if v is None)
     return Validation(verdict="unchecked" if unusable else "passed", checks=checks, violations=unusable)
+
+
+def check_usable(asked: ResponseFormat | None) -> ApiError | None:
+    """The error for a caller's own schema that nothing can be checked against."""
+    if asked is None or asked.json_schema is None or _validator(_encode(asked.json_schema)) is not None:
+        return None
+    return ApiError(
+        "invalid_request",
+        "the JSON Schema of the answer cannot be used",
+        hint="it must be a valid JSON Schema without references to other documents",
+        param="response_format",
+    )
 
 
 def _broken(value: Any, owner: str, validator: jsonschema_rs.Validator) -> Iterable[str]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from interlock.adapters.anthropic.usage import read_usage
 from interlock.adapters.failures import (
+    Broken,
     Complaint,
     code_of,
     malformed,
@@ -46,6 +47,25 @@ _REFUSED_CREDENTIALS: Final = {
     "permission_error": 403,
 }
 """Errors without a status, in a stream, that concern our account at the vendor."""
+_CALLS: Final = ("mcp_tool_use", "server_tool_use")
+_PASSED_ON: Final = frozenset(
+    {
+        "advisor_tool_result",
+        "bash_code_execution_tool_result",
+        "code_execution_tool_result",
+        "compaction",
+        "container_upload",
+        "fallback",
+        "mcp_tool_listing",
+        "mcp_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_reference",
+        "tool_search_tool_result",
+        "web_fetch_tool_result",
+        "web_search_tool_result",
+    }
+)
+"""Blocks that only callers of the own dialect are shown and that call nothing. Others may be calls."""
 _TOP: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage", "error"}
 )
@@ -70,6 +90,15 @@ class _ToolUse(Struct):
     input: dict[str, Any]
 
 
+class _ServerUse(Struct):
+    name: str
+    input: dict[str, Any]
+
+
+class _McpUse(_ServerUse):
+    server_name: str
+
+
 class _Block(Struct):
     type: str
 
@@ -90,6 +119,8 @@ def decode_answer(body: bytes) -> Answer | Failure:
             return failure_of(raw["error"], None)
         message = msgspec.convert(raw, _Message)
         parts = tuple(read_block(block) for block in raw["content"])
+    except Broken as broken:
+        return broken.failure
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return malformed(f"not a message: {type(error).__name__}")
     finish = FINISH.get(message.stop_reason or "")
@@ -125,12 +156,20 @@ def others(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 
 def read_block(raw: dict[str, Any]) -> AnyPart:
-    """A block of an answer. Raises msgspec.ValidationError for a known kind in a wrong shape."""
+    """A block of an answer.
+
+    Raises msgspec.ValidationError for a known kind in a wrong shape, Broken for an unknown kind and for
+    what looks like a call but is none of a kind that is judged as one.
+    """
     kind: str = raw["type"]
     read = _BLOCKS.get(kind)
-    if read is None:
-        return Opaque(dialect="anthropic-messages", kind=kind, value=raw)
-    return read(raw)
+    if read is not None:
+        return read(raw)
+    if kind in _CALLS:
+        msgspec.convert(raw, _McpUse if kind == "mcp_tool_use" else _ServerUse)
+    elif kind not in _PASSED_ON or ("name" in raw and "input" in raw):
+        raise Broken(malformed(f"a block of the kind `{code_of(kind)}`"))
+    return Opaque(dialect="anthropic-messages", kind=kind, value=raw)
 
 
 def _more(raw: dict[str, Any], *known: str) -> Extra | None:

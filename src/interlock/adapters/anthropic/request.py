@@ -103,7 +103,7 @@ def _tools(request: Request) -> dict[str, Any]:
     for tool in request.tools:
         if tool.vendor is None:
             tools.append(_tool(tool, own=own))
-        elif "mcp_server" in tool.vendor:
+        elif tool.vendor.keys() == {"mcp_server"}:  # the dialect's; a caller's has a type
             servers.append(tool.vendor["mcp_server"])
         else:
             tools.append(tool.vendor)

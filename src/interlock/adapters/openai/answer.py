@@ -44,6 +44,10 @@ _CHOICE: Final = frozenset({"index", "message", "finish_reason"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"})
 
 
+_CALLS: Final = ("toolcall", "toolcalls", "functioncall", "functioncalls")
+"""How names of fields with calls end, in whatever spelling."""
+
+
 class _Function(Struct):
     name: str
     arguments: str | None = None
@@ -91,6 +95,10 @@ def decode_answer(body: bytes) -> Answer | Failure:
     if finish is None:
         return malformed(f"finish_reason `{code_of(choice.finish_reason)}`")
     usage, more_usage = read_usage(raw.get("usage"))
+    extra = _extra(raw, more_usage)
+    unjudged = _unjudged_calls(extra)
+    if unjudged is not None:
+        return malformed(f"calls in `{code_of(unjudged)}`")
     return Answer(
         id=completion.id or "",
         upstream_model=completion.model or "",
@@ -98,7 +106,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
         finish=finish,
         usage=usage,
         created=completion.created,
-        extra=_extra(raw, more_usage),
+        extra={"openai-chat": extra} if extra else None,
     )
 
 
@@ -117,8 +125,17 @@ def _parts(message: _Message) -> tuple[AnyPart, ...]:
     return tuple(parts)
 
 
-def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, Any] | None:
-    """What only a caller of the same dialect is shown."""
+def _unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
+    """A field that is not empty and holds calls that would pass by those who judge `tool_calls`."""
+    for place in ("top", "choice", "message"):
+        for name, value in extra.get(place, {}).items():
+            if value and name.replace("_", "").lower().endswith(_CALLS):
+                return name
+    return None
+
+
+def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What only a caller of the same dialect is shown, by place."""
     choice = raw["choices"][0]
     kept = {
         "top": _others(raw, _TOP),
@@ -126,8 +143,7 @@ def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, Any] | 
         "message": _others(choice["message"], _MESSAGE),
         "usage": more_usage,
     }
-    found = {place: fields for place, fields in kept.items() if fields}
-    return {"openai-chat": found} if found else None
+    return {place: fields for place, fields in kept.items() if fields}
 
 
 def _others(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def _tools(request: Request) -> dict[str, Any]:
     for tool in request.tools:
         if tool.vendor is None:
             functions.append(_function(tool, own=own))
-        elif "web_search_options" in tool.vendor:
-            found |= tool.vendor
+        elif tool.vendor.keys() == {"web_search_options"}:  # the dialect's; a caller's has a type
+            found["web_search_options"] = tool.vendor["web_search_options"]
         else:
             functions.append(tool.vendor)
     if functions:

@@ -8,7 +8,7 @@ stream well.
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.openai.answer import FINISH, failure_of
@@ -27,6 +27,7 @@ from interlock.types.answer import (
 from interlock.wire.sse import EventParser, EventTooLargeError
 
 _DONE: Final = b"[DONE]"
+_UNJUDGED: Final = "calls that are not in `tool_calls`"
 
 
 class _Function(Struct, gc=False):
@@ -46,6 +47,9 @@ class _Delta(Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
+    custom_tool_calls: Any = None
+    camel_tool_calls: Any = field(name="toolCalls", default=None)
+    function_call: Any = None
     annotations: Any = None
     audio: Any = None
 
@@ -67,6 +71,7 @@ class _Chunk(Struct, gc=False):
     usage: Any = None
     moderation: Any = None
     error: Any = None
+    tool_calls: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
@@ -128,6 +133,8 @@ class StreamDecoder:
     def _chunk(self, chunk: _Chunk, out: list[Event]) -> None:
         if chunk.error is not None:
             raise Broken(failure_of(chunk.error, None))
+        if chunk.tool_calls:
+            raise Broken(malformed(_UNJUDGED))
         if not self._started:
             self._start(chunk, out)
         if chunk.usage is not None:
@@ -161,6 +168,7 @@ class StreamDecoder:
     def _choice(self, choice: _Choice, out: list[Event]) -> None:
         delta = choice.delta
         if delta is not None:
+            _refuse_unjudged_calls(delta)
             thought = delta.reasoning_content or delta.reasoning
             if thought:
                 self._say("thinking", thought, None, out)
@@ -222,6 +230,12 @@ class StreamDecoder:
         top = {"moderation": self._moderation} if self._moderation is not None else {}
         kept = {place: fields for place, fields in (("usage", more_usage), ("top", top)) if fields}
         out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
+
+
+def _refuse_unjudged_calls(delta: _Delta) -> None:
+    """Calls beside `tool_calls` pass by those who judge them. Raises Broken."""
+    if delta.custom_tool_calls or delta.camel_tool_calls or delta.function_call:
+        raise Broken(malformed(_UNJUDGED))
 
 
 def _rich(choice: _Choice, delta: _Delta) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from interlock.dialects.anthropic_messages.messages import read_messages, read_system
 from interlock.dialects.anthropic_messages.tools import read_mcp_servers, read_tool_choice, read_tools
-from interlock.dialects.control import refuse_control_fields
+from interlock.dialects.control import CONTROL_FIELDS, refuse_control_fields
 from interlock.dialects.hints import check_rest, read_hints, read_metadata
 from interlock.dialects.labels import left_over
 from interlock.types.request import Reasoning, Request, ResponseFormat
@@ -43,7 +43,7 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
 
 
 def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
-    refuse_control_fields(fields)
+    refuse_control_fields(fields, CONTROL_FIELDS)
     found: dict[str, Any] = {}
     extra: Fields = {}
     for key, value in fields.items():

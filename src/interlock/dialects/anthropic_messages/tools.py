@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from interlock.dialects.labels import left_over
 from interlock.types.request import Tool, ToolChoice
 from interlock.wire.fields import (
+    Fields,
     Misfit,
     a_list,
     an_object,
@@ -29,6 +30,7 @@ _MODES: Final[dict[str, Literal["auto", "none", "required", "tool"]]] = {
     "any": "required",
     "tool": "tool",
 }
+_EDITORS: Final = ("str_replace_based_edit_tool", "str_replace_editor")
 _check_choice: Final = one_of(*_MODES)
 
 
@@ -50,11 +52,11 @@ def _mcp_server(raw: Any) -> Tool:
 
 def _tool(raw: Any) -> Tool:
     fields = an_object(raw)
+    if "mcp_server" in fields:  # the adapter would take it for one of `mcp_servers`
+        raise Misfit("is not known here", path="mcp_server", hint="name the server in `mcp_servers`")
     kind = take(fields, "type", name)
-    if kind not in (None, "custom"):
-        called = fields.get("name")
-        vendor = {"type": kind, **fields}
-        return Tool(name=called if type(called) is str and called else str(kind), vendor=vendor)
+    if kind is not None and kind != "custom":
+        return _vendor_tool(kind, fields)
     return Tool(
         name=need(fields, "name", name),
         description=take(fields, "description", text),
@@ -62,6 +64,22 @@ def _tool(raw: Any) -> Tool:
         strict=take(fields, "strict", flag),
         extra=left_over(fields),
     )
+
+
+def _vendor_tool(kind: str, fields: Fields) -> Tool:
+    """A tool of the vendor's own, under the name that its type has: callers choose none. Raises Misfit.
+
+    Under another name it would get the permissions of another tool. Toolsets have no name.
+    """
+    stem, _, date = kind.rpartition("_")
+    if len(date) != len("YYYYMMDD") or not date.isdecimal():
+        stem = kind
+    names = _EDITORS if stem == "text_editor" else (stem,)
+    called = fields.get("name")
+    if called is not None and called not in names:
+        allowed = " or ".join(f"`{known}`" for known in names)
+        raise Misfit(f"must be {allowed} for a tool of this type", path="name")
+    return Tool(name=called or names[0], vendor={"type": kind, **fields})
 
 
 def read_tool_choice(value: Any, tools: Sequence[Tool]) -> tuple[ToolChoice, bool | None]:

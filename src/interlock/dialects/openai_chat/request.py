@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from interlock.dialects.control import refuse_control_fields
+from interlock.dialects.control import CHAT_CONTROL_FIELDS, refuse_control_fields
 from interlock.dialects.hints import check_rest, read_hints, read_metadata
 from interlock.dialects.openai_chat.messages import read_messages
 from interlock.dialects.openai_chat.tools import read_tool_choice, read_tools, read_web_search
@@ -43,7 +43,7 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
 
 
 def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
-    refuse_control_fields(fields)
+    refuse_control_fields(fields, CHAT_CONTROL_FIELDS)
     found: dict[str, Any] = {}
     extra: Fields = {}
     for key, value in fields.items():

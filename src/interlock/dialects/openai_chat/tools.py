@@ -44,9 +44,8 @@ def _tool(raw: Any) -> Tool:
     if kind == "custom":
         raise Misfit("custom tools are not served", path="type", hint="offer the tool as a `function`")
     if kind != "function":
-        called = fields.get("name")
-        vendor = {"type": kind, **fields}
-        return Tool(name=called if type(called) is str and called else kind, vendor=vendor)
+        # Judged by its type: under a name of the caller's it would get the permissions of another tool.
+        return Tool(name=kind, vendor={"type": kind, **fields})
     inner = need(fields, "function", an_object)
     try:
         return _function(inner, fields)
