@@ -211,6 +211,8 @@ async def test_anthropic_sdk_reads_answers_of_openai(up, claude):
 
 async def test_openai_sdk_reads_streams_of_anthropic(up, gpt, vendor_claude):
     for row in recordings("anthropic-messages", stream=True):
+        if row["request"].get("mcp_servers"):
+            continue  # the rebuilt request offers no MCP server, so its calls are rightly refused
         up.default = replay(row)
         async with vendor_claude.messages.stream(
             model="up-2", **arguments(row["request"], ANTHROPIC_FIELDS)

@@ -76,7 +76,7 @@ async def test_a2_a_call_that_the_provider_carried_out_is_judged_like_any_other(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a10_a_tool_named_like_the_key_shows_it_to_nobody(tmp_path, stream):
+async def test_a17_a_tool_named_like_the_key_shows_it_to_nobody(tmp_path, stream):
     calls = (call(0, KEY, "{}"),)
     reply = sse(ROLE, chat_event({"tool_calls": [*calls]}), chat_event({}, "tool_calls"), CHAT_USAGE, DONE)
     async with (
@@ -89,7 +89,7 @@ async def test_a10_a_tool_named_like_the_key_shows_it_to_nobody(tmp_path, stream
         assert KEY not in str(server.record(got))
 
 
-async def test_a10_a_key_cut_short_by_the_provider_is_taken_out_too(tmp_path):
+async def test_a17_a_key_cut_short_by_the_provider_is_taken_out_too(tmp_path):
     refusal = answer({"error": {"message": f"bad input near {KEY[:-3]}*** here"}}, 400)
     async with Upstream(refusal) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat()
@@ -99,7 +99,7 @@ async def test_a10_a_key_cut_short_by_the_provider_is_taken_out_too(tmp_path):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a10_an_answer_that_says_the_key_leaves_without_it(tmp_path, stream):
+async def test_a17_an_answer_that_says_the_key_leaves_without_it(tmp_path, stream):
     reply = (
         sse(ROLE, chat_event({"content": f"it is {KEY}."}), chat_event({}, "stop"), CHAT_USAGE, DONE)
         if stream
@@ -119,16 +119,15 @@ ONE, TWO = (call(0, "search", GOOD),), (call(0, "search", GOOD), call(1, "search
 @pytest.mark.parametrize(
     ("calls", "fields", "says"),
     [
-        ((call(0, "search", '{"q":1}'),), {}, "break its JSON Schema"),
         ((call(0, "search", '{"q":"x","q":"y"}'),), {}, "no JSON object"),
         (ONE, {"tool_choice": "none"}, "asks for none"),
         (TWO, {"parallel_tool_calls": False}, "only one"),
         (ONE, {"tool_choice": {"type": "function", "function": {"name": "deploy"}}}, "asks for `deploy`"),
         (TWO, {}, None),
     ],
-    ids=["against its schema", "a key twice", "none allowed", "two for one", "not the forced one", "good"],
+    ids=["a key twice", "none allowed", "two for one", "not the forced one", "good"],
 )
-async def test_a17_a_call_that_is_not_what_was_asked_for_is_withheld(tmp_path, calls, fields, says, stream):
+async def test_a2_a_call_that_is_not_what_was_asked_for_is_withheld(tmp_path, calls, fields, says, stream):
     deploy = {"type": "function", "function": {"name": "deploy"}}
     reply = sse(ROLE, chat_event({"tool_calls": [*calls]}), chat_event({}, "tool_calls"), CHAT_USAGE, DONE)
     async with (
@@ -145,10 +144,22 @@ async def test_a17_a_call_that_is_not_what_was_asked_for_is_withheld(tmp_path, c
             assert str(server.record(got).error).startswith("upstream_failed")
 
 
+async def test_a_call_against_its_schema_is_passed_on_and_said_in_the_record(tmp_path):
+    wrong = (call(0, "search", '{"q":1}'),)
+    async with (
+        Upstream(chat(None, calls=wrong, finish="tool_calls")) as up,
+        serving(tmp_path, pool(up.url)) as server,
+    ):
+        got = await server.chat(tools=[SEARCH])
+        assert got.status_code == 200
+        (attempt,) = server.record(got).attempts
+        assert attempt.violations == ("tool_arguments: `search` was called against its JSON Schema",)
+
+
 @pytest.mark.parametrize(
     "schema", [{"type": 5}, {"$ref": "file:///etc/hostname"}, {"$ref": "http://127.0.0.1:9/x"}]
 )
-async def test_a17_a_schema_that_cannot_be_used_is_the_callers_mistake(tmp_path, schema):
+async def test_c11_a_schema_that_cannot_be_used_is_the_callers_mistake(tmp_path, schema):
     asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     async with Upstream(chat("{}")) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat(response_format=asked)

@@ -238,7 +238,9 @@ class Execution:
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
-        attempt = trial.attempt(self.clock(), self.decision.signals.input_tokens, self.services.count)
+        attempt = trial.attempt(
+            self.clock(), self.decision.signals.input_tokens, self.services.count, self._offer
+        )
         self.attempts.append(attempt)
         if trial.failure is not None or trial.violation is not None:
             self.release()

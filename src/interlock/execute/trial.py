@@ -13,7 +13,7 @@ from interlock.execute.flow import Flow
 from interlock.execute.plan import Step
 from interlock.execute.redact import without_pieces
 from interlock.execute.usage import complete, credible
-from interlock.execute.validate import Violation, calls_of, text_of
+from interlock.execute.validate import Offer, Violation, calls_of, misused, text_of
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
 from interlock.types.request import Refusal, ToolCall
@@ -105,13 +105,14 @@ class Trial:
             violation = msgspec.structs.replace(violation, message=self._without_secret(violation.message))
         self.violation = violation
 
-    def attempt(self, now: float, input_tokens: int, count: Count) -> Attempt:
+    def attempt(self, now: float, input_tokens: int, count: Count, offer: Offer) -> Attempt:
         """The record of the attempt, which ended at `now`."""
         usage = self.usage(input_tokens, count)
         failure, violation = self.failure, self.violation
         found = self.validation.violations if self.validation is not None else ()
         if violation is not None:
             found = (*found, f"{violation.rule}: {violation.message}")
+        found = (*found, *misused(self.calls, offer))
         finish = self._finish()
         return Attempt(
             provider=self.step.provider,

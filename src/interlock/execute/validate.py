@@ -117,7 +117,7 @@ def judge_calls(calls: Iterable[ToolCall], offer: Offer) -> Violation | None:
         if found is not None:
             return found
         plain += call.name not in offer.vendor
-        found = _judge_choice(call.name, plain, offer) or _judge_arguments(call, offer)
+        found = _judge_choice(call.name, plain, offer) or _judge_arguments(call)
         if found is not None:
             return found
     return None
@@ -141,21 +141,30 @@ def _judge_choice(name: str, plain: int, offer: Offer) -> Violation | None:
     return None
 
 
-def _judge_arguments(call: ToolCall, offer: Offer) -> Violation | None:
-    value = _read_arguments(call.arguments)
-    if value is None:
-        problem = "arguments that are no JSON object"
-    else:
-        schema = offer.parameters.get(call.name)
-        validator = _validator(_encode(schema)) if schema is not None else None
-        if validator is None or validator.is_valid(value):
-            return None
-        problem = "arguments that break its JSON Schema"
+def _judge_arguments(call: ToolCall) -> Violation | None:
+    if _read_arguments(call.arguments) is not None:
+        return None
     return Violation(
         rule="tool_arguments",
         code="upstream_failed",
-        message=f"the model called `{_shown(call.name)}` with {problem}",
+        message=f"the model called `{_shown(call.name)}` with arguments that are no JSON object",
     )
+
+
+def misused(calls: Iterable[ToolCall], offer: Offer) -> tuple[str, ...]:
+    """The calls whose arguments break the tool's own JSON Schema, in words, for the record.
+
+    They are passed on: models do this to tools whose schema they could not see, and the caller's
+    loop answers them with an error that the model can mend.
+    """
+    found: list[str] = []
+    for call in calls:
+        schema = offer.parameters.get(call.name)
+        value = _read_arguments(call.arguments) if schema is not None else None
+        validator = _validator(_encode(schema)) if value is not None else None
+        if validator is not None and not validator.is_valid(value):
+            found.append(f"tool_arguments: `{_shown(call.name)}` was called against its JSON Schema")
+    return tuple(found)
 
 
 def _judge_name(name: str, offer: Offer) -> Violation | None:
