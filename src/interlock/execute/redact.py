@@ -4,7 +4,7 @@ Whole keys are looked for in answers, pieces of keys as well in what is reported
 an answer spreads over several events of a stream is not found.
 """
 
-from typing import Final
+from typing import Final, TypeGuard
 
 import msgspec
 
@@ -16,9 +16,14 @@ SHORTEST: Final = 12
 _GONE: Final = "…"
 
 
+def _tells(secret: str | None) -> TypeGuard[str]:
+    """Whether a key is long enough to be one: taking a placeholder like `x` out would only spoil words."""
+    return secret is not None and len(secret) >= SHORTEST
+
+
 def without_pieces(text: str, secret: str | None) -> str:
     """A report without the key, and without any piece of it that is long enough to tell."""
-    if not secret:
+    if not _tells(secret):
         return text
     text = text.replace(secret, _GONE)
     pieces = {secret[at : at + SHORTEST] for at in range(len(secret) - SHORTEST + 1)}
@@ -39,12 +44,12 @@ def without_pieces(text: str, secret: str | None) -> str:
 
 def without_key(text: str, secret: str | None) -> str:
     """An answer's text without the whole key."""
-    return text.replace(secret, _GONE) if secret and secret in text else text
+    return text.replace(secret, _GONE) if _tells(secret) and secret in text else text
 
 
 def clean_answer(answer: Answer, secret: str | None) -> Answer:
     """A whole answer whose words and ids do not hold the key."""
-    if not secret:
+    if not _tells(secret):
         return answer
     parts = tuple(_clean(part, secret) for part in answer.parts)
     return msgspec.structs.replace(answer, id=without_key(answer.id, secret), parts=parts)

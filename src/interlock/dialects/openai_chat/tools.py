@@ -44,8 +44,10 @@ def _tool(raw: Any) -> Tool:
     if kind == "custom":
         raise Misfit("custom tools are not served", path="type", hint="offer the tool as a `function`")
     if kind != "function":
-        # Judged by its type: under a name of the caller's it would get the permissions of another tool.
-        return Tool(name=kind, vendor={"type": kind, **fields})
+        # Judged by its type: under a name of the caller's it would get the permissions of another tool,
+        # and so would a type that is made up to be one of the config's names, but for the prefix.
+        known = kind.startswith((WEB_SEARCH, "code_interpreter", "file_search", "image_generation"))
+        return Tool(name=kind if known else f"vendor:{kind}", vendor={"type": kind, **fields})
     inner = need(fields, "function", an_object)
     try:
         return _function(inner, fields)
