@@ -291,14 +291,16 @@ async def test_a2_a_streamed_call_that_may_not_be_made_is_held_back(tmp_path, na
         assert server.record(got).status == "denied"
 
 
-async def test_a_streams_schema_is_checked_for_the_record(tmp_path):
+async def test_a_stream_that_breaks_the_schema_does_not_end_as_a_success(tmp_path):
     schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
-    async with Upstream(chat_stream("[]")) as up, serving(tmp_path, pool(up.url)) as server:
+    async with Upstream(chat_stream("no json")) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat(stream=True, response_format=schema)
-        assert got.text.count("[DONE]") == 1
-        validation = server.record(got).validation
-        assert validation is not None
-        assert validation.verdict == "failed"
+        assert "[DONE]" not in got.text
+        assert '"code":"upstream_failed"' in got.text
+        record = server.record(got)
+        assert (record.status, record.attempts[0].outcome) == ("failed", "schema_invalid")
+        assert record.validation is not None
+        assert record.validation.verdict == "failed"
 
 
 # --- callers ----------------------------------------------------------------------------------

@@ -303,6 +303,10 @@ class Execution:
         if flow.finished is not None:
             _, encoder = await self._begun(trial)
             trial.validation = check_schemas(flow.text, flow.finished.finish, self._schemas)
+            if trial.validation.verdict == "failed":
+                # Its words are with the caller already; its end must not say that they are right.
+                message = "; ".join(trial.validation.violations)
+                trial.fail(Failure(outcome="schema_invalid", message=message))
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
 
