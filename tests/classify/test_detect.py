@@ -288,3 +288,27 @@ def test_a_key_behind_a_megabyte_of_noise_is_still_found():
 def test_ordinary_prose_ends_after_the_first_pass():
     plain = [row["prompt"] for row in rows("refusal", "purplellama_false_refusal_sample.jsonl")]
     assert sum(map(suspicious, plain)) <= len(plain) / 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CARD.replace(" ", sign) for sign in ("\n", ", ", ",", "  ", " - ", "\r\n", "\t", "_", " / ")]
+    + [" ".join("4111111111111111"), "-".join("4111111111111111"), "3782,822463,10005"]
+    + ["&#52;111 &#x31;111 1111 1111", "&#52;&#49;&#49;&#49;" + "&#49;" * 12],
+)
+def test_a8_a_card_is_found_whatever_separates_its_groups(text):
+    assert "card" in kinds(f"it is {text} ok")
+
+
+@pytest.mark.parametrize("signs", [", ", ",", "\n", " "])
+def test_a8_lists_of_numbers_are_no_cards(signs):
+    assert not kinds(signs.join(["4111", "1111", "1111", "1111", "4111", "1111", "1111", "1111", "7000"]))
+    assert not kinds(signs.join("41111111111111112345678"))
+    assert not kinds(signs.join(["41", "1111", "11", "1111", "1111"]))
+
+
+def test_a8_base64_is_opened_four_deep():
+    text = CARD
+    for _ in range(4):
+        text = base64.b64encode(text.encode()).decode()
+    assert "card" in kinds(text)

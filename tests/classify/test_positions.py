@@ -21,6 +21,7 @@ from interlock.types.request import (
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from tests.classify.build import CARD, IBAN, SECRET, ask, signals, user
@@ -182,3 +183,72 @@ def test_no_finding_holds_any_part_of_the_text(place):
         for finding in signals(POSITIONS[place](value)).findings:
             assert not {value, *value.split()} & {finding.where, finding.kind}
             assert value[:8] not in f"{finding.where}{finding.kind}"
+
+
+NOTE = f"the card is {CARD} and it expires soon"
+
+
+def raw_b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+ATTACHED = {
+    "parameters": f"data:text/plain;charset=utf-8;base64,{b64(NOTE)}",
+    "not base64": f"data:text/plain,card {CARD}",
+    "percent": "data:text/plain," + CARD.replace(" ", "%20").replace("4", "%34"),
+    "plain": NOTE,
+    "latin-1": raw_b64(f"für {NOTE}".encode("latin-1")),
+    "utf-16": raw_b64(NOTE.encode("utf-16")),
+    "utf-16 without a mark": raw_b64(NOTE.encode("utf-16-le")),
+    "one control byte": raw_b64(f"\x01{NOTE}".encode()),
+    "lines": "\n".join(b64(NOTE)[at : at + 20] for at in range(0, len(b64(NOTE)), 20)),
+}
+
+
+@pytest.mark.parametrize("how", sorted(ATTACHED))
+def test_a8_attached_data_is_read_however_it_is_written(how):
+    data = ATTACHED[how]
+    parts = [File(data=data), Audio(data=data, format="wav"), Image(data=data)]
+    if data.startswith("data:"):
+        parts.append(Image(url=data))
+    for part in parts:
+        assert signals(ask(turn("user", part))).data_class == "regulated"
+
+
+def test_a8_a_picture_holds_nothing():
+    picture = raw_b64(bytes(range(128, 256)) * 300)
+    assert signals(ask(turn("user", Image(data=picture, media_type="image/png")))).findings == ()
+
+
+FIELDS = {
+    "effort": {"reasoning": Reasoning(effort=CARD)},
+    "budget": {"reasoning": Reasoning(budget_tokens=4111111111111111)},
+    "seed": {"seed": 4111111111111111},
+    "limit": {"max_output_tokens": 4111111111111111},
+    "top_p": {"top_p": 0.4111111111111111},
+    "choice": {"tool_choice": ToolChoice(mode="tool", name=CARD)},
+}
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_a8_every_field_that_goes_upstream_is_read(name):
+    assert signals(ask("hi", **FIELDS[name])).data_class == "regulated"
+
+
+def call(**arguments) -> Message:
+    return turn("assistant", ToolCall(id="c", name="f", arguments=json.dumps(arguments)))
+
+
+SPLIT = {
+    "roles": ask("it is 4111 1111", turn("assistant", Text(text="1111 1111"))),
+    "results": result(Text(text="4111 1111"), Text(text=" 1111 1111")),
+    "arguments": ask("hi", call(a="4111 1111", b=["1111", "1111"])),
+    "a call and a result": ask(
+        call(a="4111 1111"), turn("tool", ToolResult(call_id="c", content=(Text(text="11111111"),)))
+    ),
+}
+
+
+@pytest.mark.parametrize("where", sorted(SPLIT))
+def test_a8_a_value_split_over_neighbours_of_any_kind_is_found(where):
+    assert signals(SPLIT[where]).data_class == "regulated"

@@ -159,3 +159,32 @@ def test_metadata_that_is_no_text_is_refused_by_name(dialect, value):
 @pytest.mark.parametrize("dialect", BOTH)
 def test_metadata_that_is_no_object_is_refused(dialect):
     assert refusal(dialect, metadata="data_class=public").param == "metadata"
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_a8_header_and_metadata_name_the_same_session(dialect):
+    assert decode(dialect, metadata={"session": " S9 "}).hints.session == "S9"
+    sent = "voilà".encode().decode("latin-1")
+    hints = decode(dialect, {header("session"): sent}, metadata={"session": "voilà"}).hints
+    assert hints.session == "voilà"
+    assert decode(dialect, {header("session"): "caf\xe9"}).hints.session == "café"
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize(
+    "name",
+    ["x-interlock-dataclass", "x_interlock_data_class", "x-interlock-data_class", "x-interlock-secret"],
+)
+def test_a8_a_mistyped_hint_header_is_refused_by_name(dialect, name):
+    error = refusal(dialect, {name: "regulated"})
+    assert error.param == name
+    assert "x-interlock-data-class" in (error.hint or "")
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize(
+    "key", ["Data_Class", "data-class", "x-interlock-data-class", "X_Interlock_DataClass"]
+)
+def test_a8_a_mistyped_hint_in_metadata_is_refused_by_name(dialect, key):
+    error = refusal(dialect, metadata={key: "regulated"})
+    assert (error.param, error.hint) == (f"metadata.{key}", "did you mean `data_class`?")

@@ -21,12 +21,15 @@ from interlock.classify.checksums import luhn
 from interlock.classify.disguise import (
     BASE64,
     BASE64_MARK,
+    ENTITY,
+    ENTITY_MARK,
     ESCAPED,
     ESCAPED_MARK,
     FOLDABLE,
     FOLDABLE_ASCII,
     PERCENT,
     PERCENT_MARK,
+    entities_decoded,
     fold,
     origins,
     percent_decoded,
@@ -107,6 +110,7 @@ def _always(_: str) -> bool:
 _NUMBERS: Final = (
     Rule("card", identifiers.CARD_MARK, identifiers.CARD, _run(0, identifiers.cards)),
     Rule("card", identifiers.NAMED_CARD, identifiers.NAMED_CARD, _bare(1, luhn)),
+    Rule("card", identifiers.SPACED_CARD, identifiers.SPACED_CARD_RUN, _run(0, identifiers.spaced_cards)),
     *(_national_id(*row) for row in identifiers.NUMBERED_IDS),
     Rule("national_id.in_aadhaar", identifiers.CARD_MARK, identifiers.CARD, _run(0, identifiers.aadhaars)),
     Rule("phone", identifiers.PHONE, identifiers.PHONE, _group(0, identifiers.phone)),
@@ -138,8 +142,11 @@ _WRAPPINGS: Final[tuple[tuple[str, str, Opened], ...]] = (
     (BASE64_MARK, BASE64, text_in_base64),
     (PERCENT_MARK, PERCENT, percent_decoded),
     (ESCAPED_MARK, ESCAPED, unescaped),
+    (ENTITY_MARK, ENTITY, entities_decoded),
 )
-_DEEPEST: Final = 2  # text in text in text; deeper nesting is not opened
+# Deeper nesting is not opened. Base64 shrinks as it is opened and counts one; the others, which could
+# open the same text in every order, count two.
+_DEEPEST: Final = 4
 
 _FOLDABLE: Final = len(RULES) + len(_WRAPPINGS)
 _AUTOMATON_BYTES: Final = 64 << 20  # when it has grown to this it starts afresh, it never gives up
@@ -264,10 +271,11 @@ def _search(text: str, matched: Iterable[int], depth: int) -> set[Hit]:
 
 def _inside(wrapping: tuple[str, str, Opened], text: str, depth: int) -> set[Hit]:
     """What is found in text wrapped in text, each at the place of its wrapping."""
-    _, pattern, open_ = wrapping
+    mark, pattern, open_ = wrapping
+    deeper = depth + (1 if mark == BASE64_MARK else 2)
     hits: set[Hit] = set()
     for match in _search_for(pattern).finditer(text):
         opened = open_(match.group())
         if opened is not None:
-            hits |= {Hit(hit.kind, *match.span()) for hit in _scan(opened, depth + 1)}
+            hits |= {Hit(hit.kind, *match.span()) for hit in _scan(opened, deeper)}
     return hits

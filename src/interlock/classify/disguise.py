@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+import re2
 
 # --- characters -------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ PERCENT_MARK: Final = "%[0-9A-Fa-f]{2}"
 PERCENT: Final = r"[!-~]*%[0-9A-Fa-f]{2}[!-~]*"
 ESCAPED_MARK: Final = r"\\(?:u00[2-7]|x[2-7])[0-9A-Fa-f]"
 ESCAPED: Final = r"[!-~]*\\(?:u00[2-7]|x[2-7])[0-9A-Fa-f][!-~]*"
+ENTITY_MARK: Final = "&#[0-9xX][0-9A-Fa-f]{1,7};"
+ENTITY: Final = "[ -~]*&#[0-9xX][0-9A-Fa-f]{1,7};[ -~]*"
 
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _PROBE: Final = 4096
@@ -129,6 +132,71 @@ def _reads_as_text(data: bytes, *, cut: bool) -> bool:
             return False
         text = data[: problem.start].decode()
     return not _CONTROLS.intersection(text)
+
+
+_LEAST_PRINTABLE: Final = 0.6  # of bytes that are text in some code page; of random bytes it is 0.38
+_PRINTABLE: Final = bytes([*b"\t\n\r", *range(32, 127)])
+_DROPPED: Final = {ord(char): None for char in _CONTROLS}
+_LONG_DATA: Final = 1 << 20
+
+
+def text_in_data(data: str) -> str | None:
+    """The text that attached base64 holds in any usual encoding, without control characters.
+
+    None for pictures and the like. Of more than a megabyte, the beginning says which it is.
+    """
+    bare = "".join(data.split())
+    if len(bare) > _LONG_DATA and _text_of(_bytes_in_base64(bare[:_PROBE]) or b"") is None:
+        return None
+    return _text_of(_bytes_in_base64(bare) or b"")
+
+
+def _text_of(data: bytes) -> str | None:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").translate(_DROPPED)
+    bare = data.replace(b"\x00", b"") if data.count(0) * 4 >= len(data) else data  # UTF-16 of ASCII
+    if not bare or len(bare.translate(None, _PRINTABLE)) > len(bare) * (1 - _LEAST_PRINTABLE):
+        return text if (text := _utf8(data)) is not None else None
+    return (_utf8(bare) or bare.decode("latin-1")).translate(_DROPPED)
+
+
+def _utf8(data: bytes) -> str | None:
+    try:
+        return data.decode().translate(_DROPPED)
+    except UnicodeDecodeError:
+        return None
+
+
+_LONG_BASE64: Final = 4096
+_DIGITS: Final = re2.compile(r"[0-9](?:[/_-]?[0-9]){11,}")
+_NOT_BASE64: Final = re2.compile(r"[^A-Za-z0-9+/_=\s-]")
+
+
+def readable(data: str) -> str:
+    """What of attached data may be text as it stands: all of it, of long base64 its long numbers.
+
+    Random base64 of a megabyte holds what looks like a key, but no long number.
+    """
+    if len(data) <= _LONG_BASE64 or _NOT_BASE64.search(data):
+        return data
+    return "\n".join(match.group() for match in _DIGITS.finditer(data))
+
+
+def entities_decoded(run: str) -> str:
+    """A run of HTML with its numeric entities (`&#52;`, `&#x34;`) as characters."""
+    head, *rest = run.split("&#")
+    return head + "".join(map(_entity, rest))
+
+
+def _entity(part: str) -> str:
+    number, semicolon, after = part[:9].partition(";")
+    if not semicolon:
+        return f"&#{part}"
+    try:
+        char = chr(int(number[1:], 16) if number[:1] in ("x", "X") else int(number))
+    except (ValueError, OverflowError):
+        return f"&#{part}"
+    return char + after + part[9:]
 
 
 def percent_decoded(run: str) -> str:

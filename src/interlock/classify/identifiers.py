@@ -6,6 +6,7 @@ Names of people, places and dates are not looked for.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final
 
 from interlock.classify.checksums import (
@@ -23,9 +24,9 @@ Span = tuple[int, int]
 Check = Callable[[str], bool]
 """Whether a match, stripped of spaces and dashes and in upper case, is the real thing."""
 
-# Eight digits with at most two signs between two of them: every number below has them, and so has
+# Eight digits with at most three signs between two of them: every number below has them, and so has
 # little else but dates. Written with digits and signs only, what a number is takes one look more.
-NUMBER: Final = r"[0-9](?:[ .\-/_:()+]{0,2}[0-9]){7}"
+NUMBER: Final = r"[0-9](?:[ \t\r\n,.\-/_:()+]{0,3}[0-9]){7}"
 
 # --- payment cards ----------------------------------------------------------------------------
 
@@ -39,6 +40,7 @@ NAMED_CARD: Final = (
 )
 _CARD_GROUPS: Final = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 5), (4, 4, 4, 1), (8, 8), (6, 13), (6, 10)}
+    | {(4, 8, 4), (8, 4, 4), (4, 4, 8), (4, 12), (12, 4), (4, 11), (10, 5)}  # two texts laid end to end
     | {(length,) for length in range(13, 20)}
 )
 # A card, its expiry and its code; longer runs and more groups in a row are a table of numbers.
@@ -81,6 +83,37 @@ def _card_end(text: str, groups: list[Span], first: int) -> int:
         ):
             return last
     return 0
+
+
+# Cards written with other separators, or several: only as four groups, as Amex, or digit by digit.
+_SIGNS: Final = r"[ \t\r\n,.\-/_]"
+SPACED_CARD: Final = rf"[0-9](?:{_SIGNS}{{0,3}}[0-9]){{11}}"
+SPACED_CARD_RUN: Final = rf"[0-9](?:{_SIGNS}{{0,3}}[0-9]){{11,}}"
+_SPACED_GROUPS: Final = ((4, 4, 4, 4), (4, 6, 5), *((1,) * length for length in (19, 18, 17, 16, 15, 14, 13)))
+
+_MORE_GROUPS: Final = 4  # an expiry and a code beside the card; more is a table
+
+
+def spaced_cards(text: str, start: int, end: int) -> Iterator[Span]:
+    """The cards in a run of groups, with no like group beside them: that is a list of numbers."""
+    groups = [group for group in _groups(text, start, end) if group[0] < group[1]]
+    lengths = tuple(last - first for first, last in groups)
+    for sizes in _SPACED_GROUPS:
+        if len(groups) > len(sizes) + _MORE_GROUPS:
+            continue
+        for first in range(len(groups) - len(sizes) + 1):
+            last = first + len(sizes)
+            beside = lengths[max(first - 1, 0) : first] + lengths[last : last + 1]
+            if lengths[first:last] != sizes or set(beside) & set(sizes):
+                continue
+            if sizes[0] == 1 and len(_signs_between(text, groups[first:last])) > 1:
+                continue
+            if payment_card("".join(text[begin:stop] for begin, stop in groups[first:last])):
+                yield groups[first][0], groups[last - 1][1]
+
+
+def _signs_between(text: str, groups: list[Span]) -> set[str]:
+    return {text[one[1] : other[0]] for one, other in pairwise(groups)}
 
 
 # --- IBAN -------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ and fields that Interlock does not interpret. A place is named by its path in th
 (`messages[2].parts[0]`), never by what stands there.
 """
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
-from interlock.classify.disguise import json_text, json_unescaped, text_in_base64
+from interlock.classify.disguise import json_text, json_unescaped, percent_decoded, readable, text_in_data
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -47,10 +48,31 @@ def texts(request: Request) -> list[Place]:
         found.append(("stop", "\n".join(request.stop)))
     if request.user:
         found.append(("user", request.user))
-    if request.reasoning is not None and request.reasoning.extra:
-        _add_extra(request.reasoning.extra, "reasoning", found)
     _add_extra(request.extra, "extra", found)
+    for name in _REST:
+        value = getattr(request, name)
+        if value is not None:
+            _add_rest(value, name, found)
     return found
+
+
+_READ_ABOVE: Final = {"messages", "tools", "response_format", "metadata", "stop", "user", "extra"}
+_NOT_SENT: Final = {"dialect", "model", "hints", "stream", "include_usage", "parallel_tool_calls"}
+_REST: Final = tuple(
+    name for name in Request.__struct_fields__ if name not in _READ_ABOVE and name not in _NOT_SENT
+)
+_SHORT_NUMBER: Final = 12  # characters; shorter ones are no card or account
+
+
+def _add_rest(value: Any, where: str, found: list[Place]) -> None:
+    """A field of any other kind; a number only where it is long enough to be an identifier."""
+    if type(value) in (int, float):
+        text = str(value)
+        if len(text) < _SHORT_NUMBER:
+            return
+    else:
+        text = json_text(msgspec.to_builtins(value))
+    found.append((where, text))
 
 
 def _add_message(message: Message, where: str, found: list[Place]) -> None:
@@ -85,12 +107,12 @@ def _in_part(part: AnyPart) -> tuple[str | None, ...]:
         case Thinking():
             return (part.text, part.signature, part.redacted)
         case Image():
-            return (*_address(part.url), _attached(part.data), part.media_type, part.detail)
+            return (*_address(part.url), *_attached(part.data), part.media_type, part.detail)
         case File():
             data = _attached(part.data)
-            return (part.name, part.text, *_address(part.url), part.file_id, data, part.media_type)
+            return (part.name, part.text, *_address(part.url), part.file_id, *data, part.media_type)
         case Audio():
-            return (_attached(part.data), part.format)
+            return (*_attached(part.data), part.format)
         case ToolCall():
             return (part.id, part.name, part.arguments, json_unescaped(part.arguments))
         case ToolResult():
@@ -100,16 +122,27 @@ def _in_part(part: AnyPart) -> tuple[str | None, ...]:
 
 
 def _address(url: str | None) -> tuple[str | None, ...]:
-    """A URL as it stands; of a `data:` URL in base64 its head, and what it holds where that is text."""
-    if url is None or not url.startswith("data:"):
-        return (url,)
-    head, comma, body = url.partition(",")
-    return (head, _attached(body)) if comma and head.endswith(";base64") else (url,)
+    """A URL as it stands; of a `data:` URL its head and what it holds."""
+    return _attached(url) if url is not None and _is_data_url(url) else (url,)
 
 
-def _attached(data: str | None) -> str | None:
-    """The text of attached base64 data, where it is text: a document pasted as a file, not a picture."""
-    return text_in_base64(data) if data else None
+def _is_data_url(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def _attached(data: str | None) -> tuple[str | None, ...]:
+    """Attached data as it stands and as base64 of text; of a `data:` URL its head and its content.
+
+    Callers paste documents as files, and text where base64 belongs.
+    """
+    if not data:
+        return ()
+    if not _is_data_url(data):
+        return (readable(data), text_in_data(data))
+    head, _, body = data.partition(",")
+    if "%" in body:
+        body = percent_decoded(body)
+    return (head, readable(body), text_in_data(body))
 
 
 def _add_tool(tool: Tool, where: str, found: list[Place]) -> None:
@@ -128,29 +161,61 @@ def _add_extra(value: Extra, where: str, found: list[Place]) -> None:
 # --- one value over several messages ----------------------------------------------------------
 
 _SEAM: Final = 128  # characters on either side of a seam: longer than a card, an IBAN or most keys
+_NEAR: Final = 64  # the same between texts of different kinds
 
 
 def seams(request: Request) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Per role, the ends of its texts laid end to end: (where, text, offsets of the seams).
+    """The ends of texts laid end to end, per role and then of all: (where, text, offsets of the seams).
 
-    A value that somebody splits over two messages, or two parts of one, stands whole in it.
+    A value that somebody splits over two messages, two parts or two arguments stands whole in it.
     """
     ends: dict[str, list[str]] = {}
+    every: list[str] = []
     for message in request.messages:
         for part in message.parts:
-            if type(part) is Text and part.text:
-                ends.setdefault(message.role, []).append(part.text)
-    return [_laid(role, parts) for role, parts in ends.items() if len(parts) > 1]
+            if type(part) is Text:
+                if part.text:
+                    ends.setdefault(message.role, []).append(part.text)
+                    every.append(part.text)
+            elif type(part) is ToolResult or type(part) is ToolCall:
+                every += _texts_within(part)
+    laid = [_laid(f"messages, role {role}", parts, _SEAM) for role, parts in ends.items() if len(parts) > 1]
+    if len(every) > 1 and len(every) != max(map(len, ends.values()), default=0):
+        laid.append(_laid("messages", every, _NEAR))
+    return laid
 
 
-def _laid(role: str, parts: list[str]) -> tuple[str, str, tuple[int, ...]]:
+def _texts_within(part: ToolResult | ToolCall) -> Iterator[str]:
+    """The texts of a result, or the values of a call's arguments, in order."""
+    if type(part) is ToolResult:
+        yield from (inner.text for inner in part.content if isinstance(inner, Text | File) and inner.text)
+    elif isinstance(part, ToolCall):
+        try:
+            yield from _string_values(msgspec.json.decode(part.arguments))
+        except (msgspec.DecodeError, RecursionError):
+            yield part.arguments
+
+
+def _string_values(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, str) and value:
+            yield value
+
+
+def _laid(where: str, parts: list[str], near: int) -> tuple[str, str, tuple[int, ...]]:
     pieces: list[str] = []
     offsets: list[int] = []
     length = 0
     for text in parts:
-        piece = text if len(text) <= 2 * _SEAM else f"{text[:_SEAM]}\n{text[-_SEAM:]}"
+        piece = text if len(text) <= 2 * near else f"{text[:near]}\n{text[-near:]}"
         if pieces:
             offsets.append(length)
         pieces.append(piece)
         length += len(piece)
-    return f"messages, role {role}", "".join(pieces), tuple(offsets)
+    return where, "".join(pieces), tuple(offsets)

@@ -6,6 +6,7 @@ stricter word: two that differ are refused. A bad value is refused too; it is ne
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from interlock.dialects.control import refuse_control_metadata
@@ -84,22 +85,53 @@ _HINTS: Final[dict[str, _Hint]] = {
     "deadline_ms": _Hint("deadline_ms", _milliseconds, min),
     "max_cost_usd": _Hint("max_cost_usd", _dollars, min),
 }
-_HEADERS: Final = {f"x-interlock-{key.replace('_', '-')}": key for key in _HINTS}
+_PREFIX: Final = "x-interlock-"
+_HEADERS: Final = {f"{_PREFIX}{key.replace('_', '-')}": key for key in _HINTS}
+_LETTERS: Final = {key.replace("_", ""): key for key in _HINTS}
+
+
+def _refuse_mistyped(headers: Mapping[str, str], metadata: dict[str, Any]) -> None:
+    """Raises Misfit for a name that is nearly a hint's: passed over, it would loosen the request."""
+    for header in headers:
+        if header[:1] not in "xX" or header in _HEADERS:
+            continue
+        if header.lower().replace("_", "-").startswith(_PREFIX):
+            meant = _hint_like(header)
+            hint = f"did you mean `{_PREFIX}{meant.replace('_', '-')}`?" if meant else ""
+            raise Misfit("is not a hint", path=header, hint=hint or f"hints are {', '.join(_HEADERS)}")
+    for key in metadata:
+        if key not in _HINTS and (meant := _hint_like(key)):
+            raise Misfit("is not a hint", path=f"metadata.{key}", hint=f"did you mean `{meant}`?")
+
+
+def _hint_like(written: str) -> str | None:
+    """The hint whose name has the same letters, whatever their case and the signs between them."""
+    letters = "".join(char for char in written.lower() if char not in "-_ \t")
+    return _LETTERS.get(letters.removeprefix("xinterlock"))
+
+
+def _header_text(value: str) -> str:
+    """A header as its sender meant it: servers read its bytes as Latin-1, senders mostly write UTF-8."""
+    if not value.isascii():
+        with suppress(UnicodeError):
+            value = value.encode("latin-1").decode()
+    return value.strip()
 
 
 def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
     """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
     said: dict[str, Any] = {}
+    _refuse_mistyped(headers, metadata)
     for header, key in _HEADERS.items():
         if header in headers:
             try:
-                said[key] = _HINTS[key].read(headers[header].strip())
+                said[key] = _HINTS[key].read(_header_text(headers[header]))
             except Misfit as misfit:
                 raise misfit.under(header) from None
     for key in _HINTS.keys() & metadata.keys() if metadata else ():
         value = metadata.pop(key)
         try:
-            found = _HINTS[key].read(value)
+            found = _HINTS[key].read(value.strip() if type(value) is str else value)
             said[key] = _HINTS[key].join(said[key], found) if key in said else found
         except Misfit as misfit:
             raise misfit.under(f"metadata.{key}") from None
