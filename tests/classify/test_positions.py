@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -220,7 +221,7 @@ def test_a8_a_picture_holds_nothing():
     assert signals(ask(turn("user", Image(data=picture, media_type="image/png")))).findings == ()
 
 
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "effort": {"reasoning": Reasoning(effort=CARD)},
     "budget": {"reasoning": Reasoning(budget_tokens=4111111111111111)},
     "seed": {"seed": 4111111111111111},
