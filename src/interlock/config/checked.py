@@ -143,10 +143,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
-    """What must stay in memory only. `api_keys` is by deployment id, `caller_keys` by key id.
-
-    `off` names deployments whose key is missing, where the config says to start without them.
-    """
+    """What must stay in memory only. `api_keys` is by deployment id, `caller_keys` by key id."""
 
     api_keys: dict[str, str] = {}
     caller_keys: dict[str, str] = {}

@@ -5,10 +5,11 @@ from typing import Final
 
 from interlock.config.checked import Model
 from interlock.config.problems import listed, warning
-from interlock.config.reach import objection, restricts
+from interlock.config.reach import objection
 from interlock.config.whole import Whole, mentions
 from interlock.errors import Problem
 from interlock.policy.satisfy import satisfiable
+from interlock.policy.who import restricts
 
 MAX_RULES: Final = 8
 """How many rules a proof that data stays in its region looks at: the cost grows with each."""

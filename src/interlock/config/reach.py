@@ -21,8 +21,6 @@ Condition = Mapping[str, Any] | None
 _DERIVED: Final = frozenset({"data_class", "trust", "risk_tier"})
 """Signals of which one limits the others, by how the risk tier is derived."""
 
-_WHO: Final = ("vendors", "providers", "models", "regions", "jurisdictions", "deny_origins", "pin", "deny")
-
 
 def always(rule: Rule, kind: Sequence[Condition]) -> bool:
     """Whether a rule is proven to apply to every request for which all conditions of `kind` hold."""
@@ -80,11 +78,6 @@ def _against(
         trusted = {"data_class": {"lte": provider.trusted_for}}
         if not satisfiable(*kind, trusted):
             yield f"`{provider.name}` is trusted for {provider.trusted_for} data only"
-
-
-def restricts(then: Then) -> bool:
-    """Whether a rule limits who may serve."""
-    return any(getattr(then, name) not in (None, ()) for name in _WHO)
 
 
 def objection(

@@ -21,6 +21,7 @@ from interlock.policy.condition import (
     atom_for,
     compile_condition,
 )
+from interlock.policy.who import restricts
 from interlock.types.decision import Escalation
 from interlock.types.labels import (
     LAYOUTS,
@@ -72,7 +73,6 @@ class Ruling(Struct, frozen=True, kw_only=True):
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
-_WHO: Final = ("vendors", "providers", "models", "regions", "jurisdictions", "deny_origins", "pin", "deny")
 _TOOLS: Final = ("tools", "deny_tools", "deny_tool_effects", "require_approval", "step_up")
 _LIMITS: Final = (
     "max_input_tokens",
@@ -99,7 +99,7 @@ def _compile(rule: Rule) -> CompiledRule:
         then=then,
         scope=_tool_scope(rule.when),
         limits=tuple((name, value) for name in _LIMITS if (value := getattr(then, name)) not in (None, {})),
-        who=any(getattr(then, name) not in (None, ()) for name in _WHO),
+        who=restricts(then),
         tools=any(getattr(then, name) not in (None, ()) for name in _TOOLS),
     )
 

@@ -5,11 +5,19 @@ What is unknown (a region, an origin) satisfies no demand.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # the lints of `interlock.config` call this while that package is being imported
     from interlock.config.checked import Deployment, Model, Provider
     from interlock.config.written import Then
+
+
+_WHO: Final = ("vendors", "providers", "models", "regions", "jurisdictions", "deny_origins", "pin", "deny")
+
+
+def restricts(then: Then) -> bool:
+    """Whether a rule limits who may serve."""
+    return any(getattr(then, name) not in (None, ()) for name in _WHO)
 
 
 def objection_to(then: Then, model: Model, provider: Provider, deployment: Deployment) -> str | None:
