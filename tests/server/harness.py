@@ -13,17 +13,19 @@ from typing import Any
 
 import httpx2
 import msgspec
-import uvicorn
 import yaml
 
 from interlock.config import load
+from interlock.server.app import Application
 from interlock.server.gateway import Gateway, make_gateway
+from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.records import to_record
 from interlock.server.reload import Reloader
-from interlock.server.worker import make_server, tick
+from interlock.server.worker import tick
 from interlock.types.record import Record
 
+DRAIN_S = 1.0
 CANARY = "sk-canary-4f9a8b7c6d5e"
 
 
@@ -68,12 +70,12 @@ class Running:
     file: Path
     client: httpx2.AsyncClient
     log_file: Path
-    server: uvicorn.Server
+    stopping: asyncio.Event
 
     def stop(self) -> None:
         """What SIGTERM does."""
         self.gateway.draining = True
-        self.server.should_exit = True
+        self.stopping.set()
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -116,18 +118,24 @@ async def serving(
     descriptor = os.open(log_file, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     gateway = make_gateway(loaded, Log(descriptor))
     reloader = Reloader(gateway, loaded, full, "127.0.0.1")
-    server = make_server(gateway)
-    server.config.timeout_graceful_shutdown = 1
+    server = Listener(Application(gateway))
+    stopping = asyncio.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    running = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.start(listener)
+
+    async def ending() -> None:
+        await stopping.wait()
+        await server.stop(DRAIN_S)
+
+    running = asyncio.create_task(ending())
     ticking = asyncio.create_task(tick(reloader))
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
-            yield Running(url, gateway, reloader, file, client, log_file, server)
+            yield Running(url, gateway, reloader, file, client, log_file, stopping)
     finally:
-        server.should_exit = True
+        stopping.set()
         await running
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)

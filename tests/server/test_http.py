@@ -10,7 +10,7 @@ import pytest
 from interlock.config import load
 from interlock.errors import ConfigError
 from interlock.server.exposure import check_exposure
-from interlock.server.protocol import Protocol
+from interlock.server.http1.connection import Connection
 from interlock.server.routes import ROUTES
 from tests.server.harness import keyed, pool, serving
 from tests.server.upstream import Upstream
@@ -249,7 +249,7 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer 
 
 
 async def test_c3_a_body_over_the_limit_is_413_and_the_connection_closes(server, monkeypatch):
-    monkeypatch.setattr("interlock.server.body.LINGER_S", 0.1)
+    monkeypatch.setattr("interlock.server.http1.connection.LINGER_S", 0.1)
     declared = HEAD + b"content-length: 11000000\r\n\r\n"
     got, closed = await raw(server, declared)
     assert got.startswith(b"HTTP/1.1 413")
@@ -263,7 +263,7 @@ async def test_c3_a_body_over_the_limit_is_413_and_the_connection_closes(server,
 
 
 async def test_c3_a_lying_content_length_makes_no_second_request(server, monkeypatch):
-    monkeypatch.setattr("interlock.server.body.LINGER_S", 0.1)
+    monkeypatch.setattr("interlock.server.http1.connection.LINGER_S", 0.1)
     smuggled = b'{"model":"prod"}GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-user\r\n\r\n'
     got, _ = await raw(server, HEAD + b"content-length: 20000000\r\n\r\n" + smuggled)
     assert got.count(b"HTTP/1.1") == 1
@@ -302,7 +302,8 @@ async def test_c4_an_ambiguous_request_is_400_and_the_connection_closes(server, 
 
 
 async def test_c12_a_head_that_drips_loses_its_connection(tmp_path, monkeypatch):
-    monkeypatch.setattr("interlock.server.protocol.HEAD_S", 0.15)
+    monkeypatch.setattr("interlock.server.http1.connection.HEAD_S", 0.15)
+    monkeypatch.setattr("interlock.server.http1.listener.LOOK_S", 0.05)
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
         got, closed = await raw(server, b"GET /healthz HT")
         assert (got, closed) == (b"", True)
@@ -312,8 +313,8 @@ async def test_c12_a_head_that_drips_loses_its_connection(tmp_path, monkeypatch)
 
 
 async def test_c12_a_body_that_drips_is_408(tmp_path, monkeypatch):
-    monkeypatch.setattr("interlock.server.body.IDLE_S", 0.1)
-    monkeypatch.setattr("interlock.server.body.LINGER_S", 0.1)
+    monkeypatch.setattr("interlock.server.http1.connection.BODY_S", 0.1)
+    monkeypatch.setattr("interlock.server.http1.connection.LINGER_S", 0.1)
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 50\r\n\r\n{"
         got, closed = await raw(server, head)
@@ -325,12 +326,12 @@ async def test_a_socket_sends_small_pieces_at_once(server, monkeypatch):
     """TCP_NODELAY on the accepted side: an event must never wait for an acknowledgement."""
     seen = []
 
-    class Looking(Protocol):
+    class Looking(Connection):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    monkeypatch.setattr(server.server.config, "http_protocol_class", Looking)
+    monkeypatch.setattr("interlock.server.http1.listener.Connection", Looking)
     await raw(server, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert seen
     assert all(seen)

@@ -351,7 +351,7 @@ async def test_c1_many_random_disconnects_leave_no_task_behind(tmp_path):
 
 
 async def test_c2_a_caller_that_stops_reading_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("interlock.server.gateway.WRITE_S", 0.2)
+    monkeypatch.setattr("interlock.server.http1.connection.WRITE_S", 0.2)
     flood = sse(ROLE, *words(*["x" * 60_000] * 400), end="hang")
     async with Upstream(flood) as up, serving(tmp_path, pool(up.url)) as server:
         raw = json.dumps(body()).encode()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interlock.config import Loaded
     from interlock.config.checked import Config
 
-PACKAGES: Final = ("apsw", "click", "google-re2", "httptools", "msgspec", "splintr-rs", "uvicorn", "uvloop")
+PACKAGES: Final = ("apsw", "click", "google-re2", "httptools", "msgspec", "splintr-rs", "uvloop")
 VENDOR_KEYS: Final = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 

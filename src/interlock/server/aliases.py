@@ -36,16 +36,16 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def list_aliases(gateway: Gateway, exchange: Exchange) -> None:
     known = exchange.state.config.aliases
     rows = [state for name, state in gateway.store.aliases().items() if name in known]
-    await exchange.answer_json({"data": rows, "next": None})
+    exchange.answer_json({"data": rows, "next": None})
 
 
 async def show_alias(gateway: Gateway, exchange: Exchange) -> None:
-    await exchange.answer_json(_history(gateway, exchange))
+    exchange.answer_json(_history(gateway, exchange))
 
 
 async def promote(gateway: Gateway, exchange: Exchange) -> None:
     """Make a model the alias's next version. An alias with a gate needs a reason to go past it."""
-    wanted = read_json(await exchange.body(), Promotion)
+    wanted = read_json(exchange.body, Promotion)
     name, config = _name(exchange), exchange.state.config
     if wanted.to not in config.models:
         raise ApiError("unknown_model", f"`{wanted.to}` is no model of the pool", param="to")
@@ -68,7 +68,7 @@ async def promote(gateway: Gateway, exchange: Exchange) -> None:
         )
     )
     gateway.refresh_world()
-    await exchange.answer_json(_history(gateway, exchange))
+    exchange.answer_json(_history(gateway, exchange))
 
 
 def _check_seen(gateway: Gateway, name: str, seen: int | None) -> None:
@@ -80,7 +80,7 @@ def _check_seen(gateway: Gateway, name: str, seen: int | None) -> None:
 
 async def roll_back(gateway: Gateway, exchange: Exchange) -> None:
     """Make an earlier version active again. It passed once: going back needs no gate."""
-    wanted = read_json(await exchange.body() or b"{}", Rollback)
+    wanted = read_json(exchange.body or b"{}", Rollback)
     await _changed(
         gateway.store.rollback(
             _name(exchange),
@@ -92,7 +92,7 @@ async def roll_back(gateway: Gateway, exchange: Exchange) -> None:
         )
     )
     gateway.refresh_world()
-    await exchange.answer_json(_history(gateway, exchange))
+    exchange.answer_json(_history(gateway, exchange))
 
 
 def _name(exchange: Exchange) -> str:

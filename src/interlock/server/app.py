@@ -1,62 +1,107 @@
-"""The ASGI application: finds the route, checks who calls, hands over, and answers what went wrong.
+"""The application: finds the route, checks who calls, hands over, and answers what went wrong.
 
 Routes are matched exactly and whole, segment by segment; nothing is served by prefix or suffix, and
-who may call a route is part of the route itself.
+who may call a route is part of the route itself. All of that is settled before a body is read.
 """
 
 import time
 from asyncio import get_running_loop
 
+import httptools
+
 from interlock.errors import ApiError, StoreError
-from interlock.server.asgi import Disconnected, Receive, Scope, Send
-from interlock.server.auth import authenticate, may, read_headers
+from interlock.server.auth import authenticate, may, refuse_doubled
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
+from interlock.server.http1 import Call
 from interlock.server.ids import fresh_name
-from interlock.server.protocol import abort
 from interlock.server.routes import Route, find_route
 
 
 class Application:
-    """The ASGI callable of one gateway."""
+    """Serves the calls of one gateway. Implements `http1.App`."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise NotImplementedError(f"no {scope['type']} is served here")
-        gateway = self.gateway
-        exchange = Exchange(scope, receive, send, gateway.state, fresh_name(), get_running_loop().time())
-        try:
-            await self._serve(exchange)
-        except ApiError as error:
-            await exchange.fail(error)
-        except StoreError as error:
-            await exchange.fail(gateway.store_failed(error))
-        except Disconnected:
-            exchange.status, exchange.facts["error"] = 499, "client_closed"
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
-            told = gateway.fault(f"req_{exchange.name}", error)
-            if exchange.status:
-                abort(send)  # in the middle of an answer there is nothing left that could be said
-            else:
-                await exchange.fail(told)
-        gateway.log_request(exchange)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        found = find_route(exchange.path, exchange.method)
-        exchange.headers = read_headers(exchange.scope["headers"])
-        if "anthropic-version" in exchange.headers:
-            exchange.dialect = "anthropic-messages"
-        if isinstance(found, Route) and found.role is None:
-            exchange.route = found.name
-            await found.handle(self.gateway, exchange)
-            return
-        exchange.caller = authenticate(exchange.headers, exchange.state.keys, time.time())
+    def admit(self, call: Call) -> None:
+        """Settle who calls what. Raises ApiError."""
+        exchange = self._exchange(call)
+        call.limit = exchange.state.max_body
+        found = find_route(exchange.path, call.method)
+        if call.doubled:
+            refuse_doubled(call.doubled)
+        if not (isinstance(found, Route) and found.role is None):
+            exchange.caller = authenticate(call.headers, exchange.state.keys, time.time())
         if isinstance(found, ApiError):
             raise found
-        exchange.route, exchange.params = found.name, found.params(exchange.path)
-        if found.role is None or not may(exchange.caller, found.role):
+        exchange.route, exchange.handle, exchange.params = (
+            found.name,
+            found.handle,
+            found.params(exchange.path),
+        )
+        if found.role is not None and not may(exchange.caller, found.role):
             raise ApiError("policy_denied", f"this needs the role `{found.role}`", hint="ask an operator")
-        await found.handle(self.gateway, exchange)
+        if call.method == "POST":
+            _check_type(call.headers)
+
+    async def serve(self, call: Call) -> None:
+        """Answer a call that was admitted and whose body is here."""
+        exchange: Exchange = call.held
+        gateway = self.gateway
+        assert exchange.handle is not None, "only an admitted call is served"
+        try:
+            await exchange.handle(gateway, exchange)
+        except ApiError as error:
+            self._fail(exchange, error)
+        except StoreError as error:
+            self._fail(exchange, gateway.store_failed(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
+            self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
+        gateway.log_request(exchange)
+
+    def refuse(self, call: Call, error: ApiError) -> None:
+        """Answer a call that was not admitted, or whose body is not fit to be read."""
+        exchange = call.held or self._exchange(call)
+        self._fail(exchange, error)
+        self.gateway.log_request(exchange)
+
+    def lost(self, call: Call) -> None:
+        """Note a caller that left before its request was whole."""
+        exchange: Exchange = call.held
+        exchange.status, exchange.error = 499, "client_closed"
+        self.gateway.log_request(exchange)
+
+    def _exchange(self, call: Call) -> Exchange:
+        if not call.target.startswith(b"/"):
+            call.target = _origin_form(call.target)
+        exchange = Exchange(call, self.gateway.state, fresh_name(), get_running_loop().time())
+        call.held = exchange
+        return exchange
+
+    def _fail(self, exchange: Exchange, error: ApiError) -> None:
+        if exchange.call.begun:
+            exchange.call.abort()  # in the middle of an answer there is nothing left that could be said
+        else:
+            exchange.fail(error)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of an absolute target, as clients of a proxy send them."""
+    try:
+        found = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return target
+    return found.path + (b"?" + found.query if found.query else b"") if found.path else target
+
+
+def _check_type(headers: dict[str, str]) -> None:
+    kind = headers.get("content-type", "application/json")
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() not in ("", "application/json"):
+        raise ApiError(
+            "unsupported_media_type", "the body must be `application/json`", hint="set `content-type`"
+        )
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise ApiError(
+            "unsupported_media_type", "compressed bodies are not accepted", hint="send it as it is"
+        )

@@ -57,21 +57,17 @@ def key_table(config: Config, secrets: Secrets, secret: bytes) -> KeyTable:
     return KeyTable(secret=secret, keys=found, open=not config.keys)
 
 
-def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The request's headers by lower-case name. Those that decide something may not come twice.
+def refuse_doubled(names: Iterable[str]) -> None:
+    """Headers that decide something may not come twice with different values.
 
     Raises ApiError: unauthenticated for two credentials that differ, invalid_request for other
-    doubled headers that we interpret.
+    headers that we interpret.
     """
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if headers.setdefault(name, value) != value:
-            if name in ("authorization", "x-api-key"):
-                raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
-            if name in ("host", "origin", "content-type") or name.startswith("x-interlock-"):
-                raise ApiError("invalid_request", f"the header `{name}` comes twice with different values")
-    return headers
+    for name in names:
+        if name in ("authorization", "x-api-key"):
+            raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
+        if name in ("host", "origin", "content-type") or name.startswith("x-interlock-"):
+            raise ApiError("invalid_request", f"the header `{name}` comes twice with different values")
 
 
 def authenticate(headers: Mapping[str, str], table: KeyTable, now_s: float) -> Caller:

@@ -44,9 +44,9 @@ async def dry_run(gateway: Gateway, exchange: Exchange) -> None:
             param="endpoint",
         )
     exchange.dialect = dialect
-    case = await judge(gateway, exchange, await exchange.body(), endpoint, dialect, remember=False)
-    await gateway.record(case, "dry_run")
-    await exchange.answer(encode_decision(case.decision))
+    case = await judge(gateway, exchange, exchange.body, endpoint, dialect, remember=False)
+    await gateway.record(exchange, case, "dry_run")
+    exchange.answer(encode_decision(case.decision))
 
 
 async def list_records(gateway: Gateway, exchange: Exchange) -> None:
@@ -78,23 +78,23 @@ async def list_records(gateway: Gateway, exchange: Exchange) -> None:
         raise ApiError("invalid_request", "there is no such place in the list", param="cursor") from None
     await _note_reading(gateway, exchange, rows)
     data = b",".join(to_json(row) for row in rows)
-    await exchange.answer(b'{"data":[%b],"next":%b}' % (data, msgspec.json.encode(following)))
+    exchange.answer(b'{"data":[%b],"next":%b}' % (data, msgspec.json.encode(following)))
 
 
 async def show_record(gateway: Gateway, exchange: Exchange) -> None:
     row = _own_record(gateway, exchange)
     await _note_reading(gateway, exchange, (row,))
-    await exchange.answer(to_json(row))
+    exchange.answer(to_json(row))
 
 
 async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     """Keep a caller's feedback on its decision; the latest stands."""
-    outcome = read_json(await exchange.body(), Outcome)
+    outcome = read_json(exchange.body, Outcome)
     row = _own_record(gateway, exchange)
     kept = msgspec.json.encode(outcome)
     if not await gateway.store.put_outcome(row.id, row.tenant, kept):
         raise _absent()
-    await exchange.answer_json({"id": row.id, "outcome": msgspec.Raw(kept)})
+    exchange.answer_json({"id": row.id, "outcome": msgspec.Raw(kept)})
 
 
 def _own_record(gateway: Gateway, exchange: Exchange) -> StoredRecord:

@@ -3,110 +3,132 @@
 An exchange takes one `State` when it begins and uses that to its end, whatever is swapped meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from interlock.dialects import DIALECTS
-from interlock.errors import ApiError
-from interlock.server.asgi import Receive, Scope, Send
-from interlock.server.body import discard_body, read_body
-from interlock.server.protocol import close_after_answer
+from interlock.errors import ApiError, ErrorCode
+from interlock.server.http1 import Call, field
 from interlock.server.state import State
+from interlock.types.decision import Decision
 from interlock.types.labels import Dialect
+from interlock.types.record import Attempt, Status
 from interlock.types.signals import Caller
 
-Header = tuple[bytes, bytes]
-JSON: Final = b"application/json"
+_JSON: Final = b"content-type: application/json\r\n"
 _encode: Final = msgspec.json.Encoder().encode
+_NOBODY: Final = Caller()
 
 
 class Exchange:
-    """Mutable: what is known of one request so far. `facts` go to its log line."""
+    """Mutable: what is known of one request so far; its log line says it.
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, state: State, name: str, began: float
-    ) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.send = send
+    `extra` are header lines (`http1.field`) that its answer will carry. `began` is an instant of the loop.
+    `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one.
+    """
+
+    __slots__ = (
+        "attempts",
+        "began",
+        "call",
+        "caller",
+        "decision",
+        "dialect",
+        "error",
+        "extra",
+        "handle",
+        "name",
+        "outcome",
+        "params",
+        "path",
+        "query_string",
+        "route",
+        "state",
+        "status",
+        "used",
+    )
+
+    def __init__(self, call: Call, state: State, name: str, began: float) -> None:
+        self.call = call
         self.state = state
         self.name = name
         self.began = began
-        self.method: str = scope["method"]
-        self.path: str = scope["raw_path"].decode("ascii")
+        path, _, self.query_string = call.target.partition(b"?")
+        self.path = path.decode("latin-1")
         self.route = ""
+        self.handle: Callable[..., Awaitable[None]] | None = None
         self.params: tuple[str, ...] = ()
-        self.headers: dict[str, str] = {}
-        self.caller = Caller()
+        self.caller = _NOBODY
         self.dialect: Dialect = (
-            "anthropic-messages" if self.path.startswith("/v1/messages") else "openai-chat"
+            "anthropic-messages"
+            if "anthropic-version" in call.headers or path.startswith(b"/v1/messages")
+            else "openai-chat"
         )
-        self.decision_id: str | None = None
+        self.decision: Decision | None = None
+        self.outcome: Status | None = None
+        self.attempts: Sequence[Attempt] = ()
+        self.used: dict[str, float] | None = None
+        self.error: ErrorCode | None = None
         self.status = 0
-        self.extra: list[Header] = []
-        self.facts: dict[str, Any] = {}
-        self._body_read = False
+        self.extra = b""
+
+    @property
+    def method(self) -> str:
+        return self.call.method
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers by lower-case name."""
+        return self.call.headers
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, whole."""
+        return self.call.body
 
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters; the last wins where one is repeated."""
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
 
-    async def body(self) -> bytes:
-        """The request's body. Raises ApiError where it is too large, too slow or of a wrong type."""
-        limit = int(self.state.config.server.max_body_mb * 1_000_000)
-        data = await read_body(self.receive, self.headers, limit)
-        self._body_read = True
-        return data
+    async def interruptible(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await `work`: CancelledError ends it where the caller leaves (`gone`) or the server stops."""
+        await self.call.interruptible(work)
 
-    async def begin(self, status: int, kind: bytes, headers: Sequence[Header]) -> None:
-        """Send the head of an answer."""
-        self.status = status
-        name = b"req_" + self.name.encode("ascii")
-        named = [(b"content-type", kind), (b"x-request-id", name)]
-        if self.dialect == "anthropic-messages":
-            named.append((b"request-id", name))
-        await self.send({"type": "http.response.start", "status": status, "headers": [*named, *headers]})
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has left."""
+        return self.call.gone
 
-    async def write(self, data: bytes, *, more: bool) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+    def begin(self, kind: bytes) -> None:
+        """Begin a streamed answer of a media type, with `extra`."""
+        self.status = 200
+        self.call.begin(200, self._named(b"content-type: %b\r\n" % kind) + self.extra)
 
-    async def answer(self, data: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
+    def answer(self, data: bytes, status: int = 200) -> None:
         """Send a whole JSON answer."""
-        length = (b"content-length", b"%d" % len(data))
-        await self.begin(status, JSON, [length, *self.extra, *headers])
-        await self.write(data, more=False)
+        self.status = status
+        self.call.respond(status, self._named(_JSON) + self.extra, data)
 
-    async def answer_json(self, value: Any, status: int = 200) -> None:
-        await self.answer(_encode(value), status)
+    def answer_json(self, value: Any, status: int = 200) -> None:
+        self.answer(_encode(value), status)
 
-    async def fail(self, error: ApiError) -> None:
-        """Send an error in the shape that the caller's SDK expects.
-
-        A request whose body is still on its way loses its connection, but not before the caller had
-        time to read why: closing under unread bytes would throw our answer away with them.
-        """
-        headers: list[Header] = []
+    def fail(self, error: ApiError) -> None:
+        """Send an error in the shape that the caller's SDK expects."""
         if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % error.retry_after_s))
+            self.extra += b"retry-after: %d\r\n" % error.retry_after_s
         if error.code == "method_not_allowed":
-            headers.append((b"allow", error.hint.encode("ascii")))
-        unread = not self._body_read and self._has_body()
-        if unread:
-            close_after_answer(self.send)
-        error.decision_id = error.decision_id or self.decision_id
-        self.facts["error"] = error.code
-        data = DIALECTS[self.dialect].encode_error(error)
-        length = (b"content-length", b"%d" % len(data))
-        await self.begin(error.status, JSON, [length, *self.extra, *headers])
-        await self.write(data, more=unread)
-        if unread:
-            await discard_body(self.receive)
-            await self.write(b"", more=False)
+            self.extra += field("allow", error.hint)
+        if self.decision is not None:
+            error.decision_id = self.decision.id
+        self.error = error.code
+        self.answer(DIALECTS[self.dialect].encode_error(error), error.status)
 
-    def _has_body(self) -> bool:
-        length = self.headers.get("content-length", "0")
-        return "transfer-encoding" in self.headers or length != "0"
+    def _named(self, kind: bytes) -> bytes:
+        name = self.name.encode("ascii")
+        if self.dialect == "anthropic-messages":
+            return b"%bx-request-id: req_%b\r\nrequest-id: req_%b\r\n" % (kind, name, name)
+        return b"%bx-request-id: req_%b\r\n" % (kind, name)

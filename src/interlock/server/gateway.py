@@ -5,9 +5,7 @@
 
 import traceback
 from asyncio import get_running_loop
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
@@ -17,25 +15,15 @@ from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_nonce
 from interlock.server.latency import Latencies
+from interlock.server.lines import request_line
 from interlock.server.log import Log
-from interlock.server.records import to_row
+from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
-from interlock.server.watch import Watch
 from interlock.store.sqlite import DAY_US, Store
 from interlock.types.record import Status
 from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
 RETRY_S: Final = 5
-WRITE_S: Final = 30.0
-"""How long a caller may leave a piece of its stream unread."""
-
-
-class Writing(Protocol):
-    """A stream, and since when its caller has not taken what was sent (None: it has)."""
-
-    since: float | None
-
-    def abort(self) -> None: ...
 
 
 class Gateway:
@@ -49,7 +37,6 @@ class Gateway:
         self.reloads = 0
         self.reloads_failed = 0
         self.latencies = Latencies()
-        self._writing: dict[Writing, Watch] = {}
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""
@@ -63,16 +50,29 @@ class Gateway:
             put_world(self.store, self.state.world_hash, world)
 
     async def record(
-        self, case: Case, status: Status, execution: Execution | None = None, *, durable: bool = False
+        self,
+        exchange: Exchange,
+        case: Case,
+        status: Status,
+        execution: Execution | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
         """Commit the record of a request. Raises ApiError: overloaded, where the store cannot."""
-        logging = case.decision.policy.logging
-        text = execution.text if execution is not None else ""
-        content = content_of(self.state.config, logging, case.body, text)
-        row = to_row(case.decision, status, execution, content)
-        for attempt in execution.attempts if execution is not None else ():
-            if attempt.outcome == "ok":
-                self.latencies.note(attempt.model, attempt.latency_ms)
+        decision = case.decision
+        logging = decision.policy.logging
+        exchange.outcome = status
+        if execution is not None:
+            exchange.attempts = execution.attempts
+            exchange.used = budgets_used(execution)
+            for attempt in execution.attempts:
+                if attempt.outcome == "ok":
+                    self.latencies.note(attempt.model, attempt.latency_ms)
+        content = None
+        if logging == "full" and self.state.config.telemetry.content != "off":
+            text = execution.text if execution is not None else ""
+            content = content_of(self.state.config, logging, case.body, text)
+        row = to_row(decision, status, execution, content, at=case.at, used=exchange.used)
         try:
             await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:
@@ -84,22 +84,6 @@ class Gateway:
         where = [f"{frame.filename.rpartition('interlock/')[2]}:{frame.lineno}" for frame in frames[-4:]]
         self.say("fault", during=during, error=type(error).__name__, where=where)
         return ApiError("internal", "something went wrong on our side")
-
-    @contextmanager
-    def watched(self, stream: Writing, watch: Watch) -> Iterator[None]:
-        """While this lasts, a caller that stops reading is taken for gone."""
-        self._writing[stream] = watch
-        try:
-            yield
-        finally:
-            del self._writing[stream]
-
-    def cut_idle_readers(self, now: float) -> None:
-        """Give up streams whose callers have not read for WRITE_S. Called a few times a second."""
-        for stream, watch in list(self._writing.items()):
-            if stream.since is not None and now - stream.since > WRITE_S:
-                watch.leave()
-                stream.abort()
 
     def store_failed(self, error: StoreError) -> ApiError:
         """Log that the store cannot be used. What callers are told: without a record nothing is served."""
@@ -116,17 +100,8 @@ class Gateway:
 
     def log_request(self, exchange: Exchange) -> None:
         """One line for one request: never content, never keys."""
-        self.say(
-            "request",
-            request=f"req_{exchange.name}",
-            method=exchange.method,
-            route=exchange.route,
-            status=exchange.status,
-            latency_ms=round((get_running_loop().time() - exchange.began) * 1000, 3),
-            tenant=exchange.caller.tenant,
-            key=exchange.caller.key,
-            **exchange.facts,
-        )
+        latency_ms = round((get_running_loop().time() - exchange.began) * 1000, 3)
+        self.log.request(request_line(exchange, self.clock.now(), latency_ms))
 
     async def close(self) -> None:
         """Let go of upstreams and store. Nothing may be served any more."""

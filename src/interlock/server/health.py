@@ -5,11 +5,11 @@ from interlock.server.gateway import Gateway
 
 
 async def alive(gateway: Gateway, exchange: Exchange) -> None:  # noqa: ARG001 - answering is the check
-    await exchange.answer(b'{"status":"ok"}')
+    exchange.answer(b'{"status":"ok"}')
 
 
 async def ready(gateway: Gateway, exchange: Exchange) -> None:
     if gateway.draining:
-        await exchange.answer(b'{"status":"draining"}', 503)
+        exchange.answer(b'{"status":"draining"}', 503)
     else:
-        await exchange.answer(b'{"status":"ready"}')
+        exchange.answer(b'{"status":"ready"}')

@@ -5,20 +5,19 @@ answer that the audit does not know.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Coroutine
+from functools import lru_cache
+from typing import Any, Final
 
 from interlock.dialects import DIALECTS
 from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.server.case import Case
-from interlock.server.exchange import Exchange, Header
+from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
+from interlock.server.http1 import field
 from interlock.server.judge import judge
-from interlock.server.protocol import abort, close_after_answer
-from interlock.server.records import log_facts
-from interlock.server.watch import Watch
 from interlock.types.decision import Decision
 from interlock.types.labels import Dialect
 from interlock.types.record import Status
@@ -27,7 +26,7 @@ CHAT: Final = "/v1/chat/completions"
 MESSAGES: Final = "/v1/messages"
 DIALECT_OF: Final[dict[str, Dialect]] = {CHAT: "openai-chat", MESSAGES: "anthropic-messages"}
 SSE: Final = b"text/event-stream; charset=utf-8"
-_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+_NO_STORE: Final = b"cache-control: no-store\r\n"
 
 
 async def chat(gateway: Gateway, exchange: Exchange) -> None:
@@ -40,17 +39,16 @@ async def messages(gateway: Gateway, exchange: Exchange) -> None:
 
 async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str) -> None:
     exchange.dialect = DIALECT_OF[endpoint]
-    case = await judge(gateway, exchange, await exchange.body(), endpoint, exchange.dialect)
+    case = await judge(gateway, exchange, exchange.body, endpoint, exchange.dialect)
     decision = case.decision
-    exchange.decision_id = decision.id
+    exchange.decision = decision
     if decision.route is None:
-        exchange.extra = [*route_headers(decision, None, 0), (b"x-interlock-cost-usd", b"0")]
-        exchange.facts = log_facts(decision, "denied")
-        await gateway.record(case, "denied")
+        exchange.extra = route_headers(decision, None, 0) + b"x-interlock-cost-usd: 0\r\n"
+        await gateway.record(exchange, case, "denied")
         raise refusal(decision)
     if decision.policy.logging == "strict":
         # Until it has been carried out it counts as failed: a crash must not leave it open.
-        await gateway.record(case, "failed", durable=True)
+        await gateway.record(exchange, case, "failed", durable=True)
     services = gateway.services
     execution = Execution(case.request, decision, exchange.state.setting, services, exchange.began)
     try:
@@ -76,51 +74,44 @@ def refusal(decision: Decision) -> ApiError:
 
 
 async def _whole(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    watch = Watch(exchange.receive)
-    with watch:
-        await _guard(gateway, exchange, execution, execution.run_whole(), watch)
-    await _settle(gateway, exchange, case, execution, gone=watch.gone)
-    if watch.gone:
+    await _guard(gateway, exchange, execution, execution.run_whole())
+    await _settle(gateway, exchange, case, execution)
+    if exchange.gone:
         return
     answer, step = execution.answer, execution.step
     if execution.error is not None or answer is None or step is None:
         raise execution.error or ApiError("internal", "the execution ended without an answer")
-    await exchange.answer(DIALECTS[case.request.dialect].encode_answer(answer, case.request, step.model))
+    exchange.answer(DIALECTS[case.request.dialect].encode_answer(answer, case.request, step.model))
 
 
 async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    watch = Watch(exchange.receive)
-    sink = Stream(exchange, case.decision, execution.clock)
-    with watch, gateway.watched(sink, watch):
-        await _guard(gateway, exchange, execution, execution.run_stream(sink), watch)
+    sink = Stream(exchange, case.decision)
+    await _guard(gateway, exchange, execution, execution.run_stream(sink))
     try:
-        await _settle(gateway, exchange, case, execution, gone=watch.gone)
+        await _settle(gateway, exchange, case, execution)
     except ApiError as error:  # the record is not safe: the answer must not look finished
         execution.error = error
-    if watch.gone:
+    if exchange.gone:
         return
-    if not sink.begun:
+    if not exchange.call.begun:
         raise execution.error or ApiError("internal", "the stream ended before it began")
     if execution.error is not None:
         execution.error.decision_id = case.decision.id
-        exchange.facts["error"] = execution.error.code
-        close_after_answer(exchange.send)
-    await exchange.write(execution.ending(), more=False)
+        exchange.error = execution.error.code
+        exchange.call.keep_alive = False
+    exchange.call.finish(execution.ending())
 
 
 async def _guard(
-    gateway: Gateway, exchange: Exchange, execution: Execution, work: Awaitable[None], watch: Watch
+    gateway: Gateway, exchange: Exchange, execution: Execution, work: Coroutine[Any, Any, None]
 ) -> None:
     """Do the work. A caller that left, our own shutdown and a fault of ours all end it in order."""
     try:
-        await work
+        await exchange.interruptible(work)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        task.uncancel()
         execution.error = (
             ApiError("client_closed", "the caller left")
-            if watch.gone
+            if exchange.gone
             else ApiError("overloaded", "the server is shutting down", retry_after_s=1)
         )
     except ApiError as error:
@@ -129,57 +120,49 @@ async def _guard(
         execution.error = gateway.fault(f"req_{exchange.name}", error)
 
 
-async def _settle(
-    gateway: Gateway, exchange: Exchange, case: Case, execution: Execution, *, gone: bool
-) -> None:
+async def _settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
     """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet."""
-    status: Status = "cancelled" if gone else execution.status
-    exchange.facts = log_facts(case.decision, status, execution)
-    if gone:
-        exchange.status = 499
-    exchange.extra = [*route_headers(case.decision, execution.step, len(execution.attempts))]
+    status: Status = execution.status
+    if exchange.gone:
+        status, exchange.status = "cancelled", 499
+    exchange.extra = route_headers(case.decision, execution.step, len(execution.attempts))
     if execution.cost_usd is not None:
-        exchange.extra.append((b"x-interlock-cost-usd", b"%.8f" % execution.cost_usd))
-    await gateway.record(case, status, execution)
+        exchange.extra += b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
+    await gateway.record(exchange, case, status, execution)
 
 
 class Stream:
-    """Where the executor puts a stream: the head once, then bytes. `since` is when a write began to wait."""
+    """Where the executor puts a stream: the head once, then bytes."""
 
-    def __init__(self, exchange: Exchange, decision: Decision, clock: Callable[[], float]) -> None:
-        self.begun = False
-        self.since: float | None = None
+    __slots__ = ("_decision", "_exchange", "write")
+
+    def __init__(self, exchange: Exchange, decision: Decision) -> None:
         self._exchange = exchange
         self._decision = decision
-        self._clock = clock
+        self.write = exchange.call.write
 
     async def begin(self, step: Step, attempt: int) -> None:
-        self.begun = True
-        await self._exchange.begin(200, SSE, [*route_headers(self._decision, step, attempt), _NO_STORE])
-
-    async def write(self, data: bytes) -> None:
-        self.since = self._clock()
-        await self._exchange.write(data, more=True)
-        self.since = None
-
-    def abort(self) -> None:
-        abort(self._exchange.send)
+        exchange = self._exchange
+        exchange.extra = route_headers(self._decision, step, attempt) + _NO_STORE
+        exchange.begin(SSE)
 
 
-def route_headers(decision: Decision, step: Step | None, attempts: int) -> list[Header]:
-    """What every inference answer says about its decision. `step` is the model that answers."""
+def route_headers(decision: Decision, step: Step | None, attempts: int) -> bytes:
+    """The header lines of every inference answer about its decision. `step` is the model that answers."""
     route = decision.route
-    headers = [
-        (b"x-interlock-decision-id", decision.id.encode("ascii")),
-        (b"x-interlock-attempts", b"%d" % attempts),
-    ]
-    if route is not None:
+    if route is None:
+        where = b""
+    else:
         provider, model = (route.provider, route.model) if step is None else (step.provider, step.model)
-        headers.append((b"x-interlock-route", _value(f"{provider}/{model}")))
-        if route.alias is not None:
-            headers.append((b"x-interlock-alias", _value(f"{route.alias}@{route.alias_version}")))
-    return headers
+        where = _where(provider, model, route.alias, route.alias_version)
+    return b"x-interlock-decision-id: %b\r\nx-interlock-attempts: %d\r\n%b" % (
+        decision.id.encode("ascii"),
+        attempts,
+        where,
+    )
 
 
-def _value(text: str) -> bytes:
-    return text.encode("ascii", "backslashreplace")
+@lru_cache(maxsize=1024)
+def _where(provider: str, model: str, alias: str | None, version: int | None) -> bytes:
+    route = field("x-interlock-route", f"{provider}/{model}")
+    return route if alias is None else route + field("x-interlock-alias", f"{alias}@{version}")

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from interlock.classify import classify
 from interlock.dialects import DIALECTS
@@ -12,10 +11,10 @@ from interlock.server.case import Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
-from interlock.types.labels import Dialect
+from interlock.server.state import State
+from interlock.types.labels import DataClass, Dialect
 from interlock.types.request import Request
-
-T = TypeVar("T")
+from interlock.types.signals import Caller, Signals
 
 LARGE: Final = 64 * 1024
 """Larger bodies are read and classified off the loop: that takes milliseconds, and others wait."""
@@ -37,26 +36,21 @@ async def judge(
     A session only ever becomes more sensitive: with `remember`, what this request shows counts for
     the next one too, from before anything is sent anywhere.
     """
-
-    async def work(does: Callable[[], T]) -> T:
-        return does() if len(body) <= LARGE else await asyncio.to_thread(does)
-
-    request = await work(lambda: DIALECTS[dialect].decode_request(body, exchange.headers))
+    decode = DIALECTS[dialect].decode_request
+    large = len(body) > LARGE
+    request = (
+        await asyncio.to_thread(decode, body, exchange.headers) if large else decode(body, exchange.headers)
+    )
     _check_names(request)
     state, caller, session = exchange.state, exchange.caller, request.hints.session
     nanoseconds = time.time_ns()
     now = nanoseconds // 1000
+    hour = nanoseconds // _HOUR_NS % 24
     known = gateway.store.session_class(caller.tenant, session, now) if session is not None else None
-    signals = await work(
-        lambda: classify(
-            request,
-            caller,
-            state.config,
-            endpoint=endpoint,
-            hour_utc=nanoseconds // _HOUR_NS % 24,
-            session_class=known,
-            cannot_carry=state.cannot_carry(request),
-        )
+    signals = (
+        await asyncio.to_thread(_classify, request, caller, state, endpoint, hour, known)
+        if large
+        else _classify(request, caller, state, endpoint, hour, known)
     )
     if session is not None and remember:
         await gateway.store.raise_session_class(caller.tenant, session, signals.data_class, now)
@@ -67,7 +61,21 @@ async def judge(
         signals=signals,
         draw=draw(caller.tenant, session if session is not None else name),
     )
-    return Case(request=request, decision=decision, body=body)
+    return Case(request, decision, body, now)
+
+
+def _classify(
+    request: Request, caller: Caller, state: State, endpoint: str, hour: int, known: DataClass | None
+) -> Signals:
+    return classify(
+        request,
+        caller,
+        state.config,
+        endpoint=endpoint,
+        hour_utc=hour,
+        session_class=known,
+        cannot_carry=state.cannot_carry(request),
+    )
 
 
 def _check_names(request: Request) -> None:

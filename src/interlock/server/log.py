@@ -3,12 +3,14 @@
 A line that stdout does not take at once is dropped and counted; the audit is the store's, not this.
 """
 
+import asyncio
 import os
 import select
 import sys
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 # A pipe that reports itself writable takes this much without blocking (PIPE_BUF).
 _MOST: Final = 4096
@@ -23,14 +25,44 @@ class Log:
         self._encode = msgspec.json.Encoder().encode
         self._poll = select.poll()
         self._poll.register(self.descriptor, select.POLLOUT)
+        self._waiting: list[bytes] = []
 
     def line(self, fields: dict[str, Any]) -> None:
-        """Write one event. Control characters in values are escaped by the encoding."""
+        """Write one event at once. Control characters in values are escaped by the encoding."""
         data = self._encode(fields) + b"\n"
         if len(data) > _MOST:
-            data = (
-                self._encode({"at": fields.get("at"), "event": fields.get("event"), "cut": len(data)}) + b"\n"
-            )
+            data = self._cut(fields.get("at"), fields.get("event"), len(data))
+        self.flush()
+        self._write(data, 1)
+
+    def request(self, line: Struct) -> None:
+        """Write the line of a request at the end of this turn of the loop, together with its neighbours."""
+        data = self._encode(line) + b"\n"
+        if len(data) > _MOST:
+            data = self._cut(getattr(line, "at", None), "request", len(data))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(data)
+
+    def flush(self) -> None:
+        """Write what waits, as many lines at a time as go in one piece."""
+        waiting, self._waiting = self._waiting, []
+        piece: list[bytes] = []
+        size = 0
+        for data in waiting:
+            if size + len(data) > _MOST:
+                self._write(b"".join(piece), len(piece))
+                piece, size = [], 0
+            piece.append(data)
+            size += len(data)
+        if piece:
+            self._write(b"".join(piece), len(piece))
+
+    def _cut(self, at: Any, event: Any, length: int) -> bytes:
+        """In place of a line that is too long to be written in one piece."""
+        return self._encode({"at": at, "event": event, "cut": length}) + b"\n"
+
+    def _write(self, data: bytes, lines: int) -> None:
         try:
             ready = self._poll.poll(0)
             if ready and ready[0][1] == select.POLLOUT:
@@ -38,4 +70,4 @@ class Log:
                 return
         except OSError:
             pass
-        self.dropped += 1
+        self.dropped += lines

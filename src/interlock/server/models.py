@@ -13,10 +13,10 @@ _UNKNOWN_DATE: Final = "1970-01-01T00:00:00Z"
 async def list_models(gateway: Gateway, exchange: Exchange) -> None:  # noqa: ARG001 - every handler has both
     names = list(_names(exchange))
     if exchange.dialect == "anthropic-messages":
-        await exchange.answer_json(_anthropic([name for name, _ in names]))
+        exchange.answer_json(_anthropic([name for name, _ in names]))
     else:
         rows = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names]
-        await exchange.answer_json({"object": "list", "data": rows})
+        exchange.answer_json({"object": "list", "data": rows})
 
 
 def _names(exchange: Exchange) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ The decision's bytes are never encoded again: what was decided is what is stored
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -37,12 +37,19 @@ def to_row(
     status: Status,
     execution: Execution | None = None,
     content: msgspec.Raw | None = None,
+    *,
+    at: int | None = None,
+    used: dict[str, float] | None = None,
 ) -> StoredRecord:
-    """The row of a request: as it stands before its execution, or after."""
+    """The row of a request: as it stands before its execution, or after.
+
+    `at` is the instant of the decision in microseconds, and `used` what `budgets_used` says, where they
+    are known already.
+    """
     route, signals = decision.route, decision.signals
     return StoredRecord(
         id=decision.id,
-        created_at=microseconds(decision.created_at),
+        created_at=microseconds(decision.created_at) if at is None else at,
         tenant=signals.tenant,
         key=signals.key,
         team=signals.team,
@@ -56,7 +63,7 @@ def to_row(
         world_hash=decision.provenance.world_hash,
         session=signals.session,
         decision=encode_decision(decision),
-        rest=_encode(_rest(decision, status, execution, content)),
+        rest=_encode(_rest(decision, status, execution, content, used)),
     )
 
 
@@ -92,7 +99,11 @@ def budgets_used(execution: Execution) -> dict[str, float]:
 
 
 def _rest(
-    decision: Decision, status: Status, execution: Execution | None, content: msgspec.Raw | None
+    decision: Decision,
+    status: Status,
+    execution: Execution | None,
+    content: msgspec.Raw | None,
+    used: dict[str, float] | None,
 ) -> _Rest:
     if execution is None:
         return _Rest(status=status, error=decision.why.denied, content=content)
@@ -101,23 +112,9 @@ def _rest(
         status=status,
         attempts=tuple(execution.attempts),
         cost_usd=execution.cost_usd,
-        budgets_used=budgets_used(execution),
+        budgets_used=budgets_used(execution) if used is None else used,
         fallbacks_taken=tuple(attempt.model for attempt in execution.attempts[1:]),
         validation=execution.validation,
         error=f"{error.code}: {error.message}" if error is not None else None,
         content=content,
     )
-
-
-def log_facts(decision: Decision, status: Status, execution: Execution | None = None) -> dict[str, Any]:
-    """What a request's log line says of its decision: names and figures, never content."""
-    route = decision.route
-    facts: dict[str, Any] = {"decision": decision.id, "outcome": status}
-    if route is not None:
-        facts |= {"provider": route.provider, "model": route.model, "alias": route.alias, "lane": route.lane}
-    if execution is not None:
-        facts |= {
-            "attempts": [[attempt.model, attempt.outcome] for attempt in execution.attempts],
-            "used": budgets_used(execution),
-        }
-    return facts

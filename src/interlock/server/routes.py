@@ -25,6 +25,8 @@ class Route(Struct, frozen=True):
 
     def params(self, path: str) -> tuple[str, ...]:
         """The values of the variable segments, decoded."""
+        if self.name == path:
+            return ()
         pairs = zip(self.name.split("/"), path.split("/"), strict=True)
         return tuple(unquote(segment) for pattern, segment in pairs if pattern.startswith("{"))
 

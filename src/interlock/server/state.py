@@ -20,6 +20,7 @@ from interlock.wiring import setting
 
 class State(Struct, frozen=True, kw_only=True):
     """`kinds` are the wire formats that the config's providers speak and that we have adapters for.
+    `max_body` is in bytes.
 
     `memory` decides under exactly this config and world, and goes with them.
     """
@@ -30,6 +31,7 @@ class State(Struct, frozen=True, kw_only=True):
     memory: Memory
     keys: KeyTable
     kinds: tuple[Kind, ...]
+    max_body: int
 
     def cannot_carry(self, request: Request) -> dict[Kind, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
@@ -48,6 +50,7 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes) ->
         memory=Memory(going_by.snapshot, world, world_hash),
         keys=key_table(config, secrets, secret),
         kinds=tuple(kind for kind in ADAPTERS if kind in spoken),
+        max_body=int(config.server.max_body_mb * 1_000_000),
     )
 
 

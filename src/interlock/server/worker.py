@@ -1,4 +1,4 @@
-"""One serving process: an event loop, a gateway, uvicorn, and a tick that notices what has changed.
+"""One serving process: an event loop, a gateway, a listener, and a tick that notices what has changed.
 
 Run by `serve` in its own process, or by the supervisor as `python -m interlock.server.worker`.
 """
@@ -11,43 +11,25 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 import uvloop
 
 from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import InterlockError
 from interlock.server.app import Application
-from interlock.server.gateway import Gateway, make_gateway
+from interlock.server.gateway import make_gateway
+from interlock.server.http1 import Listener
 from interlock.server.log import Log
-from interlock.server.protocol import Protocol
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
 
 TICK_S: Final = 0.25
-KEEP_ALIVE_S: Final = 75
-LAST_WORDS_S: Final = 2.0
 EXPIRE_EVERY: Final = 14_400
 """In ticks: about once an hour records older than `telemetry.retention_days` are deleted."""
-
-
-class Server(uvicorn.Server):
-    """A uvicorn without its signal handlers: it raises a caught signal again, and we end with status 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain; whatever is cut off after that still gets the time to say so and to be recorded."""
-        await super().shutdown(sockets)
-        if self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
 
 
 def run_worker(
@@ -80,12 +62,13 @@ async def _work(
     gateway = make_gateway(loaded, log)
     calm_collector()
     reloader = Reloader(gateway, loaded, env, host)
-    server = make_server(gateway)
+    server = Listener(Application(gateway))
     loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
 
     def drain() -> None:
         gateway.draining = True
-        server.should_exit = True
+        stop.set()
         if lifeline:
             loop.remove_reader(sys.stdin.fileno())  # at its end it is readable for ever
 
@@ -97,47 +80,26 @@ async def _work(
         loop.add_reader(sys.stdin.fileno(), drain)
     ticking = asyncio.create_task(tick(reloader))
     try:
-        await server.serve(sockets=[listener])
+        await server.start(listener)
+        await stop.wait()
+        await server.stop(DRAIN_S)
     finally:
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
         await gateway.close()
 
 
-def make_server(gateway: Gateway) -> Server:
-    """A uvicorn around a gateway's application."""
-    return Server(
-        uvicorn.Config(
-            Application(gateway),
-            http=Protocol,
-            ws="none",
-            loop="uvloop",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(DRAIN_S),
-            backlog=2048,
-        )
-    )
-
-
 async def tick(reloader: Reloader) -> None:
-    """A few times a second: has an alias moved, has the file changed, has a caller stopped reading?
+    """A few times a second: has an alias moved, has the file changed?
 
     And once in a while: which records are too old to keep?
     """
-    loop = asyncio.get_running_loop()
     gateway = reloader.gateway
     for count in itertools.count():
         try:
             if count % EXPIRE_EVERY == 0:
                 await gateway.expire()
             await reloader.look()
-            gateway.cut_idle_readers(loop.time())
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
         await asyncio.sleep(TICK_S)

@@ -1,0 +1,210 @@
+"""One request of a caller and the way back to it."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from interlock.errors import ApiError
+
+_ONE_WRITE: Final = 64 * 1024
+"""Up to here one copy of a body is cheaper than a second write."""
+_CLOSE: Final = b"connection: close\r\n"
+_LINE: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_LINE[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
+
+
+class _Date:
+    """The `date` header, made once a second."""
+
+    second = 0
+    line = b""
+
+
+def _date() -> bytes:
+    second = int(time.time())
+    if second != _Date.second:
+        _Date.second, _Date.line = second, f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+    return _Date.line
+
+
+class Wire(Protocol):
+    """The connection, as a call needs it."""
+
+    def send(self, data: bytes) -> None: ...
+    async def drained(self) -> None: ...
+    def answered(self, call: "Call") -> None: ...
+    def abort(self) -> None: ...
+
+
+class Call:
+    """Mutable: what has come of one request, and how far its answer has got.
+
+    `headers` have lower-case names and the first value of each; `doubled` names those that came again
+    with another value. `body` is whole before the call is served. `held` is the application's.
+    Answer with `respond`, or with `begin`, `write`…, `finish`.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_task",
+        "_wire",
+        "_worker",
+        "begun",
+        "body",
+        "complete",
+        "doubled",
+        "error",
+        "gone",
+        "headers",
+        "held",
+        "http10",
+        "keep_alive",
+        "limit",
+        "method",
+        "target",
+    )
+
+    def __init__(self, wire: Wire) -> None:
+        self.method = ""
+        self.target = b""
+        self.headers: dict[str, str] = {}
+        self.doubled: tuple[str, ...] = ()
+        self.body = b""
+        self.limit = 0
+        self.keep_alive = True
+        self.http10 = False
+        self.held: Any = None
+        self.error: ApiError | None = None
+        self.gone = False
+        self.begun = False
+        self.complete = False
+        self._wire = wire
+        self._head = b""
+        self._chunked = False
+        self._task: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[Any] | None = None
+
+    # The work on a call, and its end before its time.
+
+    def start(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work in a task of its own, and keep hold of it."""
+        self._task = loop.create_task(work)
+
+    async def interruptible(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await `work`, which is cancelled when the caller leaves (`gone`) or the server must end.
+
+        Outside of this nothing is cancelled: the commit of a record must not be.
+        """
+        if self.gone:
+            work.close()
+            raise asyncio.CancelledError
+        self._worker = asyncio.current_task()
+        try:
+            await work
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            raise
+        finally:
+            self._worker = None
+
+    def interrupt(self) -> None:
+        """Cancel what may be cancelled."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+
+    def leave(self) -> None:
+        """The caller is gone, or as good as gone: it does not read what it is sent."""
+        self.gone = True
+        self.interrupt()
+
+    # The answer.
+
+    def respond(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send a whole answer. `fields` are header lines, each ended by CRLF."""
+        self.begun = True
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        head = b"%b%b%bcontent-length: %d\r\n%b" % (_LINE[status], _date(), fields, len(body), end)
+        if self.method == "HEAD":
+            self._wire.send(head)
+        elif len(body) <= _ONE_WRITE:
+            self._wire.send(head + body)
+        else:
+            self._wire.send(head)
+            self._wire.send(body)
+        self._end()
+
+    def begin(self, status: int, fields: bytes) -> None:
+        """Begin an answer of unknown length. Its head leaves with the first piece of its body."""
+        self.begun = True
+        self._chunked = not self.http10
+        coding = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        self._head = b"%b%b%b%b%b\r\n" % (
+            _LINE[status],
+            _date(),
+            fields,
+            coding,
+            b"" if self.keep_alive else _CLOSE,
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the body; wait while the caller does not read. `data` is not empty."""
+        self._send_piece(data)
+        await self._wire.drained()
+
+    def finish(self, data: bytes) -> None:
+        """Send the last piece of the body; may be none."""
+        if data:
+            self._send_piece(data, last=True)
+        else:
+            self._wire.send(self._head + (b"0\r\n\r\n" if self._chunked else b""))
+        self._end()
+
+    def abort(self) -> None:
+        """Close the connection at once: in the middle of an answer there is nothing that could be said."""
+        self.complete = True
+        self._wire.abort()
+
+    def _send_piece(self, data: bytes, *, last: bool = False) -> None:
+        head, self._head = self._head, b""
+        if self._chunked:
+            data = b"%b%x\r\n%b\r\n%b" % (head, len(data), data, b"0\r\n\r\n" if last else b"")
+        elif head:
+            data = head + data
+        self._wire.send(data)
+
+    def _end(self) -> None:
+        self.complete = True
+        self._wire.answered(self)
+
+
+class App(Protocol):
+    """What serves calls."""
+
+    def admit(self, call: Call) -> None:
+        """A head is here: set `call.limit`, the most bytes of its body. Raises ApiError to refuse it."""
+
+    async def serve(self, call: Call) -> None:
+        """Answer a call whose body is whole. Raises nothing."""
+
+    def refuse(self, call: Call, error: ApiError) -> None:
+        """Answer a call that will not be served."""
+
+    def lost(self, call: Call) -> None:
+        """The caller left before its request was whole."""
+
+
+@lru_cache(maxsize=1024)
+def field(name: str, value: str) -> bytes:
+    """A header line. What no header can hold is written as an escape."""
+    shown = value.encode("unicode_escape").decode("ascii") if not value.isprintable() else value
+    return b"%b: %b\r\n" % (name.encode("ascii"), shown.encode("ascii", "backslashreplace"))

@@ -1,0 +1,369 @@
+"""One socket of a caller: feeds the parser, judges sizes, keeps the order of pipelined requests.
+
+A connection has one `due` instant, for whatever it waits for; `Listener` looks at it a few times a second.
+A timer per request would cost more than all of its parsing.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from math import inf
+from typing import Any, Final, Literal, cast
+
+import httptools
+
+from interlock.errors import ApiError
+from interlock.server.http1.call import App, Call
+
+HEAD_S: Final = 10.0
+"""How long a head may take, from its first byte (from the connection's first moment, for the first)."""
+BODY_S: Final = 30.0
+"""How long a caller may pause while it sends its body."""
+KEEP_ALIVE_S: Final = 75.0
+WRITE_S: Final = 30.0
+"""How long a caller may leave what it was sent unread."""
+LINGER_S: Final = 1.0
+"""How long a refused caller, that is still sending, has to read why before the connection closes."""
+MOST_HEAD: Final = 128 * 1024
+MOST_HEADERS: Final = 128
+MOST_WAITING: Final = 64
+"""How many pipelined requests may wait for the one before them."""
+SMALL_BODY: Final = 64 * 1024
+"""A refused request with at most this much of a body keeps its connection."""
+
+_NAMES: Final = {
+    name.encode(): name
+    for name in (
+        "accept",
+        "accept-encoding",
+        "anthropic-version",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+        "x-api-key",
+    )
+}
+_METHODS: Final = {b"GET": "GET", b"POST": "POST"}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+Stage = Literal["idle", "head", "body", "work", "write", "linger"]
+
+
+class Connection(asyncio.Protocol):
+    """`stage` is what it waits for, until `due` (of the loop's clock)."""
+
+    __slots__ = (
+        "_active",
+        "_app",
+        "_arriving",
+        "_connections",
+        "_deaf",
+        "_drained",
+        "_head_bytes",
+        "_in_head",
+        "_parser",
+        "_pieces",
+        "_size",
+        "_transport",
+        "_waiting",
+        "closing",
+        "due",
+        "loop",
+        "stage",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, connections: "set[Connection]") -> None:
+        self.loop = loop
+        self.stage: Stage = "head"
+        self.due = inf
+        self.closing = False
+        self._app = app
+        self._connections = connections
+        self._parser: Any = None
+        self._active: Call | None = None
+        self._waiting: deque[Call] = deque()
+        self._arriving: Call | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._head_bytes = 0
+        self._in_head = True
+        self._deaf = False
+        self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def active(self) -> Call | None:
+        """The call that is being answered."""
+        return self._active
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            # An event must never wait for the acknowledgement of the one before it.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._parser = httptools.HttpRequestParser(self)
+        self._connections.add(self)
+        self._wait("head", HEAD_S)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ignore_upgrade()
+        except httptools.HttpParserError:
+            self._refuse_bytes(ApiError("invalid_request", "the request is not valid HTTP/1.1"))
+        if self._in_head and not self._deaf:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD:
+                error = f"the head of the request is larger than {MOST_HEAD} bytes"
+                self._refuse_bytes(ApiError("invalid_request", error, status=431))
+
+    def eof_received(self) -> None:
+        """Whoever has closed its side is taken for gone: None closes the transport."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
+        self._connections.discard(self)
+        self._parser = None  # it holds us, and we hold it
+        self._deaf = True
+        self.resume_writing()
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None and not self._in_head and arriving.error is None:
+            self._app.lost(arriving)
+        for call in self._waiting:
+            self._app.lost(call)
+        self._waiting.clear()
+        if self._active is not None:
+            self._active.leave()
+
+    def pause_writing(self) -> None:
+        if self._drained is None:
+            self._drained = self.loop.create_future()
+            self._wait("write", WRITE_S)
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            self._wait("work", inf)
+            if not drained.done():
+                drained.set_result(None)
+
+    # What the listener calls.
+
+    def look(self, now: float) -> None:
+        """Act if the wait is overdue."""
+        if now < self.due:
+            return
+        self.due = inf
+        if self.stage == "body":
+            call = self._arriving
+            assert call is not None, "a body belongs to a call"
+            error = f"no more of the body came for {BODY_S:.0f} seconds"
+            self._refuse(call, ApiError("request_timeout", error))
+        elif self.stage == "write":
+            if self._active is not None:
+                self._active.leave()
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Close when nothing is left to answer."""
+        self.closing = True
+        if self._active is not None:
+            self._active.keep_alive = False
+        elif self._arriving is None or self._in_head:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    # What a call calls.
+
+    def send(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Return when what was sent is on its way, bar a bounded rest."""
+        if self._drained is not None:
+            await self._drained
+
+    def answered(self, call: Call) -> None:
+        """A call has its answer: on to the next, or close."""
+        if call is not self._active:
+            return  # its connection is gone
+        self._active = None
+        if self._transport.is_closing():
+            return
+        if not call.keep_alive:
+            self._deaf = True
+            if self._arriving is call:
+                self._wait("linger", LINGER_S)
+            else:
+                self._transport.close()
+        elif self._waiting:
+            self._serve(self._waiting.popleft())
+            if not self._waiting:
+                self._transport.resume_reading()
+        elif self._arriving is None:
+            self._wait("idle", KEEP_ALIVE_S)
+        else:
+            self._wait("head" if self._in_head else "body", HEAD_S if self._in_head else BODY_S)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._deaf:
+            return
+        self._arriving = Call(self)
+        self._in_head = True
+        self._head_bytes = 0
+        self._size = 0
+        if self._active is None and self.stage == "idle":
+            self._wait("head", HEAD_S)
+
+    def on_url(self, url: bytes) -> None:
+        call = self._arriving
+        if call is not None:
+            call.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        call = self._arriving
+        if call is None or not self._in_head:
+            return  # deaf, or a trailer: nobody may decide by those
+        known = _NAMES.get(name)
+        if known is None:
+            lower = name.lower()
+            known = _NAMES.get(lower) or lower.decode("latin-1")
+        text = value.decode("latin-1")
+        if call.headers.setdefault(known, text) != text:
+            call.doubled = (*call.doubled, known)
+
+    def on_headers_complete(self) -> None:
+        call, parser = self._arriving, self._parser
+        if call is None or self._deaf:
+            return
+        self._in_head = False
+        method = parser.get_method()
+        call.method = _METHODS.get(method) or method.decode("ascii")
+        call.http10 = parser.get_http_version() == "1.0"
+        call.keep_alive = parser.should_keep_alive() and not call.http10 and not self.closing
+        if len(call.headers) > MOST_HEADERS:
+            problem = f"the request has more than {MOST_HEADERS} headers"
+            call.error = ApiError("invalid_request", problem, status=431)
+            self._judge_length(call)
+            return
+        try:
+            self._app.admit(call)
+        except ApiError as error:
+            call.error = error
+        else:
+            if call.headers.get("expect", "").lower() == "100-continue" and self._active is None:
+                self.send(_CONTINUE)
+        self._judge_length(call)
+
+    def on_body(self, body: bytes) -> None:
+        call = self._arriving
+        if call is None or self._deaf:
+            return
+        self._size += len(body)
+        if self._size > (call.limit if call.error is None else SMALL_BODY):
+            self._refuse(call, call.error or _too_large(call.limit))
+            return
+        self._pieces.append(body)
+        if self.stage == "body":
+            self._wait("body", BODY_S)
+
+    def on_message_complete(self) -> None:
+        call = self._arriving
+        if call is None or self._deaf:
+            return
+        self._arriving = None
+        self._in_head = True  # whatever comes next is a head
+        pieces = self._pieces
+        if pieces:
+            call.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._pieces = []
+        if self._active is None:
+            self._serve(call)
+            return
+        self._transport.pause_reading()
+        self._waiting.append(call)
+        if len(self._waiting) > MOST_WAITING:
+            self._refuse_bytes(ApiError("invalid_request", "too many requests wait on this connection"))
+
+    # Our own.
+
+    def _wait(self, stage: Stage, seconds: float) -> None:
+        self.stage = stage
+        self.due = self.loop.time() + seconds
+
+    def _serve(self, call: Call) -> None:
+        self._active = call
+        self.stage, self.due = "work", inf
+        if call.error is not None:
+            self._app.refuse(call, call.error)
+        else:
+            call.start(self.loop, self._app.serve(call))
+
+    def _judge_length(self, call: Call) -> None:
+        """A body that is declared too large, or that a refused request need not send, is not waited for."""
+        declared = call.headers.get("content-length", "")
+        if declared and declared != "0":
+            # The grammar has seen to it that it is a number; a longer one than this fits no limit.
+            size = int(declared) if len(declared) < 20 else inf
+            most = call.limit if call.error is None else SMALL_BODY
+            if size > most:
+                self._refuse(call, call.error or _too_large(call.limit))
+                return
+        elif "transfer-encoding" not in call.headers:
+            return
+        elif call.error is not None:
+            self._refuse(call, call.error)
+            return
+        if self._active is None:
+            self._wait("body", BODY_S)
+
+    def _refuse(self, call: Call, error: ApiError) -> None:
+        """Answer a request that has not come whole, then close. What it still sends is thrown away.
+
+        Closing under unread bytes would take our answer with it, so the caller is given time to read it.
+        """
+        call.error = error
+        call.keep_alive = False
+        self._deaf = True
+        self._pieces = []
+        if self._active is None:
+            self._serve(call)
+        else:
+            self._waiting.append(call)
+
+    def _refuse_bytes(self, error: ApiError) -> None:
+        """Answer what is no request."""
+        call = self._arriving or Call(self)
+        self._arriving = call
+        self._refuse(call, error)
+
+    def _ignore_upgrade(self) -> None:
+        """Nothing is upgraded here: the request is answered as if it had not asked. The parser has ended."""
+        self._deaf = True
+        last = self._waiting[-1] if self._waiting else self._active
+        if last is not None and not last.complete:
+            last.keep_alive = False
+        elif not self._transport.is_closing():
+            self._transport.close()
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(
+        "request_too_large",
+        f"the body is larger than {limit} bytes",
+        hint="the limit is `server.max_body_mb`",
+    )

@@ -1,0 +1,60 @@
+"""Accepts connections, looks after those that wait too long, and ends all of them in order."""
+
+import asyncio
+import socket
+from typing import Final
+
+from interlock.server.http1.call import App
+from interlock.server.http1.connection import Connection
+
+LOOK_S: Final = 0.25
+LAST_WORDS_S: Final = 2.0
+"""What is cut off by a stop still gets this long to say so and to be recorded."""
+
+
+class Listener:
+    """The server of one listening socket, on the running loop."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._looking: asyncio.TimerHandle | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept from a socket that is bound."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(loop, self._app, self._connections), sock=listener, backlog=2048
+        )
+        self._look()
+
+    async def stop(self, within_s: float) -> None:
+        """Accept nothing more, let what is under way end within a time, cut off the rest."""
+        assert self._server is not None, "it has been started"
+        self._server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        if not await self._empty(within_s):
+            for connection in list(self._connections):
+                if connection.active is not None:
+                    connection.active.interrupt()
+            await self._empty(LAST_WORDS_S)
+        for connection in list(self._connections):
+            connection.abort()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _empty(self, within_s: float) -> bool:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while self._connections and loop.time() < until:  # noqa: ASYNC110 - once, at the very end
+            await asyncio.sleep(0.01)
+        return not self._connections
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.look(now)
+        self._looking = loop.call_later(LOOK_S, self._look)

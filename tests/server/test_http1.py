@@ -1,0 +1,351 @@
+"""Our HTTP/1.1 server on a raw socket: order, limits, ends, and what it makes of odd requests."""
+
+import asyncio
+import re
+
+import pytest
+
+from interlock.errors import ApiError
+from interlock.server.http1 import Listener, connection, field
+from tests.server.harness import until
+
+
+class Echo:
+    """An App that answers each call with its method, target and body. `/slow` waits for `gate`."""
+
+    def __init__(self):
+        self.gate = asyncio.Event()
+        self.served = []
+        self.lost_calls = []
+        self.left = []
+
+    def admit(self, call):
+        call.limit = 1000
+        if call.target == b"/secret":
+            raise ApiError("unauthenticated", "no")
+
+    async def serve(self, call):
+        self.served.append((call.method, bytes(call.target), call.body, dict(call.headers)))
+        if call.target == b"/slow":
+            try:
+                await call.interruptible(self.wait())
+            except asyncio.CancelledError:
+                self.left.append(call.gone)
+                return
+        if call.target == b"/stream":
+            call.begin(200, b"content-type: text/plain\r\n")
+            await call.write(b"one")
+            await call.write(b"two")
+            call.finish(b"three")
+        elif call.target == b"/flood":
+            call.begin(200, b"")
+            try:
+                await call.interruptible(self.flood(call))
+            except asyncio.CancelledError:
+                self.left.append(call.gone)
+        else:
+            call.respond(200, b"", b"%b %b %b" % (call.method.encode(), call.target, call.body))
+
+    async def wait(self):
+        await self.gate.wait()
+
+    async def flood(self, call):
+        while True:
+            await call.write(b"x" * 10_000)
+
+    def refuse(self, call, error):
+        call.respond(error.status, b"", error.message.encode())
+
+    def lost(self, call):
+        self.lost_calls.append(call)
+
+
+class Served:
+    def __init__(self, app, listener, port):
+        self.app = app
+        self.listener = listener
+        self.port = port
+
+    async def open(self):
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def say(self, data, *, wait=3.0):
+        """Send bytes and read to the end of the connection, or for as long as something comes."""
+        reader, writer = await self.open()
+        got, closed = b"", False
+        try:
+            writer.write(data)
+            async with asyncio.timeout(wait):
+                while piece := await reader.read(65536):
+                    got += piece
+                closed = True
+        except TimeoutError:
+            pass
+        finally:
+            writer.close()
+        return got, closed
+
+
+@pytest.fixture
+async def served(monkeypatch):
+    import socket
+
+    monkeypatch.setattr("interlock.server.http1.listener.LOOK_S", 0.02)
+    app = Echo()
+    listener = Listener(app)
+    raw = socket.create_server(("127.0.0.1", 0))
+    raw.setblocking(False)
+    await listener.start(raw)
+    yield Served(app, listener, raw.getsockname()[1])
+    await listener.stop(0.2)
+
+
+CLOSE = b"connection: close\r\n"
+
+
+def get(path=b"/", *, more=b""):
+    return b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n" % (path, more)
+
+
+def bodies(got):
+    """The bodies of answers that say their length, in order."""
+    found = []
+    while got:
+        head, _, rest = got.partition(b"\r\n\r\n")
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        found.append(rest[:length])
+        got = rest[length:]
+    return found
+
+
+async def test_pipelined_requests_are_answered_in_their_order(served):
+    served.app.gate.set()
+    got, closed = await served.say(get(b"/slow") + get(b"/b") + get(b"/c", more=CLOSE))
+    assert bodies(got) == [b"GET /slow ", b"GET /b ", b"GET /c "]
+    assert closed
+
+
+async def test_a_pipelined_request_waits_for_the_one_before_it(served):
+    _, writer = await served.open()
+    writer.write(get(b"/slow") + get(b"/b"))
+    await until(lambda: len(served.app.served) == 1)
+    await asyncio.sleep(0.05)
+    assert len(served.app.served) == 1
+    served.app.gate.set()
+    await until(lambda: len(served.app.served) == 2)
+    writer.close()
+
+
+async def test_too_many_pipelined_requests_are_refused_after_the_others_are_answered(served):
+    reader, writer = await served.open()
+    writer.write(get(b"/slow") + get(b"/b") * (connection.MOST_WAITING + 20))
+    await until(lambda: len(served.app.served) == 1)
+    served.app.gate.set()
+    answers = bodies(await asyncio.wait_for(reader.read(), 3))
+    assert answers[-1] == b"too many requests wait on this connection"
+    assert len(answers) < connection.MOST_WAITING + 5
+    writer.close()
+
+
+async def test_a_body_comes_whole_whether_declared_or_chunked(served):
+    declared = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    chunked = (
+        b"POST /b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n"
+        b"x-api-key: smuggled\r\n\r\n"
+    )
+    got, _ = await served.say(declared + chunked + get(more=CLOSE))
+    assert bodies(got) == [b"POST /a hello", b"POST /b hello", b"GET / "]
+    assert "x-api-key" not in served.app.served[1][3], "a trailer decides nothing"
+
+
+async def test_c3_a_chunked_body_over_the_limit_is_cut_off(served):
+    data = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"100\r\n%b\r\n" % (
+        b"x" * 256
+    )
+    got, closed = await served.say(data + b"400\r\n%b\r\n" % (b"x" * 1024))
+    assert got.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in got
+    assert closed
+    assert served.app.served == []
+
+
+async def test_a_refused_request_with_a_small_body_keeps_its_connection(served):
+    refused = b"POST /secret HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    got, closed = await served.say(refused + get(more=CLOSE))
+    assert got.startswith(b"HTTP/1.1 401")
+    assert bodies(got) == [b"no", b"GET / "]
+    assert closed
+
+
+async def test_a_refused_request_is_not_waited_for(served):
+    big = b"POST /secret HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n"
+    reader, writer = await served.open()
+    writer.write(big)
+    got = await asyncio.wait_for(reader.readuntil(b"no"), 3)
+    assert got.startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
+async def test_a_head_without_end_is_431(served):
+    got, closed = await served.say(b"GET / HTTP/1.1\r\nx: " + b"y" * (connection.MOST_HEAD + 10))
+    assert got.startswith(b"HTTP/1.1 431")
+    assert closed
+    got, _ = await served.say(get(more=b"".join(b"x-%d: y\r\n" % n for n in range(200))))
+    assert got.startswith(b"HTTP/1.1 431")
+
+
+async def test_a_caller_that_may_wait_for_it_is_told_to_continue(served):
+    reader, writer = await served.open()
+    writer.write(b"POST /a HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"ok")
+    assert (await reader.readuntil(b"POST /a ok")).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_a_refused_caller_is_not_told_to_continue(served):
+    expecting = b"expect: 100-continue\r\ncontent-length: 900000\r\n\r\n"
+    got, _ = await served.say(b"POST /secret HTTP/1.1\r\nhost: x\r\n" + expecting, wait=0.3)
+    assert got.startswith(b"HTTP/1.1 401")
+
+
+async def test_http_10_gets_an_answer_and_a_closed_connection(served):
+    got, closed = await served.say(b"GET /stream HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+    assert got.partition(b"\r\n\r\n")[2] == b"onetwothree"
+    assert b"chunked" not in got
+    assert closed
+
+
+async def test_a_stream_is_chunked_and_the_connection_goes_on(served):
+    got, _ = await served.say(get(b"/stream") + get(more=CLOSE))
+    assert b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\nHTTP/1.1 200 OK" in got
+
+
+async def test_head_has_no_body(served):
+    got, _ = await served.say(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert got.endswith(b"content-length: 7\r\nconnection: close\r\n\r\n")
+
+
+async def test_an_upgrade_is_ignored_and_nothing_is_read_behind_it(served):
+    asking = get(b"/up", more=b"connection: upgrade\r\nupgrade: websocket\r\n")
+    got, closed = await served.say(asking + get(b"/smuggled"))
+    assert bodies(got) == [b"GET /up "]
+    assert closed
+    assert len(served.app.served) == 1
+
+
+async def test_what_comes_behind_a_closing_request_is_not_served(served):
+    got, closed = await served.say(get(b"/last", more=CLOSE) + get(b"/smuggled"))
+    assert bodies(got) == [b"GET /last "]
+    assert closed
+    assert len(served.app.served) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00",
+        b"GET / HTTP/1.1\nhost: x\n\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /\x80 HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+async def test_c4_what_is_no_plain_http_is_400_and_ends(served, data):
+    got, closed = await served.say(data)
+    assert got.startswith(b"HTTP/1.1 400")
+    assert got.count(b"\r\n\r\n") == 1
+    assert closed
+    assert served.app.served == []
+
+
+async def test_a_broken_request_behind_a_good_one_waits_for_its_turn(served):
+    reader, writer = await served.open()
+    writer.write(get(b"/slow") + b"nonsense\r\n\r\n")
+    await until(lambda: len(served.app.served) == 1)
+    served.app.gate.set()
+    got = await asyncio.wait_for(reader.read(), 3)
+    assert got.startswith(b"HTTP/1.1 200")
+    assert got.count(b"HTTP/1.1 400") == 1
+    writer.close()
+
+
+async def test_c1_a_caller_that_leaves_interrupts_the_work(served):
+    _, writer = await served.open()
+    writer.write(get(b"/slow"))
+    await until(lambda: len(served.app.served) == 1)
+    writer.transport.abort()
+    await until(lambda: served.app.left == [True])
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_noted(served):
+    _, writer = await served.open()
+    writer.write(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhe")
+    await asyncio.sleep(0.05)
+    writer.close()
+    await until(lambda: len(served.app.lost_calls) == 1)
+    assert served.app.served == []
+
+
+async def test_c2_a_caller_that_does_not_read_is_cut_off(served, monkeypatch):
+    monkeypatch.setattr(connection, "WRITE_S", 0.1)
+    _, writer = await served.open()
+    writer.write(get(b"/flood"))
+    await until(lambda: served.app.left == [True])
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(served, monkeypatch):
+    monkeypatch.setattr(connection, "KEEP_ALIVE_S", 0.1)
+    reader, writer = await served.open()
+    writer.write(get())
+    await reader.readuntil(b"GET / ")
+    assert await asyncio.wait_for(reader.read(), 3) == b""
+    writer.close()
+
+
+async def test_p7_a_stop_lets_answers_end_and_closes_idle_connections(served):
+    idle_reader, idle = await served.open()
+    idle.write(get())
+    await idle_reader.readuntil(b"GET / ")
+    reader, writer = await served.open()
+    writer.write(get(b"/slow"))
+    await until(lambda: len(served.app.served) == 2)
+    stopping = asyncio.create_task(served.listener.stop(5))
+    assert await asyncio.wait_for(idle_reader.read(), 3) == b""
+    served.app.gate.set()
+    got = await asyncio.wait_for(reader.read(), 3)
+    assert b"connection: close" in got
+    assert got.endswith(b"GET /slow ")
+    await stopping
+    writer.close()
+    idle.close()
+
+
+async def test_p7_a_stop_interrupts_what_does_not_end(served):
+    _, writer = await served.open()
+    writer.write(get(b"/slow"))
+    await until(lambda: len(served.app.served) == 1)
+    await served.listener.stop(0.05)
+    assert served.app.left == [False]
+    writer.close()
+
+
+def test_u17_a_header_line_holds_one_line():
+    assert field("x-route", "a\r\nset-cookie: b") == b"x-route: a\\r\\nset-cookie: b\r\n"
+    assert field("x-route", "zürich/ä") == b"x-route: z\\xfcrich/\\xe4\r\n"
+
+
+async def test_an_answer_says_when_it_was_made(served):
+    got, _ = await served.say(get(more=CLOSE))
+    assert re.search(rb"\r\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", got)
+
+
+def test_an_absolute_target_is_read_as_its_path():
+    from interlock.server.app import _origin_form
+
+    assert _origin_form(b"http://x/y?z=1") == b"/y?z=1"
+    assert _origin_form(b"*") == b"*"
