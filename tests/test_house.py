@@ -54,7 +54,8 @@ def files() -> Iterator[Path]:
     """Every file of the checkout that somebody wrote."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in MADE and not name.endswith(".egg-info")]
-        yield from (Path(folder, name) for name in names)
+        # In a linked worktree `.git` is a file, git's own.
+        yield from (Path(folder, name) for name in names if name != ".git")
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
