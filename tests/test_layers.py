@@ -25,7 +25,7 @@ LAYERS: Final = (
     ("types", "errors"),
     ("config.written",),
     ("config.checked",),
-    ("wire", "policy", "classify"),
+    ("wire", "policy", "classify", "resilience"),
     ("config", "dialects", "adapters", "route"),
     ("transport", "store"),
     ("execute",),

@@ -3,6 +3,7 @@
 This is the one place that knows them all. It decides nothing and serves nothing.
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,7 +17,9 @@ from interlock.classify.labels import is_untrusted
 from interlock.classify.tokens import count, family_of
 from interlock.config.checked import Config, Secrets, encode
 from interlock.config.loading import Loaded
-from interlock.execute.executor import Destination, Services, Setting
+from interlock.config.written import Resilience
+from interlock.execute.setting import Destination, Services, Setting
+from interlock.resilience.health import Health
 from interlock.route.snapshot import Candidate, snapshot
 from interlock.store.sqlite import Store
 from interlock.transport.http1 import Http1Transport
@@ -65,17 +68,26 @@ def put_world(store: Store, digest: str, world: World) -> None:
 
 def services(*, now: Callable[[], str], fresh: Callable[[], str]) -> Services:
     """What executions act with. One per event loop."""
-    return Services(transport=Http1Transport(), now=now, epoch_s=_epoch_s, fresh=fresh, count=_count)
+    return Services(
+        transport=Http1Transport(),
+        now=now,
+        epoch_s=_epoch_s,
+        fresh=fresh,
+        draw=random.random,
+        count=_count,
+    )
 
 
-def setting(config: Config, secrets: Secrets, world: World) -> Setting:
-    """What executions under one config go by."""
+def setting(config: Config, secrets: Secrets, world: World, health: Health) -> Setting:
+    """What executions under one config go by. `health` is the process's, and outlives this config."""
     prepared = snapshot(config)
     return Setting(
         snapshot=prepared,
         world=world,
         destinations={
-            (model, candidate.deployment.endpoint): _destination(candidate, secrets)
+            (model, candidate.deployment.endpoint): _destination(
+                candidate, secrets, config.resilience, health
+            )
             for model, candidates in prepared.candidates.items()
             for candidate in candidates
             if candidate.provider.kind in ADAPTERS
@@ -84,8 +96,8 @@ def setting(config: Config, secrets: Secrets, world: World) -> Setting:
     )
 
 
-def _destination(candidate: Candidate, secrets: Secrets) -> Destination:
-    model, deployment = candidate.model, candidate.deployment
+def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, health: Health) -> Destination:
+    model, deployment, provider = candidate.model, candidate.deployment, candidate.provider
     return Destination(
         model=model,
         adapter=ADAPTERS[candidate.provider.kind],
@@ -95,6 +107,8 @@ def _destination(candidate: Candidate, secrets: Secrets) -> Destination:
             api_key=secrets.api_keys.get(deployment.id),
             max_output_tokens=model.max_output_tokens,
         ),
+        health=health.target(deployment.base_url, model.upstream, rules),
+        upstream=health.upstream(provider.name, rules, provider.limits),
     )
 
 

@@ -17,8 +17,8 @@ LONG = AttemptEnd(outcome="context_length")
 FILTERED = AttemptEnd(outcome="content_filtered")
 INVALID = AttemptEnd(outcome="schema_invalid")
 FINAL = AttemptEnd(outcome="upstream_error", final=True)
-DEAR = AttemptEnd(outcome="budget", called=False)
-FORBIDDEN = AttemptEnd(outcome="not_permitted", called=False)
+DEAR = AttemptEnd(outcome="budget", calls=0)
+FORBIDDEN = AttemptEnd(outcome="not_permitted", calls=0)
 GONE = AttemptEnd(outcome="cancelled")
 
 
@@ -117,5 +117,5 @@ def test_no_plan_tries_a_model_twice_or_more_often_than_it_may(data):
     tried = walk(plan, *ends)
     assert "…" not in tried
     assert len(set(tried)) == len(tried)
-    called = [model for model, end in zip(tried, ends, strict=False) if end.called]
+    called = [model for model, end in zip(tried, ends, strict=False) if end.calls]
     assert len(called) <= limit

@@ -116,18 +116,44 @@ async def test_a_deadline_that_nobody_meets_is_504(tmp_path):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
-async def test_u3_a_5xx_falls_back_once(tmp_path, status):
+async def test_u3_a_5xx_is_tried_again_and_then_falls_back(tmp_path, status):
+    broken = answer({"error": {"message": "boom"}}, status)
     async with (
-        Upstream(chat(), answer({"error": {"message": "boom"}}, status)) as up,
+        Upstream(chat(), broken) as up,
         serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
     ):
         got = await server.chat()
         assert got.status_code == 200
-        assert outcomes(server.record(got)) == [("gpt", "upstream_error"), ("small", "ok")]
-        assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-s"]
+        assert outcomes(server.record(got)) == [("gpt", "upstream_error"), ("gpt", "ok")]
+        assert got.headers["x-interlock-attempts"] == "2"
+        up.seen.clear()
+        up.replies += [broken, broken]
+        got = await server.chat()
+        record = server.record(got)
+        assert outcomes(record) == [("gpt", "upstream_error")] * 2 + [("small", "ok")]
+        assert record.fallbacks_taken == ("small",)
+        assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-1", "up-s"]
 
 
-async def test_max_attempts_bounds_calls_and_a_model_is_called_once(tmp_path):
+async def test_u3_no_more_than_three_calls_are_made_where_nothing_else_is_said(tmp_path):
+    async with Upstream(answer({}, 503)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert got.status_code == 502
+        assert len(up.seen) == 3
+        assert outcomes(server.record(got)) == [("gpt", "upstream_error")] * 3
+
+
+async def test_u3_a_cut_answer_may_have_been_paid_for_and_is_not_asked_for_again(tmp_path):
+    cut = Reply(200, (b'{"id"',), headers=(("x", "y"),), end="reset")
+    async with (
+        Upstream(chat(), cut) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small"]
+
+
+async def test_max_attempts_bounds_calls_and_fallbacks_go_before_repeats(tmp_path):
     rows = [{"from": "*", "to": name, "when": "any"} for name in ("small", "claude", "gpt")]
     async with (
         Upstream(answer({}, 500)) as up,
@@ -135,23 +161,39 @@ async def test_max_attempts_bounds_calls_and_a_model_is_called_once(tmp_path):
     ):
         got = await server.chat()
         assert got.status_code == 502
-        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small", "claude"]
+        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "gpt", "small", "claude"]
         up.seen.clear()
         config = pool(up.url, up.url, fallbacks=rows, latency_classes={"interactive": {"max_attempts": 2}})
         server.write(config)
         assert await server.reloader.reload()
-        assert len(server.record(await server.chat()).attempts) == 2
+        got = await server.chat()
+        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small"]
         assert len(up.seen) == 2
 
 
-async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_followed(tmp_path):
-    async with Upstream() as up, serving(tmp_path, pool(up.url)) as server:
-        for said in ("17", "-5", "1000000000", "soon"):
-            up.replies.append(answer({"error": {"message": "slow down"}}, 429, retry_after=said))
-            got = await server.chat()
-            assert got.status_code == 429
-            assert 1 <= int(got.headers["retry-after"]) <= 600
-            assert said != "17" or got.headers["retry-after"] in ("17", "18")
+@pytest.mark.parametrize("said", ["17", "-5", "1000000000", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])
+async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_followed(tmp_path, said):
+    slow = answer({"error": {"message": "slow down"}}, 429, retry_after=said)
+    async with Upstream(slow) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(headers={"x-interlock-deadline-ms": "1500"})
+        assert got.status_code == 429
+        assert 1 <= int(got.headers["retry-after"]) <= 600
+        assert said != "17" or got.headers["retry-after"] == "17"
+        # The target is left in peace; the next caller is told so, and nothing is sent.
+        before = len(up.seen)
+        got = await server.chat(headers={"x-interlock-deadline-ms": "100"})
+        assert (got.status_code, got.json()["error"]["code"]) == (429, "rate_limited")
+        assert 1 <= int(got.headers["retry-after"]) <= 60
+        assert [dropped.rule for dropped in server.record(got).skipped] == ["rate_limit"]
+        assert len(up.seen) == before
+
+
+async def test_u5_a_wait_that_fits_the_deadline_is_waited_for(tmp_path):
+    slow = answer({"error": {"message": "slow down"}}, 429, retry_after_ms="150")
+    async with Upstream(chat(), slow) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert outcomes(server.record(got)) == [("gpt", "rate_limited"), ("gpt", "ok")]
+        assert server.record(got).attempts[1].started_at > server.record(got).attempts[0].started_at
 
 
 async def test_u6_a_400_about_the_request_is_final_and_says_why(tmp_path):
@@ -615,7 +657,7 @@ async def test_policy_is_asked_again_before_a_fallback_is_called(tmp_path, monke
         asked.append(model)
         return Dropped(model=model, rule="r", why="not any more")
 
-    monkeypatch.setattr("interlock.execute.executor.permits", permits)
+    monkeypatch.setattr("interlock.execute.door.permits", permits)
     async with (
         Upstream(answer({}, 500)) as up,
         serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
@@ -623,7 +665,8 @@ async def test_policy_is_asked_again_before_a_fallback_is_called(tmp_path, monke
         got = await server.chat()
         assert got.status_code == 502
         assert asked == ["small"]
-        assert [seen.json["model"] for seen in up.seen] == ["up-1"]
+        assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-1"]
+        assert [dropped.why for dropped in server.record(got).skipped] == ["not any more"]
 
 
 async def test_what_an_attempt_may_have_cost_is_not_spent_twice(tmp_path):

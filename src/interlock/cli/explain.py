@@ -227,6 +227,8 @@ def _fallback(step: FallbackStep) -> str:
 
 
 def _attempts(record: Record) -> Iterator[str]:
+    for skipped in record.skipped:
+        yield f"`{skipped.model}` was not called: {skipped.why} ({skipped.rule})"
     for number, attempt in enumerate(record.attempts, 1):
         yield f"{number}. {_deployment(attempt.provider, attempt.model, attempt.region)} {_attempt(attempt)}"
         if attempt.violations:

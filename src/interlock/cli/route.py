@@ -159,6 +159,7 @@ def _dry_run(
     """The same steps as a running gateway's, with the clock and randomness of this process."""
     from interlock.classify import classify
     from interlock.dialects import DIALECTS
+    from interlock.resilience.health import Health
     from interlock.route.decide import decide
     from interlock.server.ids import Clock, draw, fresh_name
     from interlock.server.records import to_row
@@ -166,7 +167,7 @@ def _dry_run(
     from interlock.wiring import put_world, world_of
 
     world = world_of(store)
-    state = make_state(loaded.config, loaded.secrets, world, b"")  # nobody authenticates against it
+    state = make_state(loaded.config, loaded.secrets, world, b"", Health())  # nobody authenticates against it
     put_world(store, state.world_hash, world)
     dialect = DIALECTS["anthropic-messages" if endpoint == MESSAGES else "openai-chat"]
     request = dialect.decode_request(body, headers)

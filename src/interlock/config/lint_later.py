@@ -8,7 +8,7 @@ from typing import Final
 
 from interlock.config.problems import warning
 from interlock.config.whole import Whole
-from interlock.config.written import Approvals, File, Resilience, Telemetry
+from interlock.config.written import Approvals, File, Telemetry
 from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
@@ -27,10 +27,7 @@ _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
         lambda file: file.approvals != Approvals(),
         "nobody is asked: what needs a human is held back",
     ),
-    "resilience": (
-        lambda file: file.resilience != Resilience(),
-        "no provider is left alone, no mode entered",
-    ),
+    "resilience.degrade": (lambda file: bool(file.resilience.degrade), "no mode is entered"),
     "telemetry.retention_days": (
         lambda file: file.telemetry.retention_days != Telemetry().retention_days,
         "records are kept",
@@ -57,8 +54,6 @@ def check_later(whole: Whole) -> Iterator[Problem]:
         if lane.output.citations is not None:
             yield warning(f"{path}.output.citations", "accepted, not enforced yet: answers without them pass")
     for name, provider in whole.file.providers.items():
-        if provider.limits is not None:
-            yield warning(f"providers.{name}.limits", "accepted, not enforced yet: calls are not held back")
         if provider.kind not in ("openai", "anthropic"):
             yield warning(
                 f"providers.{name}.kind",

@@ -28,6 +28,7 @@ _MESSAGES: Final = {
 }
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
+Heard = Callable[[Response], None]
 
 
 class Limits(Struct, frozen=True):
@@ -38,11 +39,12 @@ class Limits(Struct, frozen=True):
 
 
 async def call_whole(
-    transport: Transport, adapter: AdapterModule, call: HttpCall, limits: Limits
+    transport: Transport, adapter: AdapterModule, call: HttpCall, limits: Limits, heard: Heard
 ) -> Answer | Failure:
-    """Send a request and read its whole answer."""
+    """Send a request and read its whole answer. `heard` is given the response as soon as there is one."""
     try:
         response = await _send(transport, call, limits)
+        heard(response)
         try:
             if response.status != 200:
                 return await _error(adapter, response, limits)
@@ -61,17 +63,17 @@ async def call_stream(
     limits: Limits,
     flow: Flow,
     emit: Emit,
-    keep: Callable[[Response], None],
+    heard: Heard,
 ) -> Failure | None:
     """Send a request and pass its events on through `flow` as they come.
 
-    None means that the flow is over by itself: it says how. A Failure comes from the call. `keep`
+    None means that the flow is over by itself: it says how. A Failure comes from the call. `heard`
     is given the response as soon as there is one; whoever holds it closes it when all is done, so
     that the last bytes of a finished stream may still arrive and the connection be used again.
     """
     try:
         response = await _send(transport, call, limits)
-        keep(response)
+        heard(response)
         if response.status != 200:
             return await _error(adapter, response, limits)
         return await _pass_on(adapter, response, limits, flow, emit)

@@ -1,29 +1,27 @@
-"""Drives one decision to its end: calls, falls back, validates, counts, and says how it went.
+"""Drives one decision to its end: calls, waits, falls back, validates, counts, and says how it went.
 
 It sends the caller nothing but what a stream gives out before its last event; the answer, the last
-event and the record are the server's to put in order. It never retries a model.
+event and the record are the server's to put in order. What to do next is `plan`'s to say; whether a
+target may be called at this moment is asked of `resilience`, which hears how each call ended.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from interlock.adapters import AdapterModule, Target
-from interlock.config.checked import Model
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
 from interlock.execute.calls import Limits, call_stream, call_whole
-from interlock.execute.cost import affordable_tokens
-from interlock.execute.failures import to_error
+from interlock.execute.door import Pass, Turned, admit, depart
+from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
-from interlock.execute.layout import Fresh, Untrusted
-from interlock.execute.plan import AttemptEnd, Skipped, Step, attempts
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.redact import clean_answer
-from interlock.execute.trial import Count, Trial
+from interlock.execute.setting import Services, Setting, Sink
+from interlock.execute.trial import Trial
 from interlock.execute.validate import (
     Schema,
     check_schemas,
@@ -32,58 +30,19 @@ from interlock.execute.validate import (
     judge_calls,
     offer_of,
 )
-from interlock.route.decide import permits
-from interlock.route.snapshot import Snapshot
-from interlock.transport import Response, Transport
+from interlock.route.limits import REQUEST
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Status, Validation
 from interlock.types.request import Request, Text, ToolCall
-from interlock.types.world import World
 
 DEADLINE_S: Final = 600.0
 """Where no budget sets a deadline: as long as the vendors' own SDKs wait."""
-LEAST_S: Final = 0.05
-"""Nothing is started with less time left than this."""
 RESERVE: Final = 0.25
 """The share of the time left that a model leaves to the one that would follow a timeout."""
-
-
-class Destination(Struct, frozen=True, kw_only=True):
-    """A model at one deployment, ready to be called."""
-
-    model: Model
-    adapter: AdapterModule
-    target: Target
-
-
-class Setting(Struct, frozen=True, kw_only=True):
-    """What is the same for every request under one config and world. Destinations go by (model, endpoint)."""
-
-    snapshot: Snapshot
-    world: World
-    destinations: Mapping[tuple[str, str | None], Destination]
-    is_untrusted: Untrusted
-
-
-class Services(Struct, frozen=True, kw_only=True):
-    """What acts on the outside: the transport, the wall clock, randomness, and the token counter.
-
-    `now` is RFC 3339 for records, `epoch_s` whole seconds for answers.
-    """
-
-    transport: Transport
-    now: Callable[[], str]
-    epoch_s: Callable[[], int]
-    fresh: Fresh
-    count: Count
-
-
-class Sink(Protocol):
-    """Where a stream goes: `begin` once, with the model that answers, then bytes."""
-
-    async def begin(self, step: Step, attempt: int) -> None: ...
-    async def write(self, data: bytes) -> None: ...
+OK: Final = AttemptEnd(outcome="ok")
+FAIR_S: Final = 10.0
+"""A target that was not given so long by its caller is not taken for broken when it times out."""
 
 
 class Execution:
@@ -106,6 +65,7 @@ class Execution:
         self.began = began
         self.deadline = began + (DEADLINE_S if deadline_ms is None else deadline_ms / 1000)
         self.attempts: list[Attempt] = []
+        self.skipped: list[Dropped] = []
         self.cost_usd: float | None = None
         self.step: Step | None = None
         self.answer: Answer | None = None
@@ -119,7 +79,7 @@ class Execution:
         self._encoder: StreamEncoder | None = None
         self._sink: Sink | None = None
         self._end = b""
-        self._response: Response | None = None
+        self._trial: Trial | None = None
 
     @property
     def status(self) -> Status:
@@ -148,9 +108,8 @@ class Execution:
 
     def release(self) -> None:
         """Let go of the upstream: whatever it still has to say is not waited for."""
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+        if self._trial is not None:
+            self._trial.release()
 
     async def _walk(self, call: Callable[[Trial], Awaitable[None]]) -> None:
         self.error = cannot_wait(self.request, self.decision) or check_usable(self.request.response_format)
@@ -166,45 +125,44 @@ class Execution:
                 step = None
 
     async def _try(self, step: Step, call: Callable[[Trial], Awaitable[None]]) -> AttemptEnd:
-        now = self.clock()
-        if self.deadline - now < LEAST_S:
+        """Call a model, unless something speaks against it now."""
+        if step.again and not self._may_repeat(step):
+            return AttemptEnd(outcome="no_retry", calls=0)
+        if step.after_s > 0:
+            await asyncio.sleep(step.after_s)
+        if self.deadline - self.clock() < LEAST_S:
             self.error = to_error(Failure(outcome="timeout", message=""), self.attempts)
-            return AttemptEnd(outcome="timeout", final=True, called=False)
-        setting, decision = self.setting, self.decision
-        destination = setting.destinations.get((step.model, step.endpoint))
-        # The route was judged by the decision itself, a moment ago, under this very snapshot.
-        dropped = (
-            permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
-            if decision.route is None or step.model != decision.route.model
-            else None
-        )
-        if destination is None or dropped is not None:
-            return self._skip("not_permitted", _not_permitted(step, dropped))
-        affordable = affordable_tokens(
-            decision.budgets.max_cost_usd,
-            self.cost_usd or 0.0,
-            decision.signals.input_tokens,
-            destination.model.price,
-        )
-        if affordable is not None and affordable < 1:
-            return self._skip("budget", _too_dear(step))
+            return AttemptEnd(outcome="timeout", final=True, calls=0)
+        passed = await admit(step, self.decision, self.setting, self.cost_usd or 0.0, self.deadline)
+        if isinstance(passed, Turned):
+            return self._pass_over(passed)
         self.step = step
-        trial = self._prepared(step, destination, affordable, now)
+        trial: Trial | None = None
         try:
+            trial = self._trial = self._prepared(step, passed)
             await call(trial)
+            return self._close(trial)
         except asyncio.CancelledError:
-            trial.fail(Failure(outcome="cancelled", message="the request was cancelled"))
-            self._close(trial)
+            if trial is not None:
+                trial.fail(Failure(outcome="cancelled", message="the request was cancelled"))
+                self._close(trial)
             raise
-        return self._close(trial)
+        finally:
+            self._depart(passed, trial)
 
-    def _prepared(self, step: Step, destination: Destination, affordable: int | None, now: float) -> Trial:
+    def _may_repeat(self, step: Step) -> bool:
+        """Take a call from the retry budget of a step's upstream."""
+        destination = self.setting.destinations[step.model, step.endpoint]
+        return destination.upstream.retries.take(self.clock())
+
+    def _prepared(self, step: Step, passed: Pass) -> Trial:
+        destination, now = passed.destination, self.clock()
         prepared = prepare(
             self.request,
             self.decision,
             destination.model,
             self._lane,
-            affordable=affordable,
+            affordable=passed.affordable,
             is_untrusted=self.setting.is_untrusted,
             fresh=self.services.fresh,
         )
@@ -220,11 +178,51 @@ class Execution:
             started_at=self.services.now(),
         )
 
-    def _skip(self, outcome: Skipped, error: ApiError) -> AttemptEnd:
-        """Pass over a step that may not be called; an error of an earlier, real failure stays."""
+    def _pass_over(self, turned: Turned) -> AttemptEnd:
+        """Note why a step was not called; an error of an earlier, real failure stays."""
+        self.skipped.append(turned.dropped)
         if self.error is None:
-            self.error = error
-        return AttemptEnd(outcome=outcome, called=False)
+            self.error = turned.error
+        return AttemptEnd(
+            outcome=turned.outcome,
+            calls=0,
+            safe=turned.outcome == "cooled",
+            asked_s=turned.wait_s,
+            left_s=self.deadline - self.clock(),
+            draw=self.services.draw(),
+        )
+
+    def _depart(self, passed: Pass, trial: Trial | None) -> None:
+        """Let the target know how it went; a call that was never made says nothing."""
+        now = self.clock()
+        if trial is None or not trial.ended:
+            nothing = Failure(outcome="cancelled", message="")
+            depart(passed, nothing, now, alone=True, output_tokens=None)
+            return
+        failure = trial.failure
+        if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
+            failure = msgspec.structs.replace(failure, outcome="cancelled")
+        alone = failure is None or not self._others_are_well(trial.step, now)
+        depart(passed, failure, now, alone=alone, output_tokens=self.attempts[-1].output_tokens)
+        if trial.rest_s:
+            passed.destination.health.rest(now, trial.rest_s)
+
+    def _was_hurried(self, trial: Trial, now: float) -> bool:
+        """Whether a timeout says less about the target than about the caller, or about a long answer.
+
+        Else any caller with a short deadline could take a target away from all others.
+        """
+        limits = self.decision.why.limits
+        by_caller = limits.get("deadline_ms") == REQUEST and now - trial.began < FAIR_S
+        return by_caller or (trial.first is not None and now >= self.deadline)
+
+    def _others_are_well(self, step: Step, now: float) -> bool:
+        """Whether another target of this request's plan could take over."""
+        route = self.decision.route
+        assert route is not None
+        plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
+        others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
+        return any(other is not None and other.health.is_well(now) for other in others)
 
     def _limits(self, step: Step, now: float) -> Limits:
         """A model that another could replace leaves it time, until its first event has come."""
@@ -242,25 +240,38 @@ class Execution:
             self.clock(), self.decision.signals.input_tokens, self.services.count, self._offer
         )
         self.attempts.append(attempt)
-        if trial.failure is not None or trial.violation is not None:
-            self.release()
+        trial.ended = True
         if attempt.cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + attempt.cost_usd
         self.validation = trial.validation
+        if trial.violation is None and trial.failure is None:
+            self.error = None
+            self.text = trial.text
+            return OK
+        trial.release()
         if trial.violation is not None:
             found = trial.violation
             self.error = ApiError(found.code, found.message, hint=found.hint)
             return AttemptEnd(outcome="schema_invalid", final=found.final or self._encoder is not None)
-        if trial.failure is not None:
-            self.error = to_error(trial.failure, self.attempts)
-            final = trial.failure.final or self._encoder is not None
-            return AttemptEnd(outcome=trial.failure.outcome, final=final)
-        self.error = None
-        self.text = trial.text
-        return AttemptEnd(outcome="ok")
+        return self._failed(trial.failure)
+
+    def _failed(self, failure: Failure | None) -> AttemptEnd:
+        assert failure is not None, "it did not succeed"
+        self.error = to_error(failure, self.attempts)
+        has_effects = any(tool.vendor is not None for tool in self.request.tools)
+        return AttemptEnd(
+            outcome=failure.outcome,
+            final=failure.final or self._encoder is not None,
+            safe=is_safe_to_repeat(failure, has_effects=has_effects),
+            asked_s=failure.retry_after_s,
+            left_s=self.deadline - self.clock(),
+            draw=self.services.draw(),
+        )
 
     async def _call_whole(self, trial: Trial) -> None:
-        found = await call_whole(self.services.transport, trial.adapter, trial.call, trial.limits)
+        found = await call_whole(
+            self.services.transport, trial.adapter, trial.call, trial.limits, trial.heard
+        )
         if isinstance(found, Failure):
             trial.fail(found)
             return
@@ -294,7 +305,7 @@ class Execution:
 
         services = self.services
         failure = await call_stream(
-            services.transport, trial.adapter, trial.call, trial.limits, flow, emit, self._keep
+            services.transport, trial.adapter, trial.call, trial.limits, flow, emit, trial.heard
         )
         failure = failure or flow.failure
         if failure is not None:
@@ -309,10 +320,6 @@ class Execution:
                 trial.fail(Failure(outcome="schema_invalid", message=message))
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
-
-    def _keep(self, response: Response) -> None:
-        self.release()
-        self._response = response
 
     async def _begun(self, trial: Trial) -> tuple[Sink, StreamEncoder]:
         """The stream to the caller, begun by the first model that has something to say."""
@@ -344,16 +351,3 @@ def _unmarked(answer: Answer, mark: str) -> Answer:
         for part in answer.parts
     )
     return msgspec.structs.replace(answer, parts=parts)
-
-
-def _not_permitted(step: Step, dropped: Dropped | None) -> ApiError:
-    why = "not in the pool" if dropped is None else f"{dropped.why} ({dropped.rule})"
-    return ApiError("policy_denied", f"`{step.model}` may not serve this request: {why}")
-
-
-def _too_dear(step: Step) -> ApiError:
-    return ApiError(
-        "budget_exceeded",
-        f"what is left of the request's budget does not pay for a call of `{step.model}`",
-        hint="the limit is `budgets.max_cost_usd` of the decision",
-    )

@@ -6,15 +6,21 @@ of our credentials, its outages and its names for things stay with the operator.
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from interlock.errors import ApiError, ErrorCode
 from interlock.types.answer import Failure
+from interlock.types.decision import Dropped
 from interlock.types.record import Attempt
+
+Verdict = Literal["answered", "failed", "limited", "nothing"]
+"""What a call says about its target: it works, it does not, its rate limit is reached, or nothing."""
 
 RETRY_S: Final = 5
 LONGEST_RETRY_S: Final = 600
 _STATUSES: Final = (400, 413, 422)
+
+_BROKEN: Final = ("timeout", "connect_failed", "upstream_error", "malformed")
 
 _CODES: Final[dict[str, ErrorCode]] = {
     "timeout": "deadline_exceeded",
@@ -32,6 +38,37 @@ _MESSAGES: Final[dict[ErrorCode, str]] = {
 }
 
 
+def verdict_on(failure: Failure | None) -> Verdict:
+    """What a call that ended so says about its target.
+
+    A status of the 4xx range is an answer: it is about the request, or about our account, and leaving the
+    target alone would mend neither.
+    """
+    if failure is None:
+        return "answered"
+    if failure.outcome == "cancelled":
+        return "nothing"
+    if failure.outcome == "rate_limited":
+        return "limited"
+    if failure.status is not None and failure.status < 500:
+        return "answered"
+    return "failed" if failure.outcome in _BROKEN else "answered"
+
+
+def is_safe_to_repeat(failure: Failure | None, *, has_effects: bool) -> bool:
+    """Whether the same target may be called again: it said itself that it did not do the work.
+
+    A call that timed out or was cut may have been worked on, and charged. With `has_effects` (tools that
+    the provider runs) a 5xx may have had them.
+    """
+    if failure is None or failure.final:
+        return False
+    if failure.outcome in ("connect_failed", "rate_limited"):
+        return True
+    broken = failure.outcome == "upstream_error" and failure.status is not None and failure.status >= 500
+    return broken and not has_effects
+
+
 def to_error(failure: Failure, attempts: Sequence[Attempt]) -> ApiError:
     """The error for a request whose last attempt ended in `failure`."""
     if failure.final and failure.outcome == "upstream_error":
@@ -43,6 +80,13 @@ def to_error(failure: Failure, attempts: Sequence[Attempt]) -> ApiError:
     elif attempts and all(attempt.outcome == "connect_failed" for attempt in attempts):
         code, retry_after = "overloaded", RETRY_S
     return ApiError(code, _MESSAGES[code], hint=_hint(failure, attempts), retry_after_s=retry_after)
+
+
+def refused(skipped: str, dropped: Dropped, wait_s: float) -> ApiError:
+    """The error for a request whose last hope was left alone: by its breaker, or by a limit."""
+    code: ErrorCode = "overloaded" if skipped == "open" else "rate_limited"
+    hint = f"`{dropped.model}`: {dropped.why}"
+    return ApiError(code, _MESSAGES[code], hint=hint, retry_after_s=_seconds(wait_s))
 
 
 def _about_the_request(failure: Failure) -> ApiError:

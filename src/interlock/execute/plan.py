@@ -1,6 +1,8 @@
-"""The order in which models are tried under one decision. Pure: a driver calls them and reports back.
+"""What to do next under one decision: which model to call, after which wait. Pure.
 
-It does not call, wait, or judge answers, and it never retries the model that just failed.
+A driver calls, waits and reports back; nothing here does. The order is the decision's: its route, then
+its fallbacks as their `when` applies. The target that just failed is called again only where that is safe
+and sensible, before another takes over: see `_pause_s`.
 """
 
 from collections.abc import Generator
@@ -12,7 +14,9 @@ from interlock.types.answer import AttemptOutcome
 from interlock.types.decision import Decision
 from interlock.types.labels import When
 
-Skipped = Literal["budget", "not_permitted"]
+Skipped = Literal["budget", "not_permitted", "open", "cooled", "busy", "no_retry"]
+"""Why a step was not called: money, policy, its breaker, its rate limit, the account's limits, the
+upstream's retry budget."""
 
 FAILS_AS: Final[dict[str, When]] = {
     "timeout": "timeout_or_5xx",
@@ -25,56 +29,110 @@ FAILS_AS: Final[dict[str, When]] = {
     "schema_invalid": "schema_invalid",
     "budget": "budget",
     "not_permitted": "not_permitted",
+    "open": "timeout_or_5xx",
+    "cooled": "rate_limit",
+    "busy": "rate_limit",
 }
+_THEIRS: Final = ("budget", "not_permitted")
+"""Skipped for what the request is, not for how the model does: an earlier failure stays the one to follow."""
+
+LEAST_S: Final = 0.05
+"""Nothing is started with less time left than this."""
+MOST_CALLS: Final = 3
+"""Calls of one request, above which nothing is repeated where no budget sets `max_attempts`."""
+BASE_S: Final = 0.05
+THROTTLED_BASE_S: Final = 1.0
+LONGEST_BACKOFF_S: Final = 20.0
+"""Full jitter, as the AWS SDKs do it: a wait is drawn evenly from 0 to base * 2**n, at most this."""
+LONGEST_WAIT_S: Final = 60.0
+"""An upstream that asks for more is not waited for."""
+WORTH_WAITING_S: Final = 2.0
+"""An upstream that asks for more is not waited for where another model stands by."""
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """A model to try. `spare` says that another model would be tried if this one timed out."""
+    """A model to call, `after_s` seconds from now.
+
+    `spare` says that another model would be tried if this one timed out, `relief` that one would if this
+    one's limits were reached. `again`: it was called already, so this takes from its upstream's
+    retry budget.
+    """
 
     provider: str
     model: str
     endpoint: str | None
     region: str | None
     spare: bool
+    relief: bool = False
+    after_s: float = 0.0
+    again: bool = False
 
 
 class AttemptEnd(Struct, frozen=True, kw_only=True):
-    """How a step ended. `final`: nothing else may be tried. `called`: it counts towards `max_attempts`."""
+    """How a step ended. `final`: nothing else may be tried. `calls` count towards `max_attempts`.
+
+    `safe`: the upstream said itself that it did nothing, so it may be called again. `asked_s` is how long
+    it, or its limit, wants to be left in peace. `left_s` is the time to the deadline, and `draw`, in
+    [0, 1), the chance for a wait.
+    """
 
     outcome: AttemptOutcome | Skipped
     final: bool = False
-    called: bool = True
+    calls: int = 1
+    safe: bool = False
+    asked_s: float | None = None
+    left_s: float = 0.0
+    draw: float = 0.0
 
 
 def attempts(decision: Decision) -> Generator[Step, AttemptEnd, None]:
-    """Yield the steps of a decision in order; send back how each ended.
+    """Yield the steps of a decision in order; send back how each ended. The end is to give up.
 
-    A step that was skipped before it was called leaves the earlier failure in place: the next
+    A step that was skipped for what the request is leaves the earlier failure in place: the next
     fallback is looked up for the model that really failed.
     """
-    route = decision.route
-    assert route is not None, "a decision without a route is never executed"
+    here = decision.route
+    assert here is not None, "a decision without a route is never executed"
     limit = decision.budgets.max_attempts
-    tried = {route.model}
-    calls = 0
+    tried = {here.model}
+    calls = repeats = 0
     failed: tuple[str, When] | None = None
-    provider, model, endpoint, region = route.provider, route.model, route.endpoint, route.region
+    provider, model, endpoint, region = here.provider, here.model, here.endpoint, here.region
+    after_s, again = 0.0, False
     while True:
         may_call_again = limit is None or calls + 1 < limit
-        spare = may_call_again and _find(decision, tried, model, "timeout_or_5xx") is not None
-        end = yield Step(provider=provider, model=model, endpoint=endpoint, region=region, spare=spare)
-        calls += end.called
+        end = yield Step(
+            provider=provider,
+            model=model,
+            endpoint=endpoint,
+            region=region,
+            spare=may_call_again and _find(decision, tried, model, "timeout_or_5xx") is not None,
+            relief=may_call_again and _find(decision, tried, model, "rate_limit") is not None,
+            after_s=after_s,
+            again=again,
+        )
+        calls += end.calls
         when = FAILS_AS.get(end.outcome)
-        if when is None or end.final or (limit is not None and calls >= limit):
+        if end.final or (when is None and end.outcome != "no_retry"):
             return
-        if end.called or failed is None:
+        if limit is not None and calls >= limit:
+            return
+        if when is not None and (failed is None or end.outcome not in _THEIRS):
             failed = (model, when)
+        assert failed is not None, "a repeat follows a failure"
         found = _find(decision, tried, *failed)
+        room = (MOST_CALLS if limit is None else limit) - calls
+        pause_s = _pause_s(end, repeats, room, stands_by=found is not None)
+        if pause_s is not None:
+            repeats += 1
+            after_s, again = pause_s, end.calls > 0 or again
+            continue
         if found is None:
             return
         step = decision.fallbacks[found]
         provider, model, endpoint, region = step.provider, step.model, step.endpoint, step.region
         tried.add(model)
+        repeats, after_s, again = 0, 0.0, False
 
 
 def _find(decision: Decision, tried: set[str], failed: str, when: When) -> int | None:
@@ -83,3 +141,30 @@ def _find(decision: Decision, tried: set[str], failed: str, when: When) -> int |
         if step.from_ in ("*", failed) and step.when in (when, "any") and step.model not in tried:
             return place
     return None
+
+
+def _pause_s(end: AttemptEnd, repeats: int, room: int, *, stands_by: bool) -> float | None:
+    """How long to wait before the same target is called again; None: it is not.
+
+    Twice at most, and once where another model stands by, for which one of the `room` calls left is
+    kept. A model that stands by goes first at once where nothing could be reached, or where the
+    wait would be long or is unknown. What an upstream asks for is waited for in full, or not at all.
+    """
+    kept = 1 if stands_by else 0
+    if not end.safe or repeats >= 2 - kept or room < 1 + kept:
+        return None
+    limited = FAILS_AS[end.outcome] == "rate_limit"
+    if stands_by and (end.outcome == "connect_failed" or (limited and end.asked_s is None)):
+        return None
+    if end.asked_s is None:
+        pause_s = backoff_s(THROTTLED_BASE_S if limited else BASE_S, repeats, end.draw)
+    elif end.asked_s > (WORTH_WAITING_S if stands_by else LONGEST_WAIT_S):
+        return None
+    else:
+        pause_s = end.asked_s + backoff_s(BASE_S, repeats, end.draw)
+    return pause_s if pause_s + LEAST_S < end.left_s else None
+
+
+def backoff_s(base_s: float, repeats: int, draw: float) -> float:
+    """A wait with full jitter before the repeat after so many, in seconds."""
+    return draw * min(LONGEST_BACKOFF_S, base_s * 2.0**repeats)

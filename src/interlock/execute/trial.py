@@ -14,6 +14,8 @@ from interlock.execute.plan import Step
 from interlock.execute.redact import without_pieces
 from interlock.execute.usage import complete, credible
 from interlock.execute.validate import Offer, Violation, calls_of, misused, text_of
+from interlock.resilience.learned import rest_s
+from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
 from interlock.types.request import Refusal, ToolCall
@@ -55,7 +57,21 @@ class Trial:
         self.failure: Failure | None = None
         self.violation: Violation | None = None
         self.validation: Validation | None = None
+        self.ended = False
+        self.rest_s = 0.0
+        self._response: Response | None = None
         self._usage: Usage | None = None
+
+    def heard(self, response: Response) -> None:
+        """Note an answer whose head has come, and how long its sender wants the next call to wait."""
+        self._response = response
+        self.rest_s = rest_s(response.headers)
+
+    def release(self) -> None:
+        """Let go of the upstream: whatever it still has to say is not waited for."""
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
     @property
     def text(self) -> str:

@@ -12,6 +12,8 @@ from interlock.types.signals import Signals
 Sourced = tuple[str, SetLimits]
 """A source by the name that a decision shows for it, and the fields it sets."""
 
+REQUEST: Final = "the request"
+"""The source of limits that the caller asked for itself."""
 _BY_EFFECT: Final = ("max_tool_calls_by_effect", "unattended")
 
 
@@ -27,7 +29,7 @@ def sources(signals: Signals, snapshot: Snapshot, ruling: Ruling) -> tuple[Sourc
         for name in ("max_output_tokens", "deadline_ms", "max_cost_usd")
         if (value := getattr(signals, name)) is not None
     )
-    return (*found, ("the request", hints)) if hints else tuple(found)
+    return (*found, (REQUEST, hints)) if hints else tuple(found)
 
 
 def smallest(found: Iterable[Sourced]) -> tuple[Budgets, dict[str, str]]:

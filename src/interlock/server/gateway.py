@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
-from interlock.execute.executor import Execution, Services
+from interlock.execute.executor import Execution
+from interlock.execute.setting import Services
+from interlock.resilience.health import Health
 from interlock.server.case import Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
@@ -27,12 +29,15 @@ RETRY_S: Final = 5
 
 
 class Gateway:
-    def __init__(self, state: State, store: Store, services: Services, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, state: State, store: Store, services: Services, clock: Clock, log: Log, health: Health
+    ) -> None:
         self.state = state
         self.store = store
         self.services = services
         self.clock = clock
         self.log = log
+        self.health = health
         self.draining = False
         self.reloads = 0
         self.reloads_failed = 0
@@ -112,7 +117,8 @@ class Gateway:
 def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     """A gateway for a config that has just been loaded. Raises StoreError."""
     store = open_store(loaded)
-    clock = Clock()
-    state = make_state(loaded.config, loaded.secrets, world_of(store), store.secret(KEYS_SECRET))
+    clock, health = Clock(), Health()
+    secret = store.secret(KEYS_SECRET)
+    state = make_state(loaded.config, loaded.secrets, world_of(store), secret, health)
     put_world(store, state.world_hash, state.setting.world)
-    return Gateway(state, store, services(now=clock.now, fresh=fresh_nonce), clock, log)
+    return Gateway(state, store, services(now=clock.now, fresh=fresh_nonce), clock, log, health)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from interlock.execute.executor import Execution
 from interlock.route.decide import encode_decision
 from interlock.store.records import StoredRecord
-from interlock.types.decision import Decision
+from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Record, Status, Validation
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -27,6 +27,7 @@ class _Rest(Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     budgets_used: dict[str, float] = {}
     fallbacks_taken: tuple[str, ...] = ()
+    skipped: tuple[Dropped, ...] = ()
     validation: Validation | None = None
     error: str | None = None
     content: msgspec.Raw | None = None
@@ -113,8 +114,17 @@ def _rest(
         attempts=tuple(execution.attempts),
         cost_usd=execution.cost_usd,
         budgets_used=budgets_used(execution) if used is None else used,
-        fallbacks_taken=tuple(attempt.model for attempt in execution.attempts[1:]),
+        fallbacks_taken=_fallbacks_taken(decision, execution.attempts),
+        skipped=tuple(execution.skipped),
         validation=execution.validation,
         error=f"{error.code}: {error.message}" if error is not None else None,
         content=content,
     )
+
+
+def _fallbacks_taken(decision: Decision, attempts: list[Attempt]) -> tuple[str, ...]:
+    """The models that stood in, each once, in the order in which they were called."""
+    first = decision.route.model if decision.route is not None else None
+    if not attempts or attempts[-1].model == first:
+        return ()
+    return tuple(dict.fromkeys(attempt.model for attempt in attempts if attempt.model != first))

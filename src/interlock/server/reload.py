@@ -76,7 +76,8 @@ class Reloader:
         store = self.gateway.store
         remember(store, loaded.config)
         world = world_of(store, self.gateway.latencies.bands())
-        return make_state(loaded.config, loaded.secrets, world, store.secret(KEYS_SECRET))
+        secret = store.secret(KEYS_SECRET)
+        return make_state(loaded.config, loaded.secrets, world, secret, self.gateway.health)
 
     def _failed(self, problems: list[str]) -> bool:
         self.gateway.reloads_failed += 1

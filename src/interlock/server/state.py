@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from interlock.adapters import ADAPTERS
 from interlock.config.checked import Config, Secrets
-from interlock.execute.executor import Setting
+from interlock.execute.setting import Setting
+from interlock.resilience.health import Health
 from interlock.route.decide import hash_world
 from interlock.route.memory import Memory
 from interlock.server.auth import KeyTable, key_table
@@ -39,10 +40,10 @@ class State(Struct, frozen=True, kw_only=True):
         return {kind: fields for kind, fields in found.items() if fields}
 
 
-def make_state(config: Config, secrets: Secrets, world: World, secret: bytes) -> State:
+def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, health: Health) -> State:
     """The state of a config that has just been loaded. `secret` is the store's, for hashing keys."""
     spoken = {provider.kind for provider in config.providers.values()}
-    going_by, world_hash = setting(config, secrets, world), hash_world(world)
+    going_by, world_hash = setting(config, secrets, world, health), hash_world(world)
     return State(
         config=config,
         setting=going_by,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from interlock.types.answer import AttemptOutcome
-from interlock.types.decision import Decision
+from interlock.types.decision import Decision, Dropped
 
 Status = Literal["ok", "failed", "denied", "cancelled", "dry_run"]
 
@@ -52,6 +52,8 @@ class Record(Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     budgets_used: dict[str, float] = {}
     fallbacks_taken: tuple[str, ...] = ()
+    skipped: tuple[Dropped, ...] = ()
+    """Models that were due but not called, and why: the breaker, a limit, policy asked again, money."""
     validation: Validation | None = None
     error: str | None = None
     outcome: dict[str, Any] | None = None

@@ -1,0 +1,129 @@
+"""Whether a step may be called at this very moment, and what its target is told when it was.
+
+Policy, money, the health of the target and the limits of its account are asked in this order. Whoever is
+turned away leaves a reason for the record; the plan decides what follows.
+"""
+
+import asyncio
+
+from msgspec import Struct
+
+from interlock.errors import ApiError
+from interlock.execute.admission import Busy, Gate, enter, leave
+from interlock.execute.cost import affordable_tokens
+from interlock.execute.failures import refused, verdict_on
+from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
+from interlock.execute.setting import Destination, Setting
+from interlock.resilience.health import Refusal
+from interlock.route.decide import permits
+from interlock.types.answer import Failure
+from interlock.types.decision import Decision, Dropped
+
+
+class Turned(Struct, frozen=True):
+    """Turned away: by what, for the plan and the record, and what the caller is told if nobody answers."""
+
+    outcome: Skipped
+    dropped: Dropped
+    error: ApiError
+    wait_s: float | None = None
+
+
+class Pass(Struct, frozen=True):
+    """May be called: where, for how many output tokens (None: no bound), and whether it is a probe.
+
+    `leave` has to follow, however the call ends.
+    """
+
+    destination: Destination
+    affordable: int | None
+    probe: bool
+    gate: Gate | None
+
+
+async def admit(
+    step: Step, decision: Decision, setting: Setting, spent_usd: float, deadline: float
+) -> Pass | Turned:
+    """Let a step through, or turn it away. It waits only in the queue of an account with limits."""
+    destination = setting.destinations.get((step.model, step.endpoint))
+    dropped = _objection(step, decision, setting)
+    if destination is None or dropped is not None:
+        dropped = dropped or Dropped(model=step.model, rule="pool", why="not in the pool")
+        return Turned("not_permitted", dropped, _not_permitted(dropped))
+    affordable = affordable_tokens(
+        decision.budgets.max_cost_usd, spent_usd, decision.signals.input_tokens, destination.model.price
+    )
+    if affordable is not None and affordable < 1:
+        why = "what is left of the budget does not pay for a call"
+        dropped = Dropped(model=step.model, rule="max_cost_usd", why=why)
+        return Turned("budget", dropped, _too_dear(step))
+    clock = asyncio.get_running_loop().time
+    health, gate = destination.health, destination.upstream.throttle
+    now = clock()
+    refusal: Refusal | Busy | None = health.refuses(now)
+    if refusal is None and gate is not None:
+        by = deadline - LEAST_S
+        by = min(by, now + WORTH_WAITING_S) if step.relief else by
+        policy = decision.policy
+        refusal = await enter(gate, decision.signals.input_tokens, policy.latency_class, by)
+        if refusal is None:
+            now = clock()
+            refusal = health.refuses(now)
+            if refusal is not None:
+                leave(gate)
+    if refusal is not None:
+        return _turned(step, refusal)
+    if not step.again:
+        destination.upstream.retries.earn()
+    return Pass(destination, affordable, health.breaker.begin(now), gate)
+
+
+def depart(
+    passed: Pass, failure: Failure | None, now: float, *, alone: bool, output_tokens: int | None
+) -> None:
+    """Tell the target how its call ended, and give its place to the next."""
+    health, gate = passed.destination.health, passed.gate
+    verdict = verdict_on(failure)
+    if verdict == "answered":
+        health.breaker.succeed(now, probe=passed.probe)
+    elif verdict == "failed":
+        health.breaker.fail(now, probe=passed.probe, alone=alone)
+    else:
+        health.breaker.drop(probe=passed.probe)
+    if verdict == "limited":
+        health.cool(now, failure.retry_after_s if failure is not None else None)
+    if gate is not None:
+        gate.produced(now, output_tokens or 0)
+        leave(gate)
+
+
+def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | None:
+    """Policy asked again. The route was judged by the decision itself, under this very snapshot."""
+    route = decision.route
+    if route is not None and step.model == route.model:
+        return None
+    return permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
+
+
+def _turned(step: Step, refusal: Refusal | Busy) -> Turned:
+    if isinstance(refusal, Busy):
+        outcome: Skipped = "busy"
+        dropped = Dropped(model=step.model, rule="limits", why=refusal.why)
+    else:
+        outcome = refusal.kind
+        rule = "breaker" if refusal.kind == "open" else "rate_limit"
+        dropped = Dropped(model=step.model, rule=rule, why=refusal.why)
+    return Turned(outcome, dropped, refused(outcome, dropped, refusal.wait_s), refusal.wait_s)
+
+
+def _not_permitted(dropped: Dropped) -> ApiError:
+    why = dropped.why if dropped.rule == "pool" else f"{dropped.why} ({dropped.rule})"
+    return ApiError("policy_denied", f"`{dropped.model}` may not serve this request: {why}")
+
+
+def _too_dear(step: Step) -> ApiError:
+    return ApiError(
+        "budget_exceeded",
+        f"what is left of the request's budget does not pay for a call of `{step.model}`",
+        hint="the limit is `budgets.max_cost_usd` of the decision",
+    )

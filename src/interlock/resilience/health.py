@@ -1,0 +1,107 @@
+"""What this process knows of each target and each upstream, kept over reloads of the config.
+
+A target is one model at one deployment: what breaks or is rate-limited there says little about other
+models of the vendor. An upstream is a provider's account: its limits and its retry budget are shared.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from interlock.config.written import Breaker as BreakerRules
+from interlock.config.written import Limits, Resilience
+from interlock.config.written import RetryBudget as RetryRules
+from interlock.resilience.breaker import Breaker
+from interlock.resilience.learned import peace_s
+from interlock.resilience.limits import Throttle
+from interlock.resilience.retries import RetryBudget
+
+
+class Refusal(Struct, frozen=True):
+    """Why a target is not called now: `open` (it keeps failing) or `cooled` (it asked for peace)."""
+
+    kind: Literal["open", "cooled"]
+    wait_s: float
+    why: str
+
+
+class TargetHealth:
+    """Mutable: one model at one deployment."""
+
+    __slots__ = ("breaker", "cooled_until")
+
+    def __init__(self, rules: BreakerRules) -> None:
+        self.breaker = Breaker(rules)
+        self.cooled_until = 0.0
+
+    def refuses(self, now: float) -> Refusal | None:
+        """Why no call may begin at this instant; None where one may."""
+        if self.breaker.open_until is None and self.cooled_until <= now:
+            return None
+        wait_s = self.breaker.wait_s(now)
+        if wait_s is not None:
+            why = f"its breaker is open, the next call is tried in {_shown(wait_s)}"
+            return Refusal("open", wait_s, why)
+        if self.cooled_until > now:
+            wait_s = self.cooled_until - now
+            return Refusal("cooled", wait_s, f"its rate limit is reached, for another {_shown(wait_s)}")
+        return None
+
+    def is_well(self, now: float) -> bool:
+        """Whether calls go there as usual."""
+        return self.breaker.open_until is None and self.cooled_until <= now
+
+    def cool(self, now: float, asked_s: float | None) -> None:
+        """The target said that its rate limit is reached."""
+        self.rest(now, peace_s(asked_s))
+
+    def rest(self, now: float, seconds: float) -> None:
+        """Leave it in peace for so long, or for longer if that was said before."""
+        self.cooled_until = max(self.cooled_until, now + seconds)
+
+
+class UpstreamHealth:
+    """Mutable: one provider's account. `throttle` is None where no limits are configured."""
+
+    __slots__ = ("retries", "throttle")
+
+    def __init__(self, rules: RetryRules, limits: Limits | None) -> None:
+        self.retries = RetryBudget(rules)
+        self.throttle: Throttle[Any] | None = None
+        self.limit(limits)
+
+    def limit(self, limits: Limits | None) -> None:
+        """Take on other limits. What runs under the old ones still counts there, to its end."""
+        if limits is None or limits == Limits():
+            self.throttle = None
+        elif self.throttle is None or self.throttle.rules != limits:
+            self.throttle = Throttle(limits)
+
+
+class Health:
+    """Mutable: all targets and upstreams of a process, by name. A reload finds them as they are."""
+
+    def __init__(self) -> None:
+        self._targets: dict[tuple[str, str], TargetHealth] = {}
+        self._upstreams: dict[str, UpstreamHealth] = {}
+
+    def target(self, base_url: str, model: str, rules: Resilience) -> TargetHealth:
+        """The health of an upstream's model at an address, under these rules from now on."""
+        found = self._targets.get((base_url, model))
+        if found is None:
+            found = self._targets[base_url, model] = TargetHealth(rules.breaker)
+        found.breaker.rules = rules.breaker
+        return found
+
+    def upstream(self, provider: str, rules: Resilience, limits: Limits | None) -> UpstreamHealth:
+        """The health of a provider's account, under these rules and limits from now on."""
+        found = self._upstreams.get(provider)
+        if found is None:
+            found = self._upstreams[provider] = UpstreamHealth(rules.retry_budget, limits)
+        found.retries.rules = rules.retry_budget
+        found.limit(limits)
+        return found
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.1f} s"

@@ -1,0 +1,136 @@
+"""What an upstream's account allows: calls and tokens in a minute, calls at once.
+
+A minute is any sixty seconds, not one of the clock's: what a provider counts, whichever way it counts, is
+never more. Who has to wait is told for how long, or stands in a short queue; nobody waits for ever.
+"""
+
+from bisect import insort
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+from interlock.config.written import Limits as Rules
+
+SPAN_S: Final = 60.0
+PLACES_PER_SLOT: Final = 4
+"""Room in the queue, for each call that may run at once; and never less than LEAST_PLACES in all."""
+LEAST_PLACES: Final = 16
+
+Ticket = TypeVar("Ticket")
+
+
+class Window:
+    """Mutable: at most `most` units in any SPAN_S seconds. Reservations are made in order of time."""
+
+    __slots__ = ("_last", "_noted", "_total", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._noted: deque[tuple[float, int]] = deque()
+        self._total = 0
+        self._last = 0.0
+
+    def start_at(self, now: float, units: int) -> float:
+        """The first instant at which so many units fit. More than `most` count as `most`."""
+        self._forget(now)
+        at = max(now, self._last) if self._noted else now
+        over = self._total + min(units, self.most) - self.most
+        for noted_at, noted in self._noted:
+            if over <= 0:
+                break
+            over -= noted
+            at = max(at, noted_at + SPAN_S)
+        return at
+
+    def reserve(self, at: float, units: int) -> None:
+        """Count so many units at an instant that `start_at` gave."""
+        units = min(units, self.most)
+        self._noted.append((at, units))
+        self._total += units
+        self._last = at
+
+    def note(self, now: float, units: int) -> None:
+        """Count units that were known only once they had been used."""
+        self.reserve(max(now, self._last), units)
+
+    def _forget(self, now: float) -> None:
+        while self._noted and self._noted[0][0] <= now - SPAN_S:
+            self._total -= self._noted.popleft()[1]
+
+
+class Slots(Generic[Ticket]):
+    """Mutable: at most `most` at once, and a bounded queue ordered by rank, then arrival."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.places = max(LEAST_PLACES, most * PLACES_PER_SLOT)
+        self.taken = 0
+        self._queue: list[tuple[int, int, Ticket]] = []
+        self._number = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def enter(self) -> bool:
+        """Take a slot, if one is free."""
+        if self.taken >= self.most:
+            return False
+        self.taken += 1
+        return True
+
+    def queue(self, ticket: Ticket, rank: int) -> tuple[bool, Ticket | None]:
+        """Stand in the queue; a lower rank goes first. Where it is full, the last of a higher rank gives way.
+
+        The answer is whether the ticket stands in the queue now, and who had to give way.
+        """
+        gone: Ticket | None = None
+        if len(self._queue) >= self.places:
+            if self._queue[-1][0] <= rank:
+                return False, None
+            gone = self._queue.pop()[2]
+        self._number += 1
+        insort(self._queue, (rank, self._number, ticket))
+        return True, gone
+
+    def leave(self) -> Ticket | None:
+        """Give a slot back. Who is first in the queue has it at once, and is the answer."""
+        assert self.taken > 0, "nobody had a slot"
+        if self._queue:
+            return self._queue.pop(0)[2]
+        self.taken -= 1
+        return None
+
+    def give_up(self, ticket: Ticket) -> None:
+        """Leave the queue without having had a slot."""
+        self._queue = [entry for entry in self._queue if entry[2] is not ticket]
+
+
+class Throttle(Generic[Ticket]):
+    """Mutable: the configured limits of one upstream."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.slots: Slots[Ticket] | None = Slots(rules.concurrency) if rules.concurrency else None
+        self._calls = Window(rules.requests_per_minute) if rules.requests_per_minute else None
+        self._tokens = Window(rules.tokens_per_minute) if rules.tokens_per_minute else None
+
+    def start_at(self, now: float, tokens: int) -> float:
+        """The first instant at which a call with so many tokens is within both rates."""
+        at = now
+        if self._calls is not None:
+            at = max(at, self._calls.start_at(now, 1))
+        if self._tokens is not None:
+            at = max(at, self._tokens.start_at(now, tokens))
+        return at
+
+    def reserve(self, at: float, tokens: int) -> None:
+        """Count a call that begins at an instant that `start_at` gave."""
+        if self._calls is not None:
+            self._calls.reserve(at, 1)
+        if self._tokens is not None:
+            self._tokens.reserve(at, tokens)
+
+    def produced(self, now: float, tokens: int) -> None:
+        """Count the tokens of an answer, which nobody could know before."""
+        if self._tokens is not None and tokens > 0:
+            self._tokens.note(now, tokens)
