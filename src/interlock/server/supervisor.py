@@ -59,7 +59,7 @@ class Slot:
 
 
 def supervise(config_file: Path, listener: socket.socket, workers: int, log: Log) -> int:
-    """Run workers until SIGTERM or SIGINT; the exit status. The listener stays open in this process."""
+    """Run workers until SIGTERM or SIGINT, then close the listener and let them drain; the exit status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     command = [
         sys.executable,
@@ -82,6 +82,7 @@ def supervise(config_file: Path, listener: socket.socket, workers: int, log: Log
                     slot.send(signal.SIGHUP)
             _bury(slots, log)
     finally:
+        listener.close()  # while we held it, whoever connects would wait for an answer that never comes
         _stop(slots)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
