@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SEED := $(or $(SEED),$(shell date +%s))
+# Tests of servers wait more than they compute: two to a core.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 UPGRADE ?=
 
 # A copy instead of a hard link: no warning where the cache and the checkout lie on different disks.
@@ -50,7 +52,7 @@ $(VENV)/.demo: $(VENV)/.env requirements/demo.txt requirements/models.txt
 # The tests come last, so that the output ends with their closing line.
 test: lint
 	@echo "tests in random order: make test SEED=$(SEED) repeats it"
-	@$(BIN)/python -m pytest -n auto --randomly-seed=$(SEED)
+	@$(BIN)/python -m pytest -n $(WORKERS) --randomly-seed=$(SEED)
 
 test-long: env
 	@echo "tests in random order: make test-long SEED=$(SEED) repeats it"
