@@ -327,7 +327,10 @@ def open_sockets() -> int:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_c1_after_random_cancellations_no_answer_reaches_a_stranger_and_no_socket_is_left(client, seed):
+async def test_c1_after_random_cancellations_no_answer_reaches_a_stranger_and_no_socket_is_left(
+    client, seed, monkeypatch
+):
+    monkeypatch.setattr("interlock.transport.http1.RACE_S", 60.0)  # however busy this machine is
     draw = random.Random(seed)
     sockets = open_sockets()
 
