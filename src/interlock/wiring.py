@@ -19,6 +19,7 @@ from interlock.config.checked import Config, Secrets, encode
 from interlock.config.loading import Loaded
 from interlock.config.written import Resilience
 from interlock.execute.setting import Destination, Services, Setting
+from interlock.execute.validation.contract import contract_of
 from interlock.resilience.health import Health
 from interlock.route.snapshot import Candidate, snapshot
 from interlock.store.sqlite import Store
@@ -93,6 +94,9 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
             if candidate.provider.kind in ADAPTERS
         },
         is_untrusted=partial(is_untrusted, config=config),
+        contracts={
+            lane.name: contract for lane in config.lanes if (contract := contract_of(lane)) is not None
+        },
     )
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from interlock.config.written import ToolSpec
 from interlock.execute.flow import Flow
-from interlock.execute.validate import Offer
+from interlock.execute.validation.verdict import Expected
 from interlock.types.answer import (
     BlockDelta,
     BlockStarted,
@@ -17,6 +18,7 @@ from interlock.types.answer import (
     Started,
     Usage,
 )
+from tests.execute.given import decision, request
 
 STARTED = Started("m", "a-1", Usage(input_tokens=3))
 TEXT = BlockStarted(0, "text")
@@ -25,12 +27,13 @@ STOPPED = BlockStopped(0)
 STOP = Finished("stop")
 BROKEN = Failure(outcome="upstream_error", message="gone")
 CALL = (BlockStarted(1, "tool_call", "c", "search"), BlockDelta(1, '{"q":'), BlockDelta(1, "1}"))
-OFFER = Offer(tools=frozenset({"search", "pay"}), approval=frozenset({"pay"}))
+PLAN = decision(policy={"requires_approval_for": ("pay",)})
+EXPECTED = Expected(request(tools=("search", "pay")), PLAN, None, {}, ToolSpec())
 
 
-def run(*events, offer=OFFER, mark=None):
+def run(*events, expected=EXPECTED, mark=None):
     """A flow that has taken these events one by one, and what it gave out."""
-    flow = Flow(offer, mark)
+    flow = Flow(expected, mark)
     out = [event for single in events for event in flow.take([single])]
     return flow, out
 
@@ -95,22 +98,25 @@ def test_a2_a_call_that_may_not_pass_never_leaves_though_text_before_it_did(name
     bad = BlockStarted(1, "tool_call", "c", name)
     flow, out = run(STARTED, TEXT, SAID, STOPPED, bad, BlockDelta(1, "{}"), BlockStopped(1), STOP)
     assert out == [STARTED, TEXT, SAID, STOPPED]
-    assert flow.violation is not None
-    assert flow.violation.code == code
+    assert flow.verdict is not None
+    assert flow.verdict.violation is not None
+    assert flow.verdict.violation.code == code
     assert flow.finished is None
 
 
 def test_u13_a_stream_that_says_nothing_is_malformed():
     flow, out = run(STARTED, TEXT, STOPPED, STOP)
     assert out == []
-    assert flow.failure is not None
-    assert flow.failure.outcome == "malformed"
+    assert flow.verdict is not None
+    assert flow.verdict.failure is not None
+    assert flow.verdict.failure.outcome == "malformed"
 
 
 def test_a_stream_that_the_filter_stopped_before_it_said_anything_may_be_tried_elsewhere():
     flow, _ = run(STARTED, Finished("content_filter"))
-    assert flow.failure is not None
-    assert flow.failure.outcome == "content_filtered"
+    assert flow.verdict is not None
+    assert flow.verdict.failure is not None
+    assert flow.verdict.failure.outcome == "content_filtered"
 
 
 def test_an_answer_cut_before_its_first_word_is_passed_on_as_cut():
@@ -135,7 +141,7 @@ EVENTS = (STARTED, TEXT, SAID, STOPPED, *CALL, BlockStopped(1), Finished("tool_c
 
 @for_all(st.lists(st.integers(1, len(EVENTS) - 1), unique=True))
 def test_what_leaves_does_not_depend_on_how_the_events_arrive(cuts):
-    flow = Flow(OFFER)
+    flow = Flow(EXPECTED)
     edges = [0, *sorted(cuts), len(EVENTS)]
     out = [event for a, b in pairwise(edges) for event in flow.take(EVENTS[a:b])]
     assert out == list(EVENTS[:-1])

@@ -427,7 +427,7 @@ async def test_a_fault_of_ours_in_the_middle_ends_the_stream_with_a_word_and_a_r
         def broken(*_: object) -> None:
             raise RuntimeError("oops")
 
-        monkeypatch.setattr("interlock.execute.executor.check_schemas", broken)
+        monkeypatch.setattr("interlock.execute.trial.Trial.judged", broken)
         got = await server.chat(stream=True)
         assert said(got.text) == "one"
         assert events(got.text)[-1]["error"]["code"] == "internal"

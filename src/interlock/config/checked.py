@@ -96,6 +96,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     require_tools: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
     citations_required: bool = False
+    strict_arguments: bool = False
     temperature: float | None = None
     safety_mode: SafetyMode | None = None
     risk_tier: RiskTier | None = None

@@ -108,7 +108,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "weights": "for `select: weighted`: shares by model, together 1",
         "budgets": "budgets of this kind of work",
         "tools": "the only tools that may be offered; left out: all",
-        "require_tools": "tools that the answer must have used",
+        "require_tools": "tools that must have been called before the turn's answer",
         "output": "what answers must look like",
         "temperature": "the temperature that is sent",
         "safety_mode": "at least this safety mode",
@@ -121,7 +121,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Output": {
         "json_schema": "a file with the JSON Schema of the answer, relative to this config",
-        "citations": "`required`: the answer must cite",
+        "citations": "`required`: the answer must cite sources of the request, and no others",
+        "tool_arguments": "`valid`: calls that break their tool's JSON Schema are withheld",
     },
     "Escalate": {
         "when": "what happened",

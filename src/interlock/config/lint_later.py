@@ -49,10 +49,6 @@ def check_later(whole: Whole) -> Iterator[Problem]:
         path = f"lanes.{name}"
         if lane.select == "learned":
             yield warning(f"{path}.select", "accepted, not active yet: models keep their listed order")
-        if lane.require_tools:
-            yield warning(f"{path}.require_tools", "accepted, not enforced yet: answers without them pass")
-        if lane.output.citations is not None:
-            yield warning(f"{path}.output.citations", "accepted, not enforced yet: answers without them pass")
     for name, provider in whole.file.providers.items():
         if provider.kind not in ("openai", "anthropic"):
             yield warning(

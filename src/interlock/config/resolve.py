@@ -240,6 +240,7 @@ def _lane(name: str, lane: written.Lane, folder: Path, problems: list[Problem]) 
         require_tools=lane.require_tools,
         json_schema=schema,
         citations_required=lane.output.citations == "required",
+        strict_arguments=lane.output.tool_arguments == "valid",
         temperature=lane.temperature,
         safety_mode=lane.safety_mode,
         risk_tier=lane.risk_tier,

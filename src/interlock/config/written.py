@@ -131,6 +131,7 @@ class Output(Section, frozen=True, kw_only=True):
 
     json_schema: str | None = None
     citations: Literal["required"] | None = None
+    tool_arguments: Literal["valid"] | None = None
 
 
 class Escalate(Section, frozen=True, kw_only=True):

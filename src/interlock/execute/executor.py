@@ -22,14 +22,7 @@ from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.redact import clean_answer
 from interlock.execute.setting import Services, Setting, Sink
 from interlock.execute.trial import Trial
-from interlock.execute.validate import (
-    Schema,
-    check_schemas,
-    check_usable,
-    is_empty,
-    judge_calls,
-    offer_of,
-)
+from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.route.limits import REQUEST
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.decision import Decision, Dropped
@@ -74,8 +67,8 @@ class Execution:
         self.text = ""
         lane = decision.route.lane if decision.route is not None else None
         self._lane = setting.snapshot.lanes.get(lane) if lane is not None else None
-        self._offer = offer_of(request, decision, config.tools, config.default_tool)
-        self._schemas = self._all_schemas()
+        contract = setting.contracts.get(lane) if lane is not None else None
+        self._expected = Expected(request, decision, contract, config.tools, config.default_tool)
         self._encoder: StreamEncoder | None = None
         self._sink: Sink | None = None
         self._end = b""
@@ -112,7 +105,7 @@ class Execution:
             self._trial.release()
 
     async def _walk(self, call: Callable[[Trial], Awaitable[None]]) -> None:
-        self.error = cannot_wait(self.request, self.decision) or check_usable(self.request.response_format)
+        self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
         if self.error is not None:
             return
         plan = attempts(self.decision)
@@ -236,9 +229,7 @@ class Execution:
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
-        attempt = trial.attempt(
-            self.clock(), self.decision.signals.input_tokens, self.services.count, self._offer
-        )
+        attempt = trial.attempt(self.clock(), self.decision.signals.input_tokens, self.services.count)
         self.attempts.append(attempt)
         trial.ended = True
         if attempt.cost_usd is not None:
@@ -277,16 +268,7 @@ class Execution:
             return
         answer = found if trial.mark is None else _unmarked(found, trial.mark)
         trial.answer = answer = clean_answer(answer, trial.secret)
-        if is_empty(answer.parts, answer.finish):
-            trial.fail(Failure(outcome="malformed", message="the provider's answer is empty"))
-        elif answer.finish == "content_filter" and not trial.text:
-            trial.fail(Failure(outcome="content_filtered", message="the provider filtered its answer"))
-        else:
-            trial.withhold(judge_calls(trial.calls, self._offer))
-            trial.validation = check_schemas(trial.text, answer.finish, self._schemas)
-            if trial.violation is None and trial.validation.verdict == "failed":
-                message = "; ".join(trial.validation.violations)
-                trial.fail(Failure(outcome="schema_invalid", message=message))
+        trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
             self.answer = msgspec.structs.replace(
                 answer,
@@ -295,7 +277,7 @@ class Execution:
             )
 
     async def _call_stream(self, trial: Trial) -> None:
-        flow = trial.flow = Flow(self._offer, trial.mark, self.services.epoch_s(), trial.secret)
+        flow = trial.flow = Flow(self._expected, trial.mark, self.services.epoch_s(), trial.secret)
 
         async def emit(events: Sequence[Event]) -> None:
             sink, encoder = await self._begun(trial)
@@ -310,14 +292,10 @@ class Execution:
         failure = failure or flow.failure
         if failure is not None:
             trial.fail(failure)
-        trial.withhold(flow.violation)
-        if flow.finished is not None:
+        if flow.verdict is not None:
+            trial.judged(flow.verdict)
+        if flow.finished is not None and flow.passed:
             _, encoder = await self._begun(trial)
-            trial.validation = check_schemas(flow.text, flow.finished.finish, self._schemas)
-            if trial.validation.verdict == "failed":
-                # Its words are with the caller already; its end must not say that they are right.
-                message = "; ".join(trial.validation.violations)
-                trial.fail(Failure(outcome="schema_invalid", message=message))
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
 
@@ -329,15 +307,6 @@ class Execution:
             self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
             await self._sink.begin(trial.step, len(self.attempts) + 1)
         return self._sink, self._encoder
-
-    def _all_schemas(self) -> tuple[Schema, ...]:
-        schemas: list[Schema] = []
-        asked = self.request.response_format
-        if asked is not None and asked.json_schema is not None:
-            schemas.append(Schema("request", asked.json_schema))
-        if self._lane is not None and self._lane.json_schema is not None:
-            schemas.append(Schema(f"lane {self._lane.name}", self._lane.json_schema))
-        return tuple(schemas)
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 import msgspec
 
 from interlock.execute.redact import without_key
-from interlock.execute.validate import Offer, Violation, calls_of, judge_calls
+from interlock.execute.validation.calls import Calls
+from interlock.execute.validation.findings import Verdict
+from interlock.execute.validation.said import Said, calls_of
+from interlock.execute.validation.verdict import Expected, conclude, withheld
 from interlock.types.answer import (
     BlockDelta,
     BlockKind,
@@ -22,7 +25,7 @@ from interlock.types.answer import (
     Started,
     Usage,
 )
-from interlock.types.request import ToolCall
+from interlock.types.request import AnyPart, Extra, Refusal, Text, ToolCall
 
 _WHOLE_AT_START: tuple[BlockKind, ...] = ("redacted", "opaque")
 
@@ -30,13 +33,14 @@ _WHOLE_AT_START: tuple[BlockKind, ...] = ("redacted", "opaque")
 class Flow:
     """Mutable: the notebook of one streamed attempt.
 
-    `committed` is true once content has been given out. One of `finished`, `failure` and
-    `violation` is set when the attempt is over.
+    `committed` is true once content has been given out. The attempt is over when `finished` or `failure`
+    is set, or a `verdict` that withholds a call. An answer that came to its end has both `finished` and a
+    `verdict`, and only one that `passed` may end as a success.
     """
 
     def __init__(
         self,
-        offer: Offer,
+        expected: Expected,
         mark: str | None = None,
         created: int | None = None,
         secret: str | None = None,
@@ -45,7 +49,7 @@ class Flow:
 
         `secret` is the provider's key: an event that holds the whole of it leaves without.
         """
-        self.offer = offer
+        self.expected = expected
         self.mark = mark
         self.created = created
         self.secret = secret
@@ -53,23 +57,37 @@ class Flow:
         self.refused = False
         self.finished: Finished | None = None
         self.failure: Failure | None = None
-        self.violation: Violation | None = None
-        self.calls: list[ToolCall] = []
+        self.verdict: Verdict | None = None
         self.usage = Usage()
-        self._pieces: list[str] = []
+        self._calls: Calls | None = None
+        self._own_calls: list[ToolCall] = []
+        self._blocks: list[BlockStarted] = []
+        self._pieces: dict[int, list[str]] = {}
+        self._extras: list[Extra] = []
         self._pending: list[Event] = []
         self._started = False
-        self._text_blocks: set[int] = set()
         self._held: dict[int, list[Event]] = {}
 
     @property
     def over(self) -> bool:
-        return self.finished is not None or self.failure is not None or self.violation is not None
+        return self.finished is not None or self.failure is not None or self.verdict is not None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer came to its end and may be passed off as what was asked for."""
+        verdict = self.verdict
+        return verdict is not None and verdict.failure is None and verdict.violation is None
 
     @property
     def text(self) -> str:
         """The answer's own words so far."""
-        return "".join(self._pieces)
+        kinds = ((block.index, block.kind) for block in self._blocks)
+        return "".join(piece for index, kind in kinds if kind == "text" for piece in self._pieces[index])
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The calls so far, as far as they are whole."""
+        return self._calls.seen if self._calls is not None else []
 
     def take(self, events: Iterable[Event]) -> list[Event]:
         """The events that may be sent now, in order; empty while nothing may."""
@@ -81,7 +99,7 @@ class Flow:
                 self._delta(event, out)
             else:
                 self._mark_of_structure(event, out)
-        if self._pending and (self.committed or self.finished is not None):
+        if self._pending and (self.committed or self.passed):
             out = [*self._pending, *out]
             self._pending = []
         return out
@@ -95,16 +113,19 @@ class Flow:
         if held is not None:
             held.append(event)
         elif self.committed:
-            self._give_text(event, out)
+            self._give(event, out)
         elif event.text or event.extra is not None:
             self.committed = True
-            self._give_text(event, out)
+            self._give(event, out)
         else:
             self._pending.append(event)
 
-    def _give_text(self, event: BlockDelta, out: list[Event]) -> None:
-        if event.index in self._text_blocks:
-            self._pieces.append(event.text)
+    def _give(self, event: BlockDelta, out: list[Event]) -> None:
+        pieces = self._pieces.get(event.index)
+        if pieces is not None:
+            pieces.append(event.text)
+        if event.extra is not None and self.expected.judges:
+            self._extras.append(event.extra)
         out.append(event)
 
     def _mark_of_structure(self, event: Event, out: list[Event]) -> None:
@@ -135,35 +156,35 @@ class Flow:
         if event.kind == "tool_call":
             self._held[event.index] = [event]
             return
-        if event.kind == "opaque" and not self._may_pass(event):
+        if event.kind == "opaque" and not all(map(self._may_pass, calls_of((event.value,)))):
             return
-        if event.kind == "text":
-            self._text_blocks.add(event.index)
-        elif event.kind == "refusal":
-            self.refused = True
+        self._blocks.append(event)
+        if event.kind in ("text", "refusal"):
+            self._pieces[event.index] = []
+            self.refused = self.refused or event.kind == "refusal"
         if event.kind in _WHOLE_AT_START:
             self.committed = True
         self._pass(event, out)
 
-    def _may_pass(self, event: BlockStarted) -> bool:
-        """Judge a call that the provider carries out itself: its start has all that is judged."""
-        called = calls_of((event.value,))
-        if called:
-            self.calls += called
-            self.violation = judge_calls(self.calls, self.offer)
-        return self.violation is None
+    def _may_pass(self, call: ToolCall) -> bool:
+        """Judge a call that is now whole, together with those before it."""
+        if self._calls is None:
+            self._calls = Calls(self.expected.offer)
+        if self._calls.take(call) is not None:
+            self.verdict = withheld(self._calls)
+        return self.verdict is None
 
     def _pass(self, event: Event, out: list[Event]) -> None:
         (out if self.committed else self._pending).append(event)
 
     def _release(self, events: list[Event], out: list[Event]) -> None:
-        """Judge a tool call that is now whole, together with those before it; give it out if it may pass."""
+        """Give out a tool call that is now whole, if it may pass."""
         first = events[0]
         assert isinstance(first, BlockStarted)
         arguments = "".join(event.text for event in events if isinstance(event, BlockDelta))
-        self.calls.append(ToolCall(id=first.call_id, name=first.name, arguments=arguments))
-        self.violation = judge_calls(self.calls, self.offer)
-        if self.violation is None:
+        call = ToolCall(id=first.call_id, name=first.name, arguments=arguments)
+        if self._may_pass(call):
+            self._own_calls.append(call)
             self.committed = True
             out.extend(events)
 
@@ -171,14 +192,24 @@ class Flow:
         self.usage = event.usage
         for index in sorted(self._held):
             self._release([*self._held.pop(index), BlockStopped(index)], out)
-            if self.violation is not None:
+            if self.verdict is not None:
                 return
-        if not self.committed and event.finish == "content_filter":
-            self.failure = Failure(
-                outcome="content_filtered", message="the provider's content filter stopped the answer"
-            )
-        elif not self.committed and event.finish in ("stop", "tool_calls"):
-            self.failure = Failure(outcome="malformed", message="the provider's answer is empty")
-        else:
-            self.refused = self.refused or event.finish == "refusal"
-            self.finished = event
+        self.refused = self.refused or event.finish == "refusal"
+        self.finished = event
+        self.verdict = conclude(self._said(event), self._calls, self.expected.judges)
+
+    def _said(self, event: Finished) -> Said:
+        """The whole answer, for the checks that need it."""
+        parts: list[AnyPart] = []
+        extras = self._extras
+        for block in self._blocks:
+            if block.kind == "text":
+                parts.append(Text(text="".join(self._pieces[block.index])))
+                extras += [block.value] if block.value is not None else []
+            elif block.kind == "refusal":
+                parts.append(Refusal(text="".join(self._pieces[block.index])))
+            elif block.kind == "opaque":
+                parts.append(block.value)
+        parts += self._own_calls
+        extras += [event.extra] if event.extra is not None else []
+        return Said(parts=tuple(parts), finish=event.finish, extras=tuple(extras))

@@ -10,6 +10,7 @@ from interlock.config.checked import Model
 from interlock.execute.layout import Fresh, Untrusted
 from interlock.execute.plan import Step
 from interlock.execute.trial import Count
+from interlock.execute.validation.contract import Contract
 from interlock.resilience.health import TargetHealth, UpstreamHealth
 from interlock.route.snapshot import Snapshot
 from interlock.transport import Transport
@@ -27,12 +28,16 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """What is the same for every request under one config and world. Destinations go by (model, endpoint)."""
+    """What is the same for every request under one config and world.
+
+    Destinations go by (model, endpoint); `contracts` are of the lanes that demand something of answers.
+    """
 
     snapshot: Snapshot
     world: World
     destinations: Mapping[tuple[str, str | None], Destination]
     is_untrusted: Untrusted
+    contracts: Mapping[str, Contract] = {}
 
 
 class Services(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from interlock.execute.flow import Flow
 from interlock.execute.plan import Step
 from interlock.execute.redact import without_pieces
 from interlock.execute.usage import complete, credible
-from interlock.execute.validate import Offer, Violation, calls_of, misused, text_of
+from interlock.execute.validation.findings import Verdict, Violation
+from interlock.execute.validation.said import calls_of, text_of
 from interlock.resilience.learned import rest_s
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
@@ -115,20 +116,22 @@ class Trial:
             detail=self._without_secret(failure.detail),
         )
 
-    def withhold(self, violation: Violation | None) -> None:
-        """Note why the answer may not pass: a model chooses the names that this quotes."""
+    def judged(self, verdict: Verdict) -> None:
+        """Note the verdict on the answer. A model chooses the names that its violations quote."""
+        validation, violation = verdict.validation, verdict.violation
+        if validation.violations:
+            lines = tuple(map(self._without_secret, validation.violations))
+            validation = msgspec.structs.replace(validation, violations=lines)
         if violation is not None:
             violation = msgspec.structs.replace(violation, message=self._without_secret(violation.message))
-        self.violation = violation
+        self.validation, self.violation = validation, violation
+        if verdict.failure is not None:
+            self.fail(verdict.failure)
 
-    def attempt(self, now: float, input_tokens: int, count: Count, offer: Offer) -> Attempt:
+    def attempt(self, now: float, input_tokens: int, count: Count) -> Attempt:
         """The record of the attempt, which ended at `now`."""
         usage = self.usage(input_tokens, count)
-        failure, violation = self.failure, self.violation
-        found = self.validation.violations if self.validation is not None else ()
-        if violation is not None:
-            found = (*found, f"{violation.rule}: {violation.message}")
-        found = (*found, *misused(self.calls, offer))
+        failure = self.failure
         finish = self._finish()
         return Attempt(
             provider=self.step.provider,
@@ -146,7 +149,7 @@ class Trial:
             tool_calls=len(self.calls),
             refused=finish == "refusal" or self._refuses(),
             finish=finish,
-            violations=found,
+            violations=self.validation.violations if self.validation is not None else (),
             cost_usd=cost_usd(usage, self.model.price),
             validation=self.validation,
             status=failure.status if failure is not None else None,

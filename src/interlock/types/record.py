@@ -6,16 +6,22 @@ from msgspec import Struct
 
 from interlock.types.answer import AttemptOutcome
 from interlock.types.decision import Decision, Dropped
+from interlock.types.labels import EscalateWhen
 
 Status = Literal["ok", "failed", "denied", "cancelled", "dry_run"]
 
 
 class Validation(Struct, frozen=True, kw_only=True):
-    """The verdict on an answer: `passed`, `failed` with its violations, or `unchecked`."""
+    """The verdict on an answer: `passed`, `failed` with its violations, or `unchecked`.
+
+    `unchecked` is no pass: nothing was to be checked, or something could not be, and then `violations`
+    says why. `triggers` are the conditions of `escalate` and `escalate_when` that the answer has hit.
+    """
 
     verdict: Literal["passed", "failed", "unchecked"]
     checks: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
+    triggers: tuple[EscalateWhen, ...] = ()
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
