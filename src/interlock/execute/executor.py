@@ -17,6 +17,7 @@ from interlock.execute.calls import Limits, call_stream, call_whole
 from interlock.execute.door import Pass, Turned, admit, depart
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
+from interlock.execute.inert import inert_answer
 from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.redact import clean_answer
@@ -271,7 +272,7 @@ class Execution:
         trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
             self.answer = msgspec.structs.replace(
-                answer,
+                inert_answer(answer) if self._expected.inert else answer,
                 usage=trial.usage(self.decision.signals.input_tokens, self.services.count),
                 created=answer.created or self.services.epoch_s(),
             )

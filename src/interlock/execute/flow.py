@@ -1,15 +1,18 @@
 """What of a stream may go to the caller, and when: a pure state machine over one attempt's events.
 
 Nothing leaves before the first content event, so that until then another model can still answer.
-Text leaves at once; a tool call is held back until it is whole and has been judged. The terminal
-event never leaves here: the driver sends it once the record is safe.
+Text leaves at once, but for an end that may be the beginning of the provider's key or, where links are made
+inert, of a link; a tool call is held back until it is whole and has been judged. The terminal event
+never leaves here: the driver sends it once the record is safe.
 """
 
 from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
-from interlock.execute.redact import without_key
+from interlock.execute.inert import Inert, inert_value
+from interlock.execute.redact import KeyScreen, tells, without_key, without_key_in
 from interlock.execute.validation.calls import Calls
 from interlock.execute.validation.findings import Verdict
 from interlock.execute.validation.said import Said, calls_of
@@ -27,7 +30,8 @@ from interlock.types.answer import (
 )
 from interlock.types.request import AnyPart, Extra, Refusal, Text, ToolCall
 
-_WHOLE_AT_START: tuple[BlockKind, ...] = ("redacted", "opaque")
+_WHOLE_AT_START: Final[tuple[BlockKind, ...]] = ("redacted", "opaque")
+_WORDS: Final[tuple[BlockKind, ...]] = ("text", "thinking", "refusal")
 
 
 class Flow:
@@ -47,12 +51,12 @@ class Flow:
     ) -> None:
         """`created` (seconds since the epoch) is shown where the upstream does not say when it began.
 
-        `secret` is the provider's key: an event that holds the whole of it leaves without.
+        `secret` is the provider's key: no text leaves with the whole of it.
         """
         self.expected = expected
         self.mark = mark
         self.created = created
-        self.secret = secret
+        self.secret = secret if tells(secret) else None
         self.committed = False
         self.refused = False
         self.finished: Finished | None = None
@@ -67,6 +71,9 @@ class Flow:
         self._pending: list[Event] = []
         self._started = False
         self._held: dict[int, list[Event]] = {}
+        self._keys: dict[int, KeyScreen] = {}
+        self._inert: dict[int, Inert] = {}
+        self._inert_by_kind = {kind: Inert() for kind in _WORDS} if expected.inert else {}
 
     @property
     def over(self) -> bool:
@@ -105,28 +112,48 @@ class Flow:
         return out
 
     def _delta(self, event: BlockDelta, out: list[Event]) -> None:
-        if self.mark is not None and self.mark in event.text:
-            event = msgspec.structs.replace(event, text=event.text.replace(self.mark, " "))
-        if self.secret and self.secret in event.text:
-            event = msgspec.structs.replace(event, text=without_key(event.text, self.secret))
-        held = self._held.get(event.index)
+        index, text = event.index, event.text
+        held = self._held.get(index)
         if held is not None:
             held.append(event)
-        elif self.committed:
-            self._give(event, out)
-        elif event.text or event.extra is not None:
-            self.committed = True
-            self._give(event, out)
-        else:
-            self._pending.append(event)
-
-    def _give(self, event: BlockDelta, out: list[Event]) -> None:
-        pieces = self._pieces.get(event.index)
+            return
+        if self.mark is not None and self.mark in text:
+            text = text.replace(self.mark, " ")
+        screen = self._keys.get(index)
+        if screen is not None:
+            text = screen.feed(text)
+        pieces = self._pieces.get(index)
         if pieces is not None:
-            pieces.append(event.text)
-        if event.extra is not None and self.expected.judges:
-            self._extras.append(event.extra)
-        out.append(event)
+            pieces.append(text)
+        inert = self._inert.get(index)
+        if inert is not None:
+            text = inert.feed(text)
+        extra = event.extra
+        if extra is not None:
+            if self.expected.judges:
+                self._extras.append(extra)
+            extra = self._shown(extra)
+        if text or extra is not None:
+            self.committed = True
+            same = text is event.text and extra is event.extra
+            out.append(event if same else BlockDelta(index, text, extra))
+
+    def _shown(self, value: Any) -> Any:
+        """A vendor's own fields as the caller may see them. What its tools wrote goes back as it came."""
+        value = without_key_in(value, self.secret)
+        return inert_value(value) if self._inert_by_kind else value
+
+    def _flush(self, index: int, out: list[Event]) -> None:
+        """Give out what was held back of a block that ends."""
+        screen, inert = self._keys.pop(index, None), self._inert.pop(index, None)
+        text = screen.flush() if screen is not None else ""
+        if text and index in self._pieces:
+            self._pieces[index].append(text)
+        if inert is not None:
+            text = inert.feed(text) + inert.flush()
+        if text:
+            self.committed = True
+            out.append(BlockDelta(index, text))
 
     def _mark_of_structure(self, event: Event, out: list[Event]) -> None:
         """Everything but a delta: where the message and its blocks begin and end."""
@@ -135,6 +162,7 @@ class Flow:
         elif isinstance(event, BlockStopped):
             held = self._held.pop(event.index, None)
             if held is None:
+                self._flush(event.index, out)
                 self._pass(event, out)
             else:
                 self._release([*held, event], out)
@@ -142,11 +170,10 @@ class Flow:
             if not self._started:
                 self._started = True
                 self.usage = event.usage or self.usage
-                if self.secret and self.secret in event.id:
-                    event = msgspec.structs.replace(event, id=without_key(event.id, self.secret))
-                if event.created is None and self.created is not None:
-                    event = msgspec.structs.replace(event, created=self.created)
-                self._pass(event, out)
+                created = self.created if event.created is None else event.created
+                name = without_key(event.id, self.secret)
+                extra = event.extra if event.extra is None else self._shown(event.extra)
+                self._pass(msgspec.structs.replace(event, id=name, created=created, extra=extra), out)
         elif isinstance(event, Finished):
             self._finish(event, out)
         elif isinstance(event, Failure):
@@ -159,11 +186,20 @@ class Flow:
         if event.kind == "opaque" and not all(map(self._may_pass, calls_of((event.value,)))):
             return
         self._blocks.append(event)
-        if event.kind in ("text", "refusal"):
-            self._pieces[event.index] = []
-            self.refused = self.refused or event.kind == "refusal"
-        if event.kind in _WHOLE_AT_START:
+        index, kind = event.index, event.kind
+        if kind in _WORDS:
+            if self.secret is not None:
+                self._keys[index] = KeyScreen(self.secret)
+            if self._inert_by_kind:
+                self._inert[index] = self._inert_by_kind[kind]
+        if kind in ("text", "refusal"):
+            self._pieces[index] = []
+            self.refused = self.refused or kind == "refusal"
+        if kind in _WHOLE_AT_START:
             self.committed = True
+            event = _with_value(event, without_key_in(event.value, self.secret))
+        elif event.value is not None:
+            event = _with_value(event, self._shown(event.value))
         self._pass(event, out)
 
     def _may_pass(self, call: ToolCall) -> bool:
@@ -181,12 +217,21 @@ class Flow:
         """Give out a tool call that is now whole, if it may pass."""
         first = events[0]
         assert isinstance(first, BlockStarted)
-        arguments = "".join(event.text for event in events if isinstance(event, BlockDelta))
-        call = ToolCall(id=first.call_id, name=first.name, arguments=arguments)
-        if self._may_pass(call):
-            self._own_calls.append(call)
-            self.committed = True
-            out.extend(events)
+        written = "".join(event.text for event in events if isinstance(event, BlockDelta))
+        arguments = written if self.mark is None else written.replace(self.mark, " ")
+        arguments = without_key(arguments, self.secret)
+        call = ToolCall(id=without_key(first.call_id, self.secret), name=first.name, arguments=arguments)
+        if not self._may_pass(call):
+            return
+        self._own_calls.append(call)
+        self.committed = True
+        more = [event.extra for event in events if isinstance(event, BlockDelta) and event.extra is not None]
+        if arguments is not written or more:
+            rich = [BlockDelta(first.index, "", self._shown(extra)) for extra in more]
+            events = [first, BlockDelta(first.index, arguments), *rich, BlockStopped(first.index)]
+        if call.id != first.call_id or first.value is not None:
+            events[0] = msgspec.structs.replace(first, call_id=call.id, value=self._shown(first.value))
+        out.extend(events)
 
     def _finish(self, event: Finished, out: list[Event]) -> None:
         self.usage = event.usage
@@ -194,9 +239,12 @@ class Flow:
             self._release([*self._held.pop(index), BlockStopped(index)], out)
             if self.verdict is not None:
                 return
+        for index in sorted(self._keys.keys() | self._inert.keys()):
+            self._flush(index, out)
         self.refused = self.refused or event.finish == "refusal"
-        self.finished = event
         self.verdict = conclude(self._said(event), self._calls, self.expected.judges)
+        shown = event.extra if event.extra is None else self._shown(event.extra)
+        self.finished = msgspec.structs.replace(event, extra=shown)
 
     def _said(self, event: Finished) -> Said:
         """The whole answer, for the checks that need it."""
@@ -213,3 +261,7 @@ class Flow:
         parts += self._own_calls
         extras += [event.extra] if event.extra is not None else []
         return Said(parts=tuple(parts), finish=event.finish, extras=tuple(extras))
+
+
+def _with_value(event: BlockStarted, value: Any) -> BlockStarted:
+    return event if value is event.value else msgspec.structs.replace(event, value=value)

@@ -70,6 +70,8 @@ class _Chunk(Struct, gc=False):
     system_fingerprint: str | None = None
     usage: Any = None
     moderation: Any = None
+    citations: Any = None
+    search_results: Any = None
     error: Any = None
     tool_calls: Any = None
 
@@ -86,7 +88,7 @@ class StreamDecoder:
         self._started = False
         self._finish: FinishReason | None = None
         self._usage: Any = None
-        self._moderation: Any = None
+        self._top: dict[str, Any] = {}
         self._next = 0
         self._open: tuple[int, BlockKind] | None = None
         self._calls: dict[int, tuple[int, str]] = {}
@@ -140,7 +142,11 @@ class StreamDecoder:
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.moderation is not None:
-            self._moderation = chunk.moderation
+            self._top["moderation"] = chunk.moderation
+        if chunk.citations is not None:  # Perplexity repeats both in every chunk
+            self._top["citations"] = chunk.citations
+        if chunk.search_results is not None:
+            self._top["search_results"] = chunk.search_results
         for choice in chunk.choices or ():
             if choice.index == 0:
                 self._choice(choice, out)
@@ -227,8 +233,7 @@ class StreamDecoder:
         self._close(out)
         out += [BlockStopped(index) for index in self._open_calls]
         usage, more_usage = read_usage(self._usage)
-        top = {"moderation": self._moderation} if self._moderation is not None else {}
-        kept = {place: fields for place, fields in (("usage", more_usage), ("top", top)) if fields}
+        kept = {place: fields for place, fields in (("usage", more_usage), ("top", self._top)) if fields}
         out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
 
 

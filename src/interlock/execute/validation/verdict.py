@@ -34,7 +34,10 @@ _NOT_JUDGED: Final = {
 
 
 class Expected:
-    """What one request's answers have to be. Made once per request, shared by its attempts."""
+    """What one request's answers have to be. Made once per request, shared by its attempts.
+
+    `inert`: their links and images are taken apart, after they were judged.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Expected:
         default: ToolSpec,
     ) -> None:
         self.judges: tuple[Judge, ...] = ()
+        self.inert = decision.policy.safety_mode == "sandbox"
         self._asked = Asked(request, contract)
         self._decision = decision
         self._specs = specs
