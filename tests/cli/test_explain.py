@@ -66,7 +66,7 @@ What happened:
   2. `local-large` of onprem in eu answered after 2.1 s, first token 210 ms, 12 tokens in, 40 out, cost $0
 How it ended:
   cost: $0
-  validation: passed
+  validation: passed; checked: json_schema of the lane support-triage
   feedback: success True, score 0.9
 To compute it again:
   config c0ffee012345, policy beef01234567, world 0123456789ab

@@ -1,6 +1,7 @@
 """What of a stream leaves, and when: the state machine that every dialect shares."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given as for_all
@@ -8,16 +9,22 @@ from hypothesis import strategies as st
 
 from interlock.config.written import ToolSpec
 from interlock.execute.flow import Flow
+from interlock.execute.inert import inert_answer
+from interlock.execute.redact import clean_answer
+from interlock.execute.validation.said import text_of
 from interlock.execute.validation.verdict import Expected
 from interlock.types.answer import (
+    Answer,
     BlockDelta,
     BlockStarted,
     BlockStopped,
+    Event,
     Failure,
     Finished,
     Started,
     Usage,
 )
+from interlock.types.request import Text
 from tests.execute.given import decision, request
 
 STARTED = Started("m", "a-1", Usage(input_tokens=3))
@@ -146,3 +153,72 @@ def test_what_leaves_does_not_depend_on_how_the_events_arrive(cuts):
     out = [event for a, b in pairwise(edges) for event in flow.take(EVENTS[a:b])]
     assert out == list(EVENTS[:-1])
     assert flow.finished == EVENTS[-1]
+
+
+# --- keys and links ---------------------------------------------------------------------------
+
+KEY = "sk-canary-0123456789"
+BOXED = Expected(request(), decision(policy={"safety_mode": "sandbox"}), None, {}, ToolSpec())
+SAYINGS = st.lists(
+    st.sampled_from(
+        [KEY, KEY[:9], KEY[9:], "s", "[a]", "(b)", "](", "https:", "//evil", ".com/x", "<", "b>", " "]
+    ),
+    max_size=8,
+).map("".join)
+EXTRA: Any = {"openai-chat": {"delta": {"annotations": [{"url": f"https://{KEY}.example"}]}}}
+
+
+def through(events):
+    flow = Flow(BOXED, secret=KEY)
+    return flow, [event for single in events for event in flow.take([single])]
+
+
+@for_all(st.lists(SAYINGS, min_size=1, max_size=3), st.integers(1, 7))
+def test_a_stream_says_what_the_whole_answer_would_without_key_and_links(texts, size):
+    whole = Answer(id="", upstream_model="", parts=tuple(Text(text=text) for text in texts), finish="stop")
+    events: list[Event] = [STARTED]
+    for index, text in enumerate(texts):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        events += [
+            BlockStarted(index, "text"),
+            *(BlockDelta(index, one) for one in pieces),
+            BlockStopped(index),
+        ]
+    flow, out = through([*events, STOP])
+    said = "".join(event.text for event in out if isinstance(event, BlockDelta))
+    assert said == text_of(inert_answer(clean_answer(whole, KEY)).parts)
+    assert flow.text == text_of(clean_answer(whole, KEY).parts)
+
+
+def test_what_was_held_back_of_a_block_that_nobody_closed_leaves_with_the_end():
+    _, out = through([STARTED, TEXT, BlockDelta(0, f"a]{KEY[:5]}"), STOP])
+    assert "".join(event.text for event in out if isinstance(event, BlockDelta)) == f"a]{KEY[:5]}"
+
+
+def test_a17_nothing_beside_the_text_says_the_key_or_holds_a_link():
+    call = BlockStarted(2, "tool_call", KEY, "search", {"x": KEY})
+    events: list[Event] = [
+        Started(KEY, "a-1", extra={"x": KEY}),
+        BlockStarted(0, "text", value=EXTRA),
+        BlockDelta(0, "a", EXTRA),
+        BlockStopped(0),
+        call,
+        BlockDelta(2, "{}", EXTRA),
+        BlockStopped(2),
+        Finished("tool_calls", extra=EXTRA),
+    ]
+    asked = Expected(
+        request(tools=("search",)), decision(policy={"safety_mode": "sandbox"}), None, {}, ToolSpec()
+    )
+    flow = Flow(asked, secret=KEY)
+    out = flow.take(events)
+    assert len(out) == len(events)  # without the end, and with a delta of its own for what rode along
+    assert flow.passed
+    for event in (*out, flow.finished):
+        assert KEY not in str(event)
+        assert "://" not in str(event)
+
+
+def test_text_that_holds_neither_leaves_as_the_very_same_event():
+    _, out = through([STARTED, TEXT, SAID])
+    assert out[-1] is SAID

@@ -262,9 +262,11 @@ def _ending(record: Record) -> Iterator[str]:
         yield f"cost: {money(record.cost_usd)}"
     elif record.status in ("dry_run", "denied"):
         yield "nothing was sent to any model, so it cost nothing"
-    if record.validation is not None and record.validation.verdict != "unchecked":
-        found = f": {', '.join(record.validation.violations)}" if record.validation.violations else ""
-        yield f"validation: {record.validation.verdict}{found}"
+    found = record.validation
+    if found is not None and (found.checks or found.violations or found.triggers):
+        yield f"validation: {found.verdict}; checked: {', '.join(found.checks) or 'nothing'}"
+        if found.triggers:
+            yield f"   triggers: {', '.join(found.triggers)}"
     if record.outcome is not None:
         said = ", ".join(f"{name} {value}" for name, value in record.outcome.items() if value is not None)
         yield f"feedback: {said}"

@@ -170,7 +170,7 @@ def _used(result: "Result") -> str:
     said += [money(record.cost_usd if record.attempts else 0.0), duration(reply.latency_ms)]
     said += [f"first token after {duration(reply.first_ms)}"] if reply.first_ms is not None else []
     if record.validation is not None and record.validation.verdict != "unchecked":
-        said += [f"schema check {record.validation.verdict}"]
+        said += [f"checks {record.validation.verdict}"]
     return ", ".join(said)
 
 

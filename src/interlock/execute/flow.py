@@ -34,6 +34,17 @@ _WHOLE_AT_START: Final[tuple[BlockKind, ...]] = ("redacted", "opaque")
 _WORDS: Final[tuple[BlockKind, ...]] = ("text", "thinking", "refusal")
 
 
+class _Open:
+    """Mutable: a block of words that grows. `pieces` are its words without the key, links as they were."""
+
+    __slots__ = ("inert", "key", "pieces")
+
+    def __init__(self, key: KeyScreen | None, inert: Inert | None) -> None:
+        self.pieces: list[str] = []
+        self.key = key
+        self.inert = inert
+
+
 class Flow:
     """Mutable: the notebook of one streamed attempt.
 
@@ -71,8 +82,7 @@ class Flow:
         self._pending: list[Event] = []
         self._started = False
         self._held: dict[int, list[Event]] = {}
-        self._keys: dict[int, KeyScreen] = {}
-        self._inert: dict[int, Inert] = {}
+        self._open: dict[int, _Open] = {}
         self._inert_by_kind = {kind: Inert() for kind in _WORDS} if expected.inert else {}
 
     @property
@@ -112,22 +122,35 @@ class Flow:
         return out
 
     def _delta(self, event: BlockDelta, out: list[Event]) -> None:
-        index, text = event.index, event.text
-        held = self._held.get(index)
-        if held is not None:
-            held.append(event)
+        """More of a block. This runs for every token: what is seldom stands last, or apart."""
+        block = self._open.get(event.index)
+        if block is None:
+            self._delta_of_another(event, out)
             return
+        text = event.text
         if self.mark is not None and self.mark in text:
             text = text.replace(self.mark, " ")
-        screen = self._keys.get(index)
-        if screen is not None:
-            text = screen.feed(text)
-        pieces = self._pieces.get(index)
-        if pieces is not None:
-            pieces.append(text)
-        inert = self._inert.get(index)
-        if inert is not None:
-            text = inert.feed(text)
+        if block.key is not None:
+            text = block.key.feed(text)
+        block.pieces.append(text)
+        if block.inert is not None:
+            text = block.inert.feed(text)
+        if event.extra is None and text is event.text:
+            if text:
+                self.committed = True
+                out.append(event)
+        else:
+            self._give_changed(event, text, out)
+
+    def _delta_of_another(self, event: BlockDelta, out: list[Event]) -> None:
+        """More of a tool call, which is held until it is whole, or of a block that only its vendor knows."""
+        held = self._held.get(event.index)
+        if held is not None:
+            held.append(event)
+        else:
+            self._give_changed(event, without_key(event.text, self.secret), out)
+
+    def _give_changed(self, event: BlockDelta, text: str, out: list[Event]) -> None:
         extra = event.extra
         if extra is not None:
             if self.expected.judges:
@@ -135,8 +158,7 @@ class Flow:
             extra = self._shown(extra)
         if text or extra is not None:
             self.committed = True
-            same = text is event.text and extra is event.extra
-            out.append(event if same else BlockDelta(index, text, extra))
+            out.append(BlockDelta(event.index, text, extra))
 
     def _shown(self, value: Any) -> Any:
         """A vendor's own fields as the caller may see them. What its tools wrote goes back as it came."""
@@ -145,12 +167,13 @@ class Flow:
 
     def _flush(self, index: int, out: list[Event]) -> None:
         """Give out what was held back of a block that ends."""
-        screen, inert = self._keys.pop(index, None), self._inert.pop(index, None)
-        text = screen.flush() if screen is not None else ""
-        if text and index in self._pieces:
-            self._pieces[index].append(text)
-        if inert is not None:
-            text = inert.feed(text) + inert.flush()
+        block = self._open.pop(index, None)
+        if block is None:
+            return
+        text = block.key.flush() if block.key is not None else ""
+        block.pieces.append(text)
+        if block.inert is not None:
+            text = block.inert.feed(text) + block.inert.flush()
         if text:
             self.committed = True
             out.append(BlockDelta(index, text))
@@ -188,13 +211,10 @@ class Flow:
         self._blocks.append(event)
         index, kind = event.index, event.kind
         if kind in _WORDS:
-            if self.secret is not None:
-                self._keys[index] = KeyScreen(self.secret)
-            if self._inert_by_kind:
-                self._inert[index] = self._inert_by_kind[kind]
-        if kind in ("text", "refusal"):
-            self._pieces[index] = []
-            self.refused = self.refused or kind == "refusal"
+            key = KeyScreen(self.secret) if self.secret is not None else None
+            self._open[index] = _Open(key, self._inert_by_kind.get(kind))
+            self._pieces[index] = self._open[index].pieces
+        self.refused = self.refused or kind == "refusal"
         if kind in _WHOLE_AT_START:
             self.committed = True
             event = _with_value(event, without_key_in(event.value, self.secret))
@@ -239,7 +259,7 @@ class Flow:
             self._release([*self._held.pop(index), BlockStopped(index)], out)
             if self.verdict is not None:
                 return
-        for index in sorted(self._keys.keys() | self._inert.keys()):
+        for index in sorted(self._open):
             self._flush(index, out)
         self.refused = self.refused or event.finish == "refusal"
         self.verdict = conclude(self._said(event), self._calls, self.expected.judges)
