@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from interlock.execute.inert import LOOK, Inert, inert_answer, make_inert
 from interlock.types.answer import Answer
-from interlock.types.request import Opaque, Text, ToolCall
+from interlock.types.request import Opaque, Refusal, Text, ToolCall
 
 ACTIVE = ("link_open", "image", "html_inline", "html_block")
 MARKDOWN = MarkdownIt("commonmark")
@@ -168,7 +168,7 @@ def test_a_whole_answer_is_inert_in_its_words_and_in_what_stands_beside_them():
     cited = {"openai-chat": {"message": {"annotations": [{"url": "https://evil.example"}]}}}
     results = Opaque(dialect="anthropic-messages", kind="web_search_tool_result", value={"url": "https://x"})
     call = ToolCall(id="c", name="get", arguments='{"url": "https://x"}')
-    parts = (Text(text="[a]"), Text(text="(b)"), results, call)
+    parts = (Text(text="[a]"), results, call, Refusal(text="(b)"))
     answer = inert_answer(Answer(id="", upstream_model="", parts=parts, finish="stop", extra=cited))
-    assert answer.parts == (Text(text="[a]"), Text(text=" (b)"), results, call)
+    assert answer.parts == (Text(text="[a]"), results, call, Refusal(text=" (b)"))
     assert "https[:]//evil.example" in str(answer.extra)

@@ -83,7 +83,10 @@ class Flow:
         self._started = False
         self._held: dict[int, list[Event]] = {}
         self._open: dict[int, _Open] = {}
-        self._inert_by_kind = {kind: Inert() for kind in _WORDS} if expected.inert else {}
+        self._inert_by_kind: dict[BlockKind, Inert] = {}
+        if expected.inert:  # a refusal may stand right behind other words; thinking never does
+            said = Inert()
+            self._inert_by_kind = {"text": said, "refusal": said, "thinking": Inert()}
 
     @property
     def over(self) -> bool:

@@ -64,7 +64,8 @@ def inert_answer(answer: Answer) -> Answer:
     Calls of tools stay as they are, and so do blocks that a provider's own tool wrote: the vendor wants
     them back unchanged.
     """
-    texts: dict[type[AnyPart], Inert] = {Text: Inert(), Thinking: Inert(), Refusal: Inert()}
+    said = Inert()
+    texts: dict[type[AnyPart], Inert] = {Text: said, Refusal: said, Thinking: Inert()}
     parts: list[AnyPart] = []
     for part in answer.parts:
         if part.extra is not None:

@@ -75,22 +75,22 @@ def native(extras: Iterable[Extra]) -> Iterator[Cited]:
     Anthropic: `citations` of a text block, `citations_delta` in a stream. OpenAI and those that follow
     it: `annotations` of kind `url_citation` or `file_citation`, flat or nested.
     """
-    for extra in extras:
-        own = extra.get("anthropic-messages", {})
+    for own in (own for extra in extras for own in extra.values() if isinstance(own, dict)):
         for citation in (*_listed(own.get("citations")), own.get("citation")):
             if isinstance(citation, dict):
                 yield from _of_anthropic(citation)
-        for place in ("message", "delta"):
-            fields = extra.get("openai-chat", {}).get(place, {})
-            for annotation in _listed(fields.get("annotations")):
-                yield from _of_openai(annotation)
+        for fields in (own, own.get("message"), own.get("delta")):
+            if isinstance(fields, dict):
+                for annotation in _listed(fields.get("annotations")):
+                    yield from _of_openai(annotation)
 
 
 def listed_by_provider(extras: Iterable[Extra]) -> list[Any]:
     """What the provider says that its own search found (Perplexity), in the order of its numbers."""
     found: list[Any] = []
     for extra in extras:
-        top = extra.get("openai-chat", {}).get("top", {})
+        own = extra.get("openai-chat")
+        top = own.get("top", {}) if isinstance(own, dict) else {}
         found = _listed(top.get("citations")) or _listed(top.get("search_results")) or found
     return found
 
