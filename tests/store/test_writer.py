@@ -168,7 +168,7 @@ def test_writes_are_carried_out_in_the_order_they_came(path):
 def test_when_the_lock_is_not_to_be_had_everything_that_waits_is_told_at_once(path):
     """Those behind are told no later than the one in hand: waits do not add up."""
     told = []
-    with opened(path, busy_s=0.05) as store:
+    with opened(path, busy_s=0.5) as store:
         with locked(path):
             first = put(store.writer, 0)
             first.future.add_done_callback(lambda _: told.append("first"))
