@@ -3,6 +3,7 @@
 It serves nothing itself and opens no store; a worker that is told to stop finishes its streams first.
 """
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -82,9 +83,20 @@ def supervise(config_file: Path, listener: socket.socket, workers: int, log: Log
                     slot.send(signal.SIGHUP)
             _bury(slots, log)
     finally:
-        listener.close()  # while we held it, whoever connects would wait for an answer that never comes
+        _shut(listener)
         _stop(slots)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _shut(listener: socket.socket) -> None:
+    """Refuse callers from now on, in every process that has the socket.
+
+    To close it here is not enough: a worker that is still starting keeps it open, and whoever connects
+    would wait for an answer that never comes.
+    """
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
 
 
 def _start_due(slots: list[Slot]) -> None:

@@ -80,7 +80,9 @@ async def _work(
         loop.add_reader(sys.stdin.fileno(), drain)
     ticking = asyncio.create_task(tick(reloader))
     try:
-        await server.start(listener)
+        await asyncio.sleep(0)  # a signal that came while this process was starting is heard now
+        if not stop.is_set():
+            await server.start(listener)
         await stop.wait()
         await server.stop(DRAIN_S)
     finally:
