@@ -110,6 +110,7 @@ def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, heal
             base_url=deployment.base_url,
             api_key=secrets.api_keys.get(deployment.id),
             max_output_tokens=model.max_output_tokens,
+            regions=deployment.regions,
         ),
         health=health.target(deployment.base_url, model.upstream, rules),
         upstream=health.upstream(provider.name, rules, provider.limits),

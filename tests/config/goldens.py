@@ -13,6 +13,10 @@ ENV = {
     "NEWLINE": "sk-canary\nsecond-line",
     "SPACED": "sk-canary spaced",
     "NOT_A_PORT": "canary-port",
+    "AWS_ID": "AKIACANARYCANARY0001",
+    "AWS_TEMPORARY_ID": "ASIACANARYCANARY0001",
+    "AWS_SECRET": "canary-secret-0123456789",
+    "AWS_TOKEN": "canary-token-0123456789",
 }
 
 

@@ -28,6 +28,7 @@ def test_o1_load_refuses_exactly_the_configs_in_which_check_finds_an_error(file)
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_o4_no_message_shows_a_value_of_the_environment_or_a_literal_key(file):
     assert "canary-" not in said_of(file)
+    assert "CANARY" not in said_of(file)
     assert "second-line" not in said_of(file)
 
 

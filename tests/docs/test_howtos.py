@@ -12,7 +12,14 @@ from tests.data import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-ENVIRONMENT = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "WEB_KEY": "key-of-a-test"}
+ENVIRONMENT = {
+    "OPENAI_API_KEY": "sk-none",
+    "ANTHROPIC_API_KEY": "sk-ant-none",
+    "GEMINI_API_KEY": "none",
+    "AWS_ACCESS_KEY_ID": "AKIANONE",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "WEB_KEY": "key-of-a-test",
+}
 
 
 def commands(body: str) -> list[tuple[str, list[str]]]:

@@ -11,7 +11,7 @@ knows is the `Opaque` part in BlockStarted's `value`.
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from interlock.adapters import anthropic, openai
+from interlock.adapters import anthropic, bedrock, gemini, openai
 from interlock.adapters.call import HttpCall, Target
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.labels import Kind
@@ -53,4 +53,9 @@ class AdapterModule(Protocol):
         """Begins to read a stream."""
 
 
-ADAPTERS: Final[dict[Kind, AdapterModule]] = {"openai": openai, "anthropic": anthropic}
+ADAPTERS: Final[dict[Kind, AdapterModule]] = {
+    "openai": openai,
+    "anthropic": anthropic,
+    "gemini": gemini,
+    "bedrock": bedrock,
+}

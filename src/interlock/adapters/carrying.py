@@ -1,9 +1,64 @@
-"""What adapters share in looking for what they cannot carry."""
+"""What adapters share in looking for what they cannot carry, and in keeping what only one vendor can read."""
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final
+
+import msgspec
 
 from interlock.errors import ApiError
+from interlock.types.labels import Kind
+from interlock.types.request import (
+    AnyPart,
+    Extra,
+    Message,
+    Opaque,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+)
+
+_decode: Final = msgspec.json.Decoder().decode
+_SEALED: Final = ("gemini:", "bedrock:")
+_EXTRA_CONTENT: Final = "extra_content"
+
+FROM_ELSEWHERE: Final[dict[str, str]] = {
+    "annotations": "what an earlier answer cited belongs to that answer",
+    "anthropic_beta": "switches on fields of the body, which are looked at for themselves",
+    "cache_control": "where a prompt may be cached: the answer is the same",
+    "eager_input_streaming": "in which pieces a call's arguments come",
+    "extra_content": "what a vendor wants to remember an answer by, which no other can read",
+    "prompt_cache_breakpoint": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_key": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_options": "where a prompt may be cached: the answer is the same",
+    "prompt_cache_retention": "where a prompt may be cached: the answer is the same",
+    "safety_identifier": "names an end user to a vendor that watches for abuse, as `user` does",
+    "service_tier": "how soon a request is served, under names of one vendor",
+    "stream_options": "in which pieces a stream comes",
+}
+"""Fields of callers' dialects, at any place, that a wire format which is nobody's dialect may leave out.
+
+Leaving them out changes no answer. Neither are `user` and `metadata` sent: the first names an end user
+to a vendor that watches for abuse, and of the second, what rules look at is a signal.
+"""
+DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
+    "allowed_callers": (["direct"],),
+    "annotations": ([],),
+    "caller": ({"type": "direct"},),
+    "citations": ({"enabled": False}, []),
+    "defer_loading": (False,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "presence_penalty": (0,),
+    "speed": ("standard",),
+    "store": (False,),
+    "top_logprobs": (0,),
+    "verbosity": ("medium",),
+}
+"""Values that ask for nothing: they are what happens anyhow."""
 
 
 def asks_for(
@@ -17,6 +72,89 @@ def asks_for(
     ]
 
 
+_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "arguments": ("messages[].tool_calls[].function.arguments", "messages[].content[].input"),
+    "audio": ("messages[].content[].input_audio", "messages[].content[].source"),
+    "effort": ("reasoning_effort", "output_config.effort"),
+    "file": ("messages[].content[].file", "messages[].content[].source"),
+    "format": ("response_format", "output_config.format"),
+    "image": ("messages[].content[].image_url", "messages[].content[].source"),
+    "limit": ("max_completion_tokens", "max_tokens"),
+    "redacted": ("messages[].reasoning_content", "messages[].content[].redacted_thinking"),
+    "result": ("messages[].tool_call_id", "messages[].content[].tool_use_id"),
+    "stop": ("stop", "stop_sequences"),
+    "thinking": ("messages[].reasoning_content", "messages[].content[].thinking"),
+}
+
+
+def name_in(request: Request, what: str) -> str:
+    """What a request's own dialect calls a thing that cannot be carried."""
+    names = _NAMES.get(what, (what, what))
+    return names[1] if request.dialect == "anthropic-messages" else names[0]
+
+
+def losses_of_tools(tools: tuple[Tool, ...], left_out: Container[str] = FROM_ELSEWHERE) -> list[str]:
+    """The names of fields of tools that a wire format which is nobody's dialect cannot express."""
+    found: list[str] = []
+    for tool in tools:
+        if tool.vendor is None:
+            found += [f"tools[].{name}" for name in asks_for(tool.extra, left_out, DEFAULTS)]
+        elif "web_search_options" in tool.vendor:
+            found.append("web_search_options")
+        else:
+            found.append("mcp_servers" if "mcp_server" in tool.vendor else "tools[].type")
+    return found
+
+
+PartLoss = Callable[[AnyPart], str | None]
+"""Names, as in `name_in`, what of a part a wire format cannot express."""
+
+
+def losses_of_messages(
+    request: Request, loss: PartLoss, defaults: Mapping[str, tuple[Any, ...]]
+) -> list[str]:
+    """The same for messages. `loss` says of a part whether its kind of content can be sent."""
+    found: list[str] = []
+    for message in request.messages:
+        if message.extra is not None:
+            found += [f"messages[].{name}" for name in asks_for(message.extra, FROM_ELSEWHERE, defaults)]
+        if message.name is not None and message.role != "tool":
+            found.append("messages[].name")
+        for part in message.parts:
+            if type(part) is not Text or part.extra is not None:
+                found += _of_part(request, message, part, loss, defaults)
+    return found
+
+
+def _of_part(
+    request: Request,
+    message: Message,
+    part: AnyPart,
+    loss: PartLoss,
+    defaults: Mapping[str, tuple[Any, ...]],
+) -> list[str]:
+    if isinstance(part, Opaque):
+        return [f"messages[].content[].{part.kind}"]
+    what = loss(part)
+    found = [name_in(request, what)] if what is not None else []
+    # What an assistant cited belongs to the answer that it is quoted from.
+    cited = {**defaults, "citations": (part.extra.get("citations"),)} if part.extra else defaults
+    among = cited if message.role == "assistant" else defaults
+    found += [f"messages[].content[].{name}" for name in asks_for(part.extra, FROM_ELSEWHERE, among)]
+    if isinstance(part, ToolResult):
+        for inner in part.content:
+            found += _of_part(request, message, inner, loss, defaults)
+    return found
+
+
+def is_object(arguments: str) -> bool:
+    """Whether a call's arguments, as the model wrote them, are a JSON object; nothing stands for none."""
+    try:
+        return not arguments or isinstance(_decode(arguments), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
 def refuse_loss(kind: str, fields: tuple[str, ...]) -> None:
     """Never send less than was asked. The route keeps such models out; this is the last guard.
 
@@ -27,3 +165,48 @@ def refuse_loss(kind: str, fields: tuple[str, ...]) -> None:
         raise ApiError(
             "invalid_request", f"a provider of the kind `{kind}` cannot be sent {listed}", param=fields[0]
         )
+
+
+# What a vendor gives an answer to remember it by (an encrypted thought) must come back with the next turn,
+# and means nothing to any other vendor. Callers keep it for us, as redacted thinking or, in OpenAI's
+# dialect, where Google's own compatible server puts it: `extra_content.google.thought_signature`. The
+# name of the wire format before it says who can read it.
+
+
+def seal(kind: Kind, state: str) -> str:
+    """A vendor's opaque state under its wire format's name, as callers keep it."""
+    return f"{kind}:{state}"
+
+
+def unseal(kind: Kind, sealed: str | None) -> str | None:
+    """The state in a seal of this wire format; None for any other."""
+    mark = f"{kind}:"
+    return sealed[len(mark) :] if sealed is not None and sealed.startswith(mark) else None
+
+
+def is_sealed(part: AnyPart) -> bool:
+    """Whether a part is the opaque state of a vendor whose wire format is not its caller's."""
+    return type(part) is Thinking and part.redacted is not None and part.redacted.startswith(_SEALED)
+
+
+def in_extra_content(state: str) -> Extra:
+    """The field that keeps Gemini's state for callers of OpenAI's dialect."""
+    return {_EXTRA_CONTENT: {"google": {"thought_signature": seal("gemini", state)}}}
+
+
+def of_extra_content(extra: Extra | None) -> str | None:
+    """Gemini's state, where a caller of OpenAI's dialect gives it back, whoever had put it there."""
+    found: Any = extra
+    for name in (_EXTRA_CONTENT, "google", "thought_signature"):
+        found = found.get(name) if type(found) is dict else None
+    return found.removeprefix("gemini:") if type(found) is str and found else None
+
+
+def without_seal(extra: Extra) -> Extra:
+    """The uninterpreted fields of a message or call, without what we had put among them ourselves."""
+    content = extra.get(_EXTRA_CONTENT)
+    google = content.get("google") if type(content) is dict else None
+    kept = google.get("thought_signature") if type(google) is dict else None
+    if type(kept) is not str or not kept.startswith(_SEALED):
+        return extra
+    return {name: value for name, value in extra.items() if name != _EXTRA_CONTENT}

@@ -62,12 +62,17 @@ def to_failure(
     outcomes: Mapping[str, AttemptOutcome],
     status: int | None,
     retry_after_s: float | None = None,
+    *,
+    credentials: bool = False,
 ) -> Failure:
-    """The failure that a vendor's complaint stands for. `outcomes` is what its codes mean."""
+    """The failure that a vendor's complaint stands for. `outcomes` is what its codes mean.
+
+    `credentials`: a code says what the status does not, that it is our account that is refused.
+    """
     codes = ", ".join(code for code in complaint.codes if code)
     where = f"status {status}" if status is not None else "in the answer"
     detail = f"{where}: {codes}" if codes else where
-    if status in _CREDENTIALS:
+    if credentials or status in _CREDENTIALS:
         return Failure(
             outcome="upstream_error",
             message="the provider refused our credentials",

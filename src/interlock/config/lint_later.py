@@ -50,7 +50,7 @@ def check_later(whole: Whole) -> Iterator[Problem]:
         if lane.select == "learned":
             yield warning(f"{path}.select", "accepted, not active yet: models keep their listed order")
     for name, provider in whole.file.providers.items():
-        if provider.kind not in ("openai", "anthropic"):
+        if provider.kind not in ("openai", "anthropic", "gemini", "bedrock"):
             yield warning(
                 f"providers.{name}.kind",
                 f"this version cannot call `{provider.kind}` yet: requests there fail over",

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.config import checked, written
+from interlock.config.aws import check_access_key
 from interlock.config.catalogue import Catalogue, Facts, look_up, vendor_for
 from interlock.config.environment import Place
 from interlock.config.problems import below, error, warning
@@ -25,6 +26,12 @@ from interlock.types.signals import Allow, Caller
 
 DEFAULT_TOOL: Final = "default"
 _SQLITE: Final = "sqlite:///"
+_USUAL_ADDRESSES: Final = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+    "bedrock": "https://bedrock-runtime.us-east-1.amazonaws.com",
+}
 _POLICY_PARTS: Final = (
     "rules",
     "lanes",
@@ -157,6 +164,9 @@ def _provider(
         key = own if own is not None else shared
         if key is not None:
             api_keys[deployment.id] = key
+            if provider.kind == "bedrock":
+                place = f"{path}.endpoints.{deployment.endpoint}" if deployment.endpoint is not None else path
+                problems += check_access_key(key, deployment, path if own is None else place, place)
     return checked.Provider(
         name=name,
         kind=provider.kind,
@@ -170,7 +180,7 @@ def _provider(
 
 
 def _usual_address(kind: str) -> str:
-    usual = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}.get(kind)
+    usual = _USUAL_ADDRESSES.get(kind)
     return f"for instance `base_url: {usual}`" if usual is not None else "give its `base_url`"
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from interlock.adapters import AdapterModule, HttpCall
+from interlock.adapters.call import signed
 from interlock.config.checked import Model
 from interlock.execute.calls import Limits
 from interlock.execute.cost import cost_usd
@@ -46,7 +47,7 @@ class Trial:
         self.step = step
         self.model = model
         self.adapter = adapter
-        self.call = call
+        self.call = signed(call, started_at)
         self.secret = secret
         self.mark = mark
         self.limits = limits

@@ -32,6 +32,7 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    "extra_content": "what another vendor wants to remember an answer by",
     "cache_control": "where a prompt may be cached: the answer is the same",
     "prompt_cache_breakpoint": "where a prompt may be cached: the answer is the same",
     "prompt_cache_key": "where a prompt may be cached: the answer is the same",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.adapters.carrying import is_sealed
 from interlock.types.request import (
     AnyPart,
     File,
@@ -37,7 +38,11 @@ def write_messages(request: Request) -> tuple[list[_Block], list[dict[str, Any]]
     system: list[_Block] = []
     turns: list[dict[str, Any]] = []
     for message in request.messages:
-        blocks = [_block(part, own=own) for part in message.parts if own or not _is_empty(part)]
+        blocks = [
+            _block(part, own=own)
+            for part in message.parts
+            if not is_sealed(part) and (own or not _is_empty(part))
+        ]
         instructs = message.role in ("system", "developer")
         if instructs and not (own and turns):
             system += blocks

@@ -7,7 +7,7 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for
+from interlock.adapters.carrying import asks_for, is_sealed
 from interlock.types.request import (
     AnyPart,
     File,
@@ -90,6 +90,8 @@ def _of_message(message: Message) -> list[str]:
 def _of_part(part: AnyPart, role: str) -> Iterable[str]:
     if isinstance(part, Opaque):
         return [part.kind]
+    if is_sealed(part):
+        return []  # what another vendor wants to remember an answer by: `messages` leaves it out
     if isinstance(part, Thinking):
         return ["thinking" if part.redacted is None else "redacted_thinking"]
     # What an assistant cited belongs to the answer that it is quoted from.

@@ -6,6 +6,7 @@ What another dialect calls one message may be several here: each result of a too
 from collections.abc import Iterable
 from typing import Any, Final
 
+from interlock.adapters.carrying import is_sealed, without_seal
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -44,7 +45,7 @@ def write_messages(request: Request) -> list[dict[str, Any]]:
         if message.name is not None:
             item["name"] = message.name
         if own and message.extra is not None:
-            item |= message.extra
+            item |= without_seal(message.extra)
         out.append(item)
     return out
 
@@ -71,6 +72,8 @@ def _assistant(parts: Iterable[AnyPart], *, own: bool) -> dict[str, Any]:
     for part in parts:
         if isinstance(part, ToolCall):
             item.setdefault("tool_calls", []).append(_call(part, own=own))
+        elif is_sealed(part):
+            continue
         elif isinstance(part, Thinking):
             item["reasoning_content"] = item.get("reasoning_content", "") + part.text
         elif isinstance(part, Refusal):
@@ -84,6 +87,8 @@ def _assistant(parts: Iterable[AnyPart], *, own: bool) -> dict[str, Any]:
 
 def _call(part: ToolCall, *, own: bool) -> dict[str, Any]:
     outer, inner = _extras(part.extra, "function", own=own)
+    if outer:
+        outer = without_seal(outer)
     function = {"name": part.name, "arguments": part.arguments, **inner}
     return {"id": part.id, "type": "function", "function": function, **outer}
 

@@ -68,7 +68,8 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
             texts.append(part.text)
         elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
-            calls.append({"id": part.id, "type": "function", "function": function})
+            more_of_call = vendor_fields(part.extra, "openai-chat")
+            calls.append({"id": part.id, "type": "function", "function": function, **more_of_call})
         elif isinstance(part, Refusal):
             refusals.append(part.text)
         elif isinstance(part, Thinking) and part.text:

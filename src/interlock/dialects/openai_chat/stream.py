@@ -82,6 +82,7 @@ class StreamEncoder:
                 "id": event.call_id,
                 "type": "function",
                 "function": {"name": event.name, "arguments": ""},
+                **vendor_fields(event.value, "openai-chat"),
             }
             out.append(self._chunk(_encode({"tool_calls": [call]})))
             delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index

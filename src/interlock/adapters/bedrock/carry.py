@@ -1,0 +1,99 @@
+"""What of a caller's request the Converse API has no words for. No caller speaks it, so all are looked at.
+
+What changes an answer is named, and the model is then not asked; what does not is left out, and stands
+in `carrying.FROM_ELSEWHERE` with the reason. One call at most (`parallel_tool_calls`) is a wish that Converse
+has no word for either, and is kept all the same: whoever judges an answer lets no second call pass.
+"""
+
+from typing import Final
+
+from interlock.adapters.carrying import (
+    DEFAULTS,
+    FROM_ELSEWHERE,
+    asks_for,
+    is_object,
+    is_sealed,
+    losses_of_messages,
+    losses_of_tools,
+    name_in,
+)
+from interlock.types.request import (
+    AnyPart,
+    Audio,
+    File,
+    Image,
+    Request,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+IMAGES: Final = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
+AUDIO: Final = ("aac", "flac", "m4a", "mp3", "mp4", "ogg", "opus", "wav", "webm")
+DOCUMENTS: Final = {
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "text/html": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+}
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_DEFAULTS: Final = {**DEFAULTS, "citations": ({"enabled": False}, {"enabled": True}, [])}
+
+
+def cannot_carry(request: Request) -> tuple[str, ...]:
+    """The request's fields, by their names on the caller's wire, that this wire format cannot express."""
+    found = asks_for(request.extra, FROM_ELSEWHERE, DEFAULTS) if request.extra else []
+    if request.seed is not None:
+        found.append("seed")
+    if request.temperature is not None and request.temperature > 1:
+        found.append("temperature")
+    if request.max_output_tokens == 0:
+        found.append(name_in(request, "limit"))
+    if request.response_format is not None and request.response_format.json_schema is None:
+        found.append(name_in(request, "format"))
+    if request.reasoning is not None and request.reasoning.effort not in (None, *_EFFORTS):
+        found.append(name_in(request, "effort"))
+    if request.tools:
+        found += losses_of_tools(request.tools)
+        choice = request.tool_choice
+        if choice is not None and choice.mode == "none" and has_calls(request):
+            found.append("tool_choice")  # with calls in the conversation the tools cannot be left out
+    loss = _loss if request.dialect == "anthropic-messages" else _loss_unsigned
+    found += losses_of_messages(request, loss, _DEFAULTS)
+    if all(message.role in ("system", "developer") for message in request.messages):
+        found.append("messages")  # instructions alone are no turn that could be answered
+    return tuple(dict.fromkeys(found)) if found else ()
+
+
+def has_calls(request: Request) -> bool:
+    """Whether the conversation holds calls of tools, or their results."""
+    return any(
+        isinstance(part, ToolCall | ToolResult) for message in request.messages for part in message.parts
+    )
+
+
+def _loss(part: AnyPart) -> str | None:
+    match part:
+        case ToolCall() if not is_object(part.arguments):
+            return "arguments"
+        case Thinking() if part.redacted is not None and not is_sealed(part):
+            return "redacted"
+        case Audio() if part.format not in AUDIO:
+            return "audio"
+        case Image() if part.url is not None or part.media_type not in IMAGES:
+            return "image"
+        case Image() if part.detail not in (None, "auto"):
+            return "image"
+        case File() if part.text is None and (part.data is None or part.media_type not in DOCUMENTS):
+            return "file"
+    return None
+
+
+def _loss_unsigned(part: AnyPart) -> str | None:
+    """The same for a dialect whose thoughts come back without the signature that models ask for."""
+    return "thinking" if isinstance(part, Thinking) and part.redacted is None else _loss(part)
