@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from interlock.adapters import ADAPTERS, Target
+from interlock.adapters import ADAPTERS, CALLS, Target
 from interlock.classify.labels import is_untrusted
 from interlock.classify.tokens import count, family_of
 from interlock.config.checked import Config, Secrets, encode
@@ -102,9 +102,11 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
 
 def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, health: Health) -> Destination:
     model, deployment, provider = candidate.model, candidate.deployment, candidate.provider
+    kind = provider.kind
     return Destination(
         model=model,
-        adapter=ADAPTERS[candidate.provider.kind],
+        adapter=ADAPTERS[kind],
+        calls={operation: calls[kind] for operation, calls in CALLS.items() if kind in calls},
         target=Target(
             upstream_model=model.upstream,
             base_url=deployment.base_url,

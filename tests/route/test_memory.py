@@ -41,6 +41,8 @@ _changes = st.fixed_dictionaries(
     {},
     optional={
         "input_tokens": st.integers(0, 20_000),
+        "longest_input": st.sampled_from([None, 50, 9_000, 300_000]),
+        "needs": st.sampled_from([(), ("embeddings",)]),
         "session": st.sampled_from([None, "s1", "s2"]),
         "data_class": st.sampled_from(["public", "internal", "confidential"]),
         "metadata": st.sampled_from([{}, {"workflow": "close"}]),

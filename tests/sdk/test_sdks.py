@@ -326,4 +326,52 @@ async def test_u8_both_sdks_raise_when_a_stream_is_cut(up, gpt, claude):
 async def test_models_can_be_listed_by_both_sdks(gpt, claude):
     by_openai = [model.id async for model in gpt.models.list()]
     by_anthropic = [model.id async for model in claude.models.list()]
-    assert by_openai == by_anthropic == ["prod", "claude", "gpt", "small"]
+    assert by_openai == by_anthropic == ["auto", "prod", "claude", "gpt", "small"]
+
+
+async def test_one_model_is_shown_to_both_sdks_and_a_name_of_nobody_is_their_typed_error(gpt, claude):
+    assert (await gpt.models.retrieve("small")).id == "small"
+    assert (await claude.models.retrieve("prod")).display_name == "prod"
+    with pytest.raises(openai.NotFoundError):
+        await gpt.models.retrieve("nobody")
+    with pytest.raises(anthropic.NotFoundError):
+        await claude.models.retrieve("nobody")
+
+
+async def test_the_anthropic_sdk_pages_through_the_models(claude):
+    page = await claude.models.list(limit=2)
+    assert [model.id for model in page.data] == ["auto", "prod"]
+    assert page.has_more
+    assert [model.id async for model in page] == ["auto", "prod", "claude", "gpt", "small"]
+
+
+# --- counting and embeddings ------------------------------------------------------------------
+
+
+async def test_the_anthropic_sdk_counts_tokens_at_a_provider_that_can_and_at_one_that_cannot(up, claude):
+    up.default = answer({"input_tokens": 77})
+    assert (await claude.messages.count_tokens(model="claude", messages=HELLO)).input_tokens == 77
+    tool = {"name": "t", "description": "d", "input_schema": {"type": "object"}}
+    ours = await claude.messages.count_tokens(model="gpt", messages=HELLO, tools=[tool], system="Be brief.")
+    assert 5 < ours.input_tokens < 200
+
+
+@pytest.mark.parametrize("given", ["one text", ["one", "two"], [15339, 1917], [[15339], [1917]]])
+@pytest.mark.parametrize("asked", [None, "float", "base64"])
+async def test_the_openai_sdk_reads_vectors_in_every_encoding_of_every_form_of_input(
+    tmp_path, up, given, asked
+):
+    config = pool(up.url, up.url)
+    config["models"]["embed"] = {"provider": "alpha", "upstream": "up-e", "capabilities": ["embeddings"]}
+    inputs = len(given) if isinstance(given, list) and not isinstance(given[0], int) else 1
+    rows = [{"object": "embedding", "index": at, "embedding": [0.5, -2.0]} for at in range(inputs)]
+    up.default = answer({"object": "list", "data": rows, "model": "e", "usage": {"prompt_tokens": 2}})
+    async with (
+        serving(tmp_path, config) as server,
+        openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as client,
+    ):
+        encoding = {"encoding_format": asked} if asked else {}
+        got = await client.embeddings.create(model="embed", input=given, dimensions=2, **encoding)
+    shown = "AAAAPwAAAMA=" if asked == "base64" else [0.5, -2.0]
+    assert [row.embedding for row in got.data] == [shown] * inputs
+    assert (got.model, got.usage.prompt_tokens, up.seen[0].json["input"]) == ("embed", 2, given)

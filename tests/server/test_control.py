@@ -193,19 +193,82 @@ async def test_reading_a_strictly_logged_record_is_itself_recorded(tmp_path, up)
 # --- models -----------------------------------------------------------------------------------
 
 
+async def test_feedback_that_says_nothing_is_refused_and_leaves_the_earlier_one(server):
+    name = (await server.chat(headers=bearer("ann"))).headers["x-interlock-decision-id"]
+    path = f"/v1/decisions/{name}/outcome"
+    await server.client.post(path, json={"success": True}, headers=bearer("ann"))
+    silent: tuple[dict[str, object], ...] = ({}, {"success": None}, {"labels": {}})
+    for nothing in silent:
+        got = await server.client.post(path, json=nothing, headers=bearer("ann"))
+        assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_request")
+    assert server.record(name).outcome == {"success": True}
+
+
 async def test_models_lists_what_a_key_may_ask_for_in_both_shapes(tmp_path, up):
     few = keyed({"id": "few", "key": "key-few", "allow": {"aliases": ["prod"], "models": ["small"]}}, KEYS[0])
     lanes = {"triage": {"match": {"task": "t"}, "models": ["prod"]}}
     async with serving(tmp_path, pool(up.url, keys=few, lanes=lanes)) as server:
         every = (await server.client.get("/v1/models", headers=bearer("ann"))).json()
         assert every["object"] == "list"
-        assert [row["id"] for row in every["data"]] == ["prod", "lane:triage", "claude", "gpt", "small"]
+        assert [row["id"] for row in every["data"]] == [
+            "auto",
+            "prod",
+            "lane:triage",
+            "claude",
+            "gpt",
+            "small",
+        ]
         some = await server.client.get(
             "/v1/models", headers={**bearer("few"), "anthropic-version": "2023-06-01"}
         )
-        assert [row["id"] for row in some.json()["data"]] == ["prod", "small"]
+        assert [row["id"] for row in some.json()["data"]] == ["auto", "prod", "small"]
         assert some.json()["has_more"] is False
         assert (await server.chat(headers=bearer("few"), model="gpt")).status_code == 403
+
+
+async def test_a_model_is_shown_to_those_who_may_ask_for_it_and_as_if_absent_to_others(tmp_path, up):
+    allow = {"models": ["small", "alpha/up-1"]}
+    few = keyed({"id": "few", "key": "key-few", "allow": allow}, KEYS[0])
+    async with serving(tmp_path, pool(up.url, keys=few)) as server:
+
+        async def shown(name, who, **headers):
+            path = f"/v1/models/{name}"
+            return await server.client.get(path, headers={**bearer(who), **headers})
+
+        got = (await shown("gpt", "ann")).json()
+        assert got == {"id": "gpt", "object": "model", "created": 0, "owned_by": "alpha"}
+        got = (await shown("prod", "ann", **{"anthropic-version": "2023-06-01"})).json()
+        assert (got["type"], got["id"]) == ("model", "prod")
+        assert (await shown("alpha%2Fup-1", "few")).json()["id"] == "alpha/up-1"
+        hidden, absent = await shown("gpt", "few"), await shown("nobody", "few")
+        assert (hidden.status_code, hidden.json()) == (absent.status_code, absent.json())
+        assert hidden.json()["error"]["code"] == "unknown_model"
+        listed = await server.client.get("/v1/models", headers=bearer("few"))
+        assert [row["id"] for row in listed.json()["data"]] == ["alpha/up-1", "small"]
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "more"),
+    [
+        ("", ["auto", "prod", "claude", "gpt", "small"], False),
+        ("limit=2", ["auto", "prod"], True),
+        ("limit=2&after_id=prod", ["claude", "gpt"], True),
+        ("limit=2&after_id=gpt", ["small"], False),
+        ("limit=2&before_id=gpt", ["prod", "claude"], True),
+    ],
+)
+async def test_models_are_paged_as_anthropic_pages_them(server, query, names, more):
+    headers = {**bearer("ann"), "anthropic-version": "2023-06-01"}
+    got = (await server.client.get(f"/v1/models?{query}", headers=headers)).json()
+    assert [row["id"] for row in got["data"]] == names
+    assert (got["has_more"], got["first_id"], got["last_id"]) == (more, names[0], names[-1])
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "after_id=nobody", "before_id="])
+async def test_a_page_of_models_that_cannot_be_is_refused(server, query):
+    headers = {**bearer("ann"), "anthropic-version": "2023-06-01"}
+    got = await server.client.get(f"/v1/models?{query}", headers=headers)
+    assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 # --- aliases ----------------------------------------------------------------------------------

@@ -76,6 +76,45 @@ async def test_labels_and_hints_do_not_go_upstream(tmp_path):
         assert not any(name.startswith("x-interlock") for name in up.seen[0].headers)
 
 
+async def test_an_error_before_any_decision_says_that_nothing_was_tried_and_nothing_spent(tmp_path):
+    keys = keyed({"id": "k", "key": "key-1"})
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, keys=keys)) as server:
+        headers = {"authorization": "Bearer key-1"}
+        for got, status in (
+            (await server.chat(), 401),
+            (await server.chat(headers=headers, temperature=9), 400),
+            (await server.message(headers=headers, max_tokens=None), 400),
+            (await server.client.post("/v1/embeddings", json={}, headers=headers), 400),
+            (await server.client.get("/v1/chat/completions", headers=headers), 405),
+        ):
+            assert got.status_code == status
+            assert (got.headers["x-interlock-attempts"], got.headers["x-interlock-cost-usd"]) == ("0", "0")
+            assert "x-interlock-decision-id" not in got.headers
+        assert "x-interlock-attempts" not in (await server.client.get("/v1/nothing", headers=headers)).headers
+        assert up.seen == []
+
+
+async def test_a_message_without_max_tokens_is_refused_by_the_field_s_name_as_anthropic_does(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.message(max_tokens=None)
+        assert got.status_code == 400
+        assert got.json()["error"]["type"] == "invalid_request_error"
+        assert got.json()["error"]["param"] == "max_tokens"
+
+
+async def test_a_call_that_was_never_sent_costs_nothing_and_one_that_failed_costs_what_nobody_knows(tmp_path):
+    async with Upstream(answer({}, 500)) as up:
+        config = pool(up.url)
+        config["providers"]["dead"] = {"kind": "openai", "base_url": f"http://127.0.0.1:{refused_port()}/v1"}
+        config["models"]["small"]["provider"] = "dead"
+        async with serving(tmp_path, config) as server:
+            unsent, failed = await server.chat(model="small"), await server.chat(model="gpt")
+            assert float(unsent.headers["x-interlock-cost-usd"]) == 0
+            assert server.record(unsent).cost_usd == 0
+            assert "x-interlock-cost-usd" not in failed.headers
+            assert server.record(failed).cost_usd is None
+
+
 # --- failures and fallbacks -------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The upstream's side of the wire: one package per wire format, each with the five things below. Pure.
+"""The upstream's side of the wire: one package per wire format, each with the things below. Pure.
 
 An adapter encodes the canonical request as a call of its vendor and decodes what comes back: answers,
 events and errors. It sends nothing itself and knows no caller; `dialects` are its mirror image.
@@ -14,10 +14,10 @@ from typing import Final, Protocol
 from interlock.adapters import anthropic, bedrock, gemini, openai
 from interlock.adapters.call import HttpCall, Target
 from interlock.types.answer import Answer, Event, Failure
-from interlock.types.labels import Kind
+from interlock.types.labels import Kind, Operation
 from interlock.types.request import Request
 
-__all__ = ["ADAPTERS", "AdapterModule", "HttpCall", "StreamDecoder", "Target"]
+__all__ = ["ADAPTERS", "CALLS", "AdapterModule", "HttpCall", "StreamDecoder", "Target", "WholeCall"]
 
 
 class StreamDecoder(Protocol):
@@ -33,11 +33,8 @@ class StreamDecoder(Protocol):
 NewStreamDecoder = Callable[[], StreamDecoder]
 
 
-class AdapterModule(Protocol):
-    """What an adapter's package offers."""
-
-    def cannot_carry(self, request: Request) -> tuple[str, ...]:
-        """The names of the request's fields that this wire format cannot express."""
+class WholeCall(Protocol):
+    """One kind of call: how it is asked and how its whole answer is read."""
 
     def encode_request(self, request: Request, target: Target) -> HttpCall:
         """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
@@ -47,6 +44,13 @@ class AdapterModule(Protocol):
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """Any other answer. Header names are lower-case."""
+
+
+class AdapterModule(WholeCall, Protocol):
+    """What an adapter's package offers: the call that has messages answered, streamed or whole."""
+
+    def cannot_carry(self, request: Request) -> tuple[str, ...]:
+        """The names of the request's fields that this wire format cannot express."""
 
     @property
     def StreamDecoder(self) -> NewStreamDecoder:  # noqa: N802 - it is a class of the module
@@ -59,3 +63,9 @@ ADAPTERS: Final[dict[Kind, AdapterModule]] = {
     "gemini": gemini,
     "bedrock": bedrock,
 }
+CALLS: Final[dict[Operation, Mapping[Kind, WholeCall]]] = {
+    "answer": ADAPTERS,
+    "embed": {"openai": openai.embeddings},
+    "count": {"anthropic": anthropic.counting},
+}
+"""Which wire formats have a call for an operation. Without one, models there are not asked for it."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import class_of, find
+from interlock.classify.inputs import count_inputs, spelled_out
 from interlock.classify.labels import (
     bad_hint,
     risk_of,
@@ -34,7 +35,7 @@ from interlock.types.labels import (
     RiskTier,
 )
 from interlock.types.request import Audio, File, Hints, Image, Message, Request, Text, ToolResult
-from interlock.types.signals import ANY_TOOL, Caller, Finding, Signals
+from interlock.types.signals import ANY_TOOL, EMBEDS, Caller, Finding, Signals
 
 _AUTO: Final = "auto"
 _LANE: Final = "lane:"
@@ -59,10 +60,10 @@ def classify(
     """
     hints = request.hints
     stated = _stated(request, config)
+    size, request = _sized(request, config)
     findings = find(request)
     data_class = _data_class(stated, findings, caller, config, session_class)
     trust = trust_of(request, config)
-    tokens, estimated = count_request(request, *_family(request.model, config))
     tools = tuple(dict.fromkeys([tool.name for tool in request.tools]))
     specs = [config.tools.get(name, config.default_tool) for name in tools]
     modalities = _modalities(request)
@@ -70,8 +71,9 @@ def classify(
         model=request.model,
         endpoint=endpoint,
         stream=request.stream,
-        input_tokens=tokens,
-        input_tokens_estimated=estimated,
+        input_tokens=size.tokens,
+        input_tokens_estimated=size.estimated,
+        longest_input=size.longest,
         tools=tools,
         tool_effect=_effects(specs),
         tool_family=tuple(dict.fromkeys([spec.family for spec in specs if spec.family is not None])),
@@ -197,6 +199,23 @@ def _data_class(
 # --- what the request holds -------------------------------------------------------------------
 
 
+class Size(Struct, frozen=True):
+    """How large a request is; `longest` of several texts that are read one by one."""
+
+    tokens: int
+    estimated: bool
+    longest: int | None = None
+
+
+def _sized(request: Request, config: Config) -> tuple[Size, Request]:
+    """The size of a request, and the request as it can be looked into: ids of tokens as text."""
+    family, exact = _family(request.model, config)
+    if request.operation != "embed":
+        return Size(*count_request(request, family, exact)), request
+    total, longest, estimated = count_inputs(request, family, exact)
+    return Size(total, estimated, longest), spelled_out(request, family, exact)
+
+
 def _family(model: str, config: Config) -> tuple[str, bool]:
     """How to count for the model that a name stands for in the file; aliases may have moved since."""
     name = model
@@ -258,6 +277,8 @@ def _has_schema(request: Request) -> bool:
 
 def _needs(request: Request, modalities: tuple[Modality, ...]) -> tuple[Capability, ...]:
     """The capabilities that a model must have to serve the request as it was asked."""
+    if request.operation == "embed":
+        return (EMBEDS,)
     needs: list[Capability] = []
     if request.tools:
         needs.append("tools")

@@ -15,6 +15,7 @@ from interlock.classify.disguise import json_text, json_unescaped, percent_decod
 from interlock.types.request import (
     AnyPart,
     Audio,
+    Embedding,
     Extra,
     File,
     Image,
@@ -24,6 +25,7 @@ from interlock.types.request import (
     Request,
     Text,
     Thinking,
+    Tokens,
     Tool,
     ToolCall,
     ToolResult,
@@ -57,7 +59,15 @@ def texts(request: Request) -> list[Place]:
 
 
 _READ_ABOVE: Final = {"messages", "tools", "response_format", "metadata", "stop", "user", "extra"}
-_NOT_SENT: Final = {"dialect", "model", "hints", "stream", "include_usage", "parallel_tool_calls"}
+_NOT_SENT: Final = {
+    "dialect",
+    "model",
+    "operation",
+    "hints",
+    "stream",
+    "include_usage",
+    "parallel_tool_calls",
+}
 _REST: Final = tuple(
     name for name in Request.__struct_fields__ if name not in _READ_ABOVE and name not in _NOT_SENT
 )
@@ -119,6 +129,8 @@ def _in_part(part: AnyPart) -> tuple[str | None, ...]:
             return (part.call_id, part.name)
         case Opaque():
             return (part.kind, json_text(part.value))
+        case Tokens() | Embedding():
+            return ()  # ids are spelled out before anybody looks; vectors are no part of a request
 
 
 def _address(url: str | None) -> tuple[str | None, ...]:

@@ -6,6 +6,7 @@ pictures and documents are counted by a figure, texts over 64 KB by samples. Voc
 when first asked for (20-80 ms, 5-30 MB each) and kept.
 """
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -160,6 +161,12 @@ def _count(text: str, vocabulary: str) -> int:
         return _sampled(text, vocabulary)
     tokens: int = len(_vocabulary(vocabulary).encode_ordinary(_encodable(text)))
     return tokens
+
+
+def spell(ids: Sequence[int], family: str) -> str:
+    """The text that ids stand for; what is no id of the family's stands for nothing."""
+    text: str = _vocabulary(FAMILIES[family].vocabulary).decode_lossy(list(ids))
+    return text
 
 
 def is_long(text: str) -> bool:

@@ -258,6 +258,10 @@ def _attempt(attempt: Attempt) -> str:
 def _ending(record: Record) -> Iterator[str]:
     if record.error is not None:
         yield f"the caller was told: {record.error}"
+    if record.counted is not None:
+        by = "the provider" if record.counted.by == "provider" else "our own tokenizer"
+        why = f", since {record.counted.why}" if record.counted.why is not None else ""
+        yield f"counted: {record.counted.input_tokens} input tokens, by {by}{why}"
     if record.attempts:
         yield f"cost: {money(record.cost_usd)}"
     elif record.status in ("dry_run", "denied"):

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 CHAT: Final = "/v1/chat/completions"
 MESSAGES: Final = "/v1/messages"
+EMBEDDINGS: Final = "/v1/embeddings"
+COUNT_TOKENS: Final = "/v1/messages/count_tokens"
+PROMPT_TOKENS: Final = 4096
+"""The `max_tokens` of a message that is made from --prompt: the endpoint wants one."""
 HINTS: Final = {
     "lane": "The lane to use.",
     "task": "The kind of task.",
@@ -49,7 +53,7 @@ def _hints(function: Any) -> Any:
 @click.option("--model", metavar="NAME", help="The alias, lane or model to ask for, whatever the body says.")
 @click.option(
     "--endpoint",
-    type=click.Choice((CHAT, MESSAGES)),
+    type=click.Choice((CHAT, MESSAGES, EMBEDDINGS, COUNT_TOKENS)),
     default=CHAT,
     help="Whose body it is.",
     show_default=True,
@@ -74,7 +78,7 @@ def command(
     The body comes from --file, from stdin, or is made from --prompt. The decision is recorded as a
     dry run. Exits 1 where nobody may serve the request. With --json: the decision itself.
     """
-    body = _with_model(_body(file, prompt), model)
+    body = _with_model(_body(file, prompt, endpoint), model)
     loaded = load_config(config_file)
     headers = {
         f"x-interlock-{name.replace('_', '-')}": value for name, value in hints.items() if value is not None
@@ -83,13 +87,18 @@ def command(
     ctx.exit(0 if stored.model is not None else NO)
 
 
-def _body(file: Any, prompt: str | None) -> bytes:
+def _body(file: Any, prompt: str | None, endpoint: str) -> bytes:
     import msgspec
 
     if prompt is not None:
         if file is not None:
             raise Stop("choose one of --file and --prompt", hint="see `interlock route --help`")
-        return msgspec.json.encode({"model": "auto", "messages": [{"role": "user", "content": prompt}]})
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+        if endpoint == EMBEDDINGS:
+            asked = {"input": prompt}
+        elif endpoint == MESSAGES:
+            asked["max_tokens"] = PROMPT_TOKENS
+        return msgspec.json.encode({"model": "auto", **asked})
     if file is None and sys.stdin.isatty():
         raise Stop("there is no request", hint="name one with --file or --prompt, or send it to stdin")
     data: bytes = (file or sys.stdin.buffer).read()
@@ -158,7 +167,7 @@ def _dry_run(
 ) -> "StoredRecord":
     """The same steps as a running gateway's, with the clock and randomness of this process."""
     from interlock.classify import classify
-    from interlock.dialects import DIALECTS
+    from interlock.dialects import ENDPOINTS
     from interlock.resilience.health import Health
     from interlock.route.decide import decide
     from interlock.server.ids import Clock, draw, fresh_name
@@ -169,8 +178,7 @@ def _dry_run(
     world = world_of(store)
     state = make_state(loaded.config, loaded.secrets, world, b"", Health())  # nobody authenticates against it
     put_world(store, state.world_hash, world)
-    dialect = DIALECTS["anthropic-messages" if endpoint == MESSAGES else "openai-chat"]
-    request = dialect.decode_request(body, headers)
+    request = ENDPOINTS[endpoint].decode_request(body, headers)
     session, nanoseconds = request.hints.session, time.time_ns()
     known = store.session_class(caller.tenant, session, nanoseconds // 1000) if session is not None else None
     signals = classify(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from interlock.types.labels import (
+    Capability,
     DataClass,
     Effect,
     EscalateWhen,
@@ -83,9 +84,7 @@ class Model(Section, frozen=True, kw_only=True):
     version: str | None = None
     context_tokens: Positive | None = None
     max_output_tokens: Positive | None = None
-    capabilities: (
-        tuple[Literal["tools", "json_schema", "vision", "files", "audio", "reasoning"], ...] | None
-    ) = None
+    capabilities: tuple[Capability, ...] | None = None
     quality: Share | None = None
     origin: str | None = None
     price: Price | None = None

@@ -7,7 +7,9 @@ errors for that caller. It knows no upstream; `adapters` are its mirror image on
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from interlock.dialects import anthropic_messages, openai_chat
+from msgspec import Struct
+
+from interlock.dialects import anthropic_messages, openai_chat, openai_embeddings
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, Event
 from interlock.types.labels import Dialect
@@ -47,4 +49,39 @@ class DialectModule(Protocol):
 DIALECTS: Final[dict[Dialect, DialectModule]] = {
     "openai-chat": openai_chat,
     "anthropic-messages": anthropic_messages,
+}
+
+
+class Endpoint(Struct, frozen=True):
+    """A path that requests for a model come to: how they are read, and how whole answers are written.
+
+    `dialect` is the one that errors and streams are written in.
+    """
+
+    path: str
+    dialect: Dialect
+    decode_request: Callable[[bytes, Mapping[str, str]], Request]
+    encode_answer: Callable[[Answer, Request, str], bytes]
+
+
+CHAT: Final = Endpoint(
+    "/v1/chat/completions", "openai-chat", openai_chat.decode_request, openai_chat.encode_answer
+)
+EMBEDDINGS: Final = Endpoint(
+    "/v1/embeddings", "openai-chat", openai_embeddings.decode_request, openai_embeddings.encode_answer
+)
+MESSAGES: Final = Endpoint(
+    "/v1/messages",
+    "anthropic-messages",
+    anthropic_messages.decode_request,
+    anthropic_messages.encode_answer,
+)
+COUNT_TOKENS: Final = Endpoint(
+    "/v1/messages/count_tokens",
+    "anthropic-messages",
+    anthropic_messages.decode_count,
+    anthropic_messages.encode_count,
+)
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    endpoint.path: endpoint for endpoint in (CHAT, MESSAGES, EMBEDDINGS, COUNT_TOKENS)
 }

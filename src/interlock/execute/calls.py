@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from interlock.adapters import AdapterModule, HttpCall
+from interlock.adapters import AdapterModule, HttpCall, WholeCall
 from interlock.execute.flow import Flow
 from interlock.transport import Response, Transport, TransportError
 from interlock.types.answer import Answer, Event, Failure
@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True):
 
 
 async def call_whole(
-    transport: Transport, adapter: AdapterModule, call: HttpCall, limits: Limits, heard: Heard
+    transport: Transport, adapter: WholeCall, call: HttpCall, limits: Limits, heard: Heard
 ) -> Answer | Failure:
     """Send a request and read its whole answer. `heard` is given the response as soon as there is one."""
     try:
@@ -92,7 +92,7 @@ async def _send(transport: Transport, call: HttpCall, limits: Limits) -> Respons
         raise TransportError("connect_failed", str(error)) from None
 
 
-async def _error(adapter: AdapterModule, response: Response, limits: Limits) -> Failure:
+async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:
     body = await response.read(MOST_ERROR, limits.end_by)
     return adapter.decode_error(response.status, response.headers, body)
 

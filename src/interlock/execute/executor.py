@@ -27,7 +27,7 @@ from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.route.limits import REQUEST
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.decision import Decision, Dropped
-from interlock.types.record import Attempt, Status, Validation
+from interlock.types.record import Attempt, Counted, Status, Validation
 from interlock.types.request import Request, Text, ToolCall
 
 DEADLINE_S: Final = 600.0
@@ -65,6 +65,7 @@ class Execution:
         self.answer: Answer | None = None
         self.validation: Validation | None = None
         self.error: ApiError | None = None
+        self.counted: Counted | None = None
         self.text = ""
         lane = decision.route.lane if decision.route is not None else None
         self._lane = setting.snapshot.lanes.get(lane) if lane is not None else None
@@ -106,7 +107,8 @@ class Execution:
             self._trial.release()
 
     async def _walk(self, call: Callable[[Trial], Awaitable[None]]) -> None:
-        self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
+        if self.request.operation == "answer":
+            self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
         if self.error is not None:
             return
         plan = attempts(self.decision)
@@ -151,6 +153,7 @@ class Execution:
 
     def _prepared(self, step: Step, passed: Pass) -> Trial:
         destination, now = passed.destination, self.clock()
+        whole = destination.calls[self.request.operation]  # the decision left out who has no such call
         prepared = prepare(
             self.request,
             self.decision,
@@ -164,7 +167,9 @@ class Execution:
             step=step,
             model=destination.model,
             adapter=destination.adapter,
-            call=destination.adapter.encode_request(prepared.request, destination.target),
+            whole=whole,
+            call=whole.encode_request(prepared.request, destination.target),
+            free=self.request.operation == "count",
             secret=destination.target.api_key,
             mark=prepared.mark,
             limits=self._limits(step, now),
@@ -261,14 +266,15 @@ class Execution:
         )
 
     async def _call_whole(self, trial: Trial) -> None:
-        found = await call_whole(
-            self.services.transport, trial.adapter, trial.call, trial.limits, trial.heard
-        )
+        found = await call_whole(self.services.transport, trial.whole, trial.call, trial.limits, trial.heard)
         if isinstance(found, Failure):
             trial.fail(found)
             return
         answer = found if trial.mark is None else _unmarked(found, trial.mark)
         trial.answer = answer = clean_answer(answer, trial.secret)
+        if self.request.operation != "answer":
+            self._take_figures(trial, answer)
+            return
         trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
             self.answer = msgspec.structs.replace(
@@ -276,6 +282,16 @@ class Execution:
                 usage=trial.usage(self.decision.signals.input_tokens, self.services.count),
                 created=answer.created or self.services.epoch_s(),
             )
+
+    def _take_figures(self, trial: Trial, answer: Answer) -> None:
+        """An answer without words: vectors, of which each input has one, or a count, which costs nothing."""
+        if self.request.operation == "embed":
+            if len(answer.parts) != len(self.request.messages):
+                trial.fail(Failure(outcome="malformed", message="the provider's answer lacks embeddings"))
+                return
+            usage = trial.usage(self.decision.signals.input_tokens, self.services.count)
+            answer = msgspec.structs.replace(answer, usage=usage)
+        self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
         flow = trial.flow = Flow(self._expected, trial.mark, self.services.epoch_s(), trial.secret)

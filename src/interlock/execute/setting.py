@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from interlock.adapters import AdapterModule, Target
+from interlock.adapters import AdapterModule, Target, WholeCall
 from interlock.config.checked import Model
 from interlock.execute.layout import Fresh, Untrusted
 from interlock.execute.plan import Step
@@ -14,14 +14,19 @@ from interlock.execute.validation.contract import Contract
 from interlock.resilience.health import TargetHealth, UpstreamHealth
 from interlock.route.snapshot import Snapshot
 from interlock.transport import Transport
+from interlock.types.labels import Operation
 from interlock.types.world import World
 
 
 class Destination(Struct, frozen=True, kw_only=True):
-    """A model at one deployment, ready to be called. `health` and `upstream` outlive the config."""
+    """A model at one deployment, ready to be called: for whole answers by one of `calls`, else by `adapter`.
+
+    `health` and `upstream` outlive the config.
+    """
 
     model: Model
     adapter: AdapterModule
+    calls: Mapping[Operation, WholeCall]
     target: Target
     health: TargetHealth
     upstream: UpstreamHealth

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from interlock.adapters import AdapterModule, HttpCall
+from interlock.adapters import AdapterModule, HttpCall, WholeCall
 from interlock.adapters.call import signed
 from interlock.config.checked import Model
 from interlock.execute.calls import Limits
@@ -37,16 +37,21 @@ class Trial:
         step: Step,
         model: Model,
         adapter: AdapterModule,
+        whole: WholeCall,
         call: HttpCall,
         secret: str | None,
         mark: str | None,
         limits: Limits,
         began: float,
         started_at: str,
+        free: bool = False,
     ) -> None:
+        """`free` is a call that runs no model: it takes no tokens and costs nothing."""
         self.step = step
         self.model = model
         self.adapter = adapter
+        self.whole = whole
+        self.free = free
         self.call = signed(call, started_at)
         self.secret = secret
         self.mark = mark
@@ -94,6 +99,8 @@ class Trial:
         `input_tokens` is the estimate for the request. A call that failed before it can have cost
         anything keeps unknown counts.
         """
+        if self.free:
+            return Usage()
         if self._usage is None:
             told = credible(self._told())
             if not self._needs_estimate(told):
@@ -103,6 +110,10 @@ class Trial:
                 output = count(made, self.model.upstream) if made else 0
                 self._usage = complete(told, input_tokens=input_tokens, output_tokens=output)
         return self._usage
+
+    def _cannot_cost(self) -> bool:
+        """Whether it is certain that nothing is to be paid: no model was run, or nothing was ever sent."""
+        return self.free or (self.failure is not None and self.failure.outcome == "connect_failed")
 
     def _needs_estimate(self, told: Usage) -> bool:
         if told.input_tokens is not None and told.output_tokens is not None:
@@ -151,7 +162,7 @@ class Trial:
             refused=finish == "refusal" or self._refuses(),
             finish=finish,
             violations=self.validation.violations if self.validation is not None else (),
-            cost_usd=cost_usd(usage, self.model.price),
+            cost_usd=0.0 if self._cannot_cost() else cost_usd(usage, self.model.price),
             validation=self.validation,
             status=failure.status if failure is not None else None,
             detail=(failure.detail or failure.message) if failure is not None else "",

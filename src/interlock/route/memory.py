@@ -33,7 +33,15 @@ MOST: Final = 2048
 # What a decision does not depend on (`session` only where no condition asks for it). `input_tokens`
 # enters by the steps that conditions set, `metadata` and `cannot_carry` as pairs.
 _FREE: Final = frozenset(
-    {"input_tokens", "input_tokens_estimated", "session", "findings", "endpoint", "stream"}
+    {
+        "input_tokens",
+        "input_tokens_estimated",
+        "longest_input",
+        "session",
+        "findings",
+        "endpoint",
+        "stream",
+    }
 )
 _DICTS: Final = ("metadata", "cannot_carry")
 
@@ -43,6 +51,7 @@ class Remembered(Struct, frozen=True):
 
     decision: Decision
     tokens: int
+    at_once: int
     candidate: Candidate
     budgets: Budgets
 
@@ -78,7 +87,7 @@ class Memory:
             tuple(signals.cannot_carry.items()) if signals.cannot_carry else None,
         )
         known = self._known.get(shape)
-        if known is None or signals.input_tokens > known.tokens:
+        if known is None or signals.input_tokens > known.tokens or signals.read_at_once > known.at_once:
             return self._learn(shape, id, now, signals, draw)
         like = known.decision
         figures = score(known.candidate, signals, known.budgets, self._world)
@@ -125,7 +134,9 @@ class Memory:
         budgets, _ = smallest(sources(signals, snapshot, ruling))
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[shape] = Remembered(decision, signals.input_tokens, candidate, budgets)
+        self._known[shape] = Remembered(
+            decision, signals.input_tokens, signals.read_at_once, candidate, budgets
+        )
         return decision
 
 

@@ -12,7 +12,7 @@ from interlock.route.ask import model_of
 from interlock.route.snapshot import Candidate, Snapshot
 from interlock.types.decision import Budgets
 from interlock.types.labels import RANK, When
-from interlock.types.signals import Signals
+from interlock.types.signals import EMBEDS, Signals
 from interlock.types.world import World
 
 
@@ -44,7 +44,10 @@ def objections(
                 "not_permitted",
             )
         )
-    if signals.needs and model.capabilities is not None:
+    if candidate.embeds != (EMBEDS in signals.needs):
+        why = "makes embeddings and nothing else" if candidate.embeds else "is not known to make embeddings"
+        found.append(Objection("capability", why, "not_permitted"))
+    elif signals.needs and model.capabilities is not None:
         missing = [need for need in signals.needs if need not in model.capabilities]
         if missing:
             found.append(Objection("capability", f"cannot do {', '.join(missing)}", "not_permitted"))
@@ -89,10 +92,11 @@ def _size(
                 "context_length",
             )
         )
-    if model.context_tokens is not None and tokens > model.context_tokens:
+    at_once = signals.read_at_once
+    if model.context_tokens is not None and at_once > model.context_tokens:
         found.append(
             Objection(
-                "context", f"needs {tokens} tokens, has a window of {model.context_tokens}", "context_length"
+                "context", f"needs {at_once} tokens, has a window of {model.context_tokens}", "context_length"
             )
         )
     if budgets.max_cost_usd is not None:

@@ -13,6 +13,7 @@ from interlock.config.written import BudgetLimits, Fallback
 from interlock.policy.condition import Test, compile_condition
 from interlock.policy.rules import CompiledRule, compile_rules
 from interlock.policy.who import objection_to
+from interlock.types.signals import EMBEDS
 
 SetLimits = tuple[tuple[str, Any], ...]
 """The fields of a `BudgetLimits` that are set, with their values."""
@@ -22,13 +23,14 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """One model at one deployment: the unit that policy judges and a request is sent to.
 
     `objections` has, by rule name, why that rule would drop it; aliases in a rule's `models`
-    move with the world and are judged per request instead.
+    move with the world and are judged per request instead. `embeds` tells embedding models from all others.
     """
 
     model: Model
     provider: Provider
     deployment: Deployment
     objections: dict[str, str]
+    embeds: bool = False
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -
             model=model,
             provider=provider,
             deployment=deployment,
+            embeds=model.capabilities is not None and EMBEDS in model.capabilities,
             objections={
                 rule.name: objection
                 for rule in rules

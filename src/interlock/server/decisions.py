@@ -5,13 +5,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from interlock.dialects import CHAT, ENDPOINTS, MESSAGES
 from interlock.errors import ApiError
 from interlock.route.decide import encode_decision
 from interlock.server.auth import may
 from interlock.server.control import actor, read_json
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
-from interlock.server.inference import DIALECT_OF
 from interlock.server.judge import judge
 from interlock.server.records import microseconds, to_json
 from interlock.store.records import BadCursor, StoredRecord
@@ -31,20 +31,23 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     labels: dict[str, str | float | bool] = {}
 
 
+_NOTHING_SAID: Final = Outcome()
+
+
 async def dry_run(gateway: Gateway, exchange: Exchange) -> None:
     """Decide on the body of an inference call; nobody is called, and the decision is the answer."""
-    default = "/v1/messages" if exchange.dialect == "anthropic-messages" else "/v1/chat/completions"
-    endpoint = exchange.query.get("endpoint", default)
-    dialect = DIALECT_OF.get(endpoint)
-    if dialect is None:
+    default = MESSAGES.path if exchange.dialect == "anthropic-messages" else CHAT.path
+    path = exchange.query.get("endpoint", default)
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is None:
         raise ApiError(
             "invalid_request",
-            f"`{endpoint}` is no inference endpoint",
-            hint=f"one of {', '.join(DIALECT_OF)}",
+            f"`{path}` is no inference endpoint",
+            hint=f"one of {', '.join(ENDPOINTS)}",
             param="endpoint",
         )
-    exchange.dialect = dialect
-    case = await judge(gateway, exchange, exchange.body, endpoint, dialect, remember=False)
+    exchange.dialect = endpoint.dialect
+    case = await judge(gateway, exchange, exchange.body, endpoint, remember=False)
     await gateway.record(exchange, case, "dry_run")
     exchange.answer(encode_decision(case.decision))
 
@@ -90,6 +93,9 @@ async def show_record(gateway: Gateway, exchange: Exchange) -> None:
 async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     """Keep a caller's feedback on its decision; the latest stands."""
     outcome = read_json(exchange.body, Outcome)
+    if outcome == _NOTHING_SAID:
+        hint = "send `success`, `score`, `override` or `labels`"
+        raise ApiError("invalid_request", "the outcome says nothing", hint=hint)
     row = _own_record(gateway, exchange)
     kept = msgspec.json.encode(outcome)
     if not await gateway.store.put_outcome(row.id, row.tenant, kept):

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from interlock.dialects import DIALECTS
+from interlock.dialects import DIALECTS, ENDPOINTS
 from interlock.errors import ApiError, ErrorCode
 from interlock.server.http1 import Call, field
 from interlock.server.state import State
@@ -19,6 +19,9 @@ from interlock.types.record import Attempt, Status
 from interlock.types.signals import Caller
 
 _JSON: Final = b"content-type: application/json\r\n"
+COST_NOTHING: Final = b"x-interlock-cost-usd: 0\r\n"
+_UNDECIDED: Final = b"x-interlock-attempts: 0\r\n" + COST_NOTHING
+"""What can be said of an inference call that failed before there was a decision."""
 _encode: Final = msgspec.json.Encoder().encode
 _NOBODY: Final = Caller()
 
@@ -118,6 +121,8 @@ class Exchange:
 
     def fail(self, error: ApiError) -> None:
         """Send an error in the shape that the caller's SDK expects."""
+        if not self.extra and self.path in ENDPOINTS:
+            self.extra = _UNDECIDED
         if error.retry_after_s is not None:
             self.extra += b"retry-after: %d\r\n" % error.retry_after_s
         if error.code == "method_not_allowed":

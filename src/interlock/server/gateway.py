@@ -71,7 +71,7 @@ class Gateway:
             exchange.attempts = execution.attempts
             exchange.used = budgets_used(execution)
             for attempt in execution.attempts:
-                if attempt.outcome == "ok":
+                if attempt.outcome == "ok" and case.request.operation != "count":
                     self.latencies.note(attempt.model, attempt.latency_ms)
         content = None
         if logging == "full" and self.state.config.telemetry.content != "off":

@@ -1,4 +1,4 @@
-"""The two inference endpoints: understand, decide, execute, record, answer.
+"""The inference endpoints: understand, decide, execute, record, answer.
 
 The record is committed before the last bytes of an answer leave, so that no caller ever holds an
 answer that the audit does not know.
@@ -9,22 +9,18 @@ from collections.abc import Coroutine
 from functools import lru_cache
 from typing import Any, Final
 
-from interlock.dialects import DIALECTS
+from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, Endpoint
 from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.server.case import Case
-from interlock.server.exchange import Exchange
+from interlock.server.exchange import COST_NOTHING, Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import field
 from interlock.server.judge import judge
 from interlock.types.decision import Decision
-from interlock.types.labels import Dialect
 from interlock.types.record import Status
 
-CHAT: Final = "/v1/chat/completions"
-MESSAGES: Final = "/v1/messages"
-DIALECT_OF: Final[dict[str, Dialect]] = {CHAT: "openai-chat", MESSAGES: "anthropic-messages"}
 SSE: Final = b"text/event-stream; charset=utf-8"
 _NO_STORE: Final = b"cache-control: no-store\r\n"
 
@@ -37,27 +33,38 @@ async def messages(gateway: Gateway, exchange: Exchange) -> None:
     await _infer(gateway, exchange, MESSAGES)
 
 
-async def _infer(gateway: Gateway, exchange: Exchange, endpoint: str) -> None:
-    exchange.dialect = DIALECT_OF[endpoint]
-    case = await judge(gateway, exchange, exchange.body, endpoint, exchange.dialect)
-    decision = case.decision
-    exchange.decision = decision
-    if decision.route is None:
-        exchange.extra = route_headers(decision, None, 0) + b"x-interlock-cost-usd: 0\r\n"
-        await gateway.record(exchange, case, "denied")
-        raise refusal(decision)
-    if decision.policy.logging == "strict":
-        # Until it has been carried out it counts as failed: a crash must not leave it open.
-        await gateway.record(exchange, case, "failed", durable=True)
+async def embeddings(gateway: Gateway, exchange: Exchange) -> None:
+    await _infer(gateway, exchange, EMBEDDINGS)
+
+
+async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> None:
+    case = await decided(gateway, exchange, endpoint)
     services = gateway.services
-    execution = Execution(case.request, decision, exchange.state.setting, services, exchange.began)
+    execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
     try:
         if case.request.stream:
             await _stream(gateway, exchange, case, execution)
         else:
-            await _whole(gateway, exchange, case, execution)
+            await _whole(gateway, exchange, case, execution, endpoint)
     finally:
         execution.release()
+
+
+async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> Case:
+    """The request with a decision that somebody may serve. Raises ApiError where nobody may, all recorded."""
+    exchange.dialect = endpoint.dialect
+    case = await judge(gateway, exchange, exchange.body, endpoint)
+    decision = case.decision
+    exchange.decision = decision
+    if decision.route is None:
+        exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
+        await gateway.record(exchange, case, "denied")
+        raise refusal(decision)
+    if decision.policy.logging == "strict":
+        exchange.extra = route_headers(decision, None, 0) + COST_NOTHING  # should the store fail
+        # Until it has been carried out it counts as failed: a crash must not leave it open.
+        await gateway.record(exchange, case, "failed", durable=True)
+    return case
 
 
 def refusal(decision: Decision) -> ApiError:
@@ -73,22 +80,24 @@ def refusal(decision: Decision) -> ApiError:
     )
 
 
-async def _whole(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    await _guard(gateway, exchange, execution, execution.run_whole())
-    await _settle(gateway, exchange, case, execution)
+async def _whole(
+    gateway: Gateway, exchange: Exchange, case: Case, execution: Execution, endpoint: Endpoint
+) -> None:
+    await guard(gateway, exchange, execution, execution.run_whole())
+    await settle(gateway, exchange, case, execution)
     if exchange.gone:
         return
     answer, step = execution.answer, execution.step
     if execution.error is not None or answer is None or step is None:
         raise execution.error or ApiError("internal", "the execution ended without an answer")
-    exchange.answer(DIALECTS[case.request.dialect].encode_answer(answer, case.request, step.model))
+    exchange.answer(endpoint.encode_answer(answer, case.request, step.model))
 
 
 async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
     sink = Stream(exchange, case.decision)
-    await _guard(gateway, exchange, execution, execution.run_stream(sink))
+    await guard(gateway, exchange, execution, execution.run_stream(sink))
     try:
-        await _settle(gateway, exchange, case, execution)
+        await settle(gateway, exchange, case, execution)
     except ApiError as error:  # the record is not safe: the answer must not look finished
         execution.error = error
     if exchange.gone:
@@ -102,7 +111,7 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     exchange.call.finish(execution.ending())
 
 
-async def _guard(
+async def guard(
     gateway: Gateway, exchange: Exchange, execution: Execution, work: Coroutine[Any, Any, None]
 ) -> None:
     """Do the work. A caller that left, our own shutdown and a fault of ours all end it in order."""
@@ -120,14 +129,19 @@ async def _guard(
         execution.error = gateway.fault(f"req_{exchange.name}", error)
 
 
-async def _settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet."""
+async def settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
+    """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet.
+
+    A cost that is not known has no header: a provider that failed may charge for it or not.
+    """
     status: Status = execution.status
     if exchange.gone:
         status, exchange.status = "cancelled", 499
     exchange.extra = route_headers(case.decision, execution.step, len(execution.attempts))
     if execution.cost_usd is not None:
         exchange.extra += b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
+    elif not execution.attempts:
+        exchange.extra += COST_NOTHING
     await gateway.record(exchange, case, status, execution)
 
 

@@ -5,14 +5,14 @@ import time
 from typing import Final
 
 from interlock.classify import classify
-from interlock.dialects import DIALECTS
+from interlock.dialects import Endpoint
 from interlock.errors import ApiError
 from interlock.server.case import Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
 from interlock.server.state import State
-from interlock.types.labels import DataClass, Dialect
+from interlock.types.labels import DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Caller, Signals
 
@@ -26,8 +26,7 @@ async def judge(
     gateway: Gateway,
     exchange: Exchange,
     body: bytes,
-    endpoint: str,
-    dialect: Dialect,
+    endpoint: Endpoint,
     *,
     remember: bool = True,
 ) -> Case:
@@ -36,7 +35,7 @@ async def judge(
     A session only ever becomes more sensitive: with `remember`, what this request shows counts for
     the next one too, from before anything is sent anywhere.
     """
-    decode = DIALECTS[dialect].decode_request
+    decode = endpoint.decode_request
     large = len(body) > LARGE
     request = (
         await asyncio.to_thread(decode, body, exchange.headers) if large else decode(body, exchange.headers)
@@ -48,9 +47,9 @@ async def judge(
     hour = nanoseconds // _HOUR_NS % 24
     known = gateway.store.session_class(caller.tenant, session, now) if session is not None else None
     signals = (
-        await asyncio.to_thread(_classify, request, caller, state, endpoint, hour, known)
+        await asyncio.to_thread(_classify, request, caller, state, endpoint.path, hour, known)
         if large
-        else _classify(request, caller, state, endpoint, hour, known)
+        else _classify(request, caller, state, endpoint.path, hour, known)
     )
     if session is not None and remember:
         await gateway.store.raise_session_class(caller.tenant, session, signals.data_class, now)

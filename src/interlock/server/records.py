@@ -13,7 +13,7 @@ from interlock.execute.executor import Execution
 from interlock.route.decide import encode_decision
 from interlock.store.records import StoredRecord
 from interlock.types.decision import Decision, Dropped
-from interlock.types.record import Attempt, Record, Status, Validation
+from interlock.types.record import Attempt, Counted, Record, Status, Validation
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Record).decode
@@ -31,6 +31,7 @@ class _Rest(Struct, frozen=True, kw_only=True):
     validation: Validation | None = None
     error: str | None = None
     content: msgspec.Raw | None = None
+    counted: Counted | None = None
 
 
 def to_row(
@@ -119,6 +120,7 @@ def _rest(
         validation=execution.validation,
         error=f"{error.code}: {error.message}" if error is not None else None,
         content=content,
+        counted=execution.counted,
     )
 
 

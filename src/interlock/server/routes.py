@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from interlock.errors import ApiError
-from interlock.server import aliases, decisions, health, inference, models
+from interlock.server import aliases, counting, decisions, health, inference, models
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.types.labels import Role
@@ -38,7 +38,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("HEAD", "/readyz", None, health.ready),
     Route("POST", "/v1/chat/completions", "user", inference.chat),
     Route("POST", "/v1/messages", "user", inference.messages),
+    Route("POST", "/v1/messages/count_tokens", "user", counting.count_tokens),
+    Route("POST", "/v1/embeddings", "user", inference.embeddings),
     Route("GET", "/v1/models", "user", models.list_models),
+    Route("GET", "/v1/models/{id}", "user", models.show_model),
     Route("POST", "/v1/decisions", "user", decisions.dry_run),
     Route("GET", "/v1/decisions", "user", decisions.list_records),
     Route("GET", "/v1/decisions/{id}", "user", decisions.show_record),

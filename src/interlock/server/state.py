@@ -6,7 +6,7 @@ A reload or a moved alias makes a new one; nothing in it ever changes.
 import msgspec
 from msgspec import Struct
 
-from interlock.adapters import ADAPTERS
+from interlock.adapters import ADAPTERS, CALLS
 from interlock.config.checked import Config, Secrets
 from interlock.execute.setting import Setting
 from interlock.resilience.health import Health
@@ -36,6 +36,9 @@ class State(Struct, frozen=True, kw_only=True):
 
     def cannot_carry(self, request: Request) -> dict[Kind, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
+        if request.operation == "embed":
+            able = CALLS["embed"]
+            return {kind: ("input",) for kind in self.kinds if kind not in able}
         found = {kind: ADAPTERS[kind].cannot_carry(request) for kind in self.kinds}
         return {kind: fields for kind, fields in found.items() if fields}
 

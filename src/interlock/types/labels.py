@@ -34,9 +34,10 @@ EscalateWhen = Literal[
     "budget_exceeded",
 ]
 SelectedBy = Literal["alias", "model", "rule", "lane", "learned", "pin", "canary", "session", "default"]
-Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning"]
+Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning", "embeddings"]
 Modality = Literal["text", "image", "file", "audio"]
 Dialect = Literal["openai-chat", "anthropic-messages"]
+Operation = Literal["answer", "embed", "count"]
 Kind = Literal["openai", "anthropic", "gemini", "bedrock", "azure"]
 
 # From loosest to strictest; a label's rank is its place. Joining two labels takes the higher rank.

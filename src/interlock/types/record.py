@@ -49,6 +49,17 @@ class Attempt(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """What a call that only counts was told, and who counted: the provider, or we by our own tokenizer.
+
+    `why` says why it was we where the provider has a counter of its own.
+    """
+
+    input_tokens: int
+    by: Literal["provider", "estimate"]
+    why: str | None = None
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """What `GET /v1/decisions/{id}` shows. `decision` is kept as the very bytes that were decided."""
 
@@ -62,5 +73,6 @@ class Record(Struct, frozen=True, kw_only=True):
     """Models that were due but not called, and why: the breaker, a limit, policy asked again, money."""
     validation: Validation | None = None
     error: str | None = None
+    counted: Counted | None = None
     outcome: dict[str, Any] | None = None
     content: dict[str, Any] | None = None

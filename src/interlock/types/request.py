@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from interlock.types.labels import Dialect, LatencyClass, Trust
+from interlock.types.labels import Dialect, LatencyClass, Operation, Trust
 
 Extra = dict[str, Any]
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
@@ -53,6 +53,18 @@ class Audio(Part, frozen=True, kw_only=True, tag="audio"):
     format: str
 
 
+class Tokens(Part, frozen=True, kw_only=True, tag="tokens"):
+    """Text as the ids of its tokens, which only models of one vocabulary can read."""
+
+    ids: tuple[int, ...]
+
+
+class Embedding(Part, frozen=True, kw_only=True, tag="embedding"):
+    """What an embedding model makes of one text: numbers, or the base64 of 32-bit floats, little-endian."""
+
+    vector: list[float] | str
+
+
 class Thinking(Part, frozen=True, kw_only=True, tag="thinking"):
     """A reasoning block of an earlier answer. `redacted` is the vendor's opaque form of one."""
 
@@ -90,7 +102,9 @@ class Refusal(Part, frozen=True, kw_only=True, tag="refusal"):
     text: str
 
 
-AnyPart = Text | Image | File | Audio | Thinking | ToolCall | ToolResult | Refusal | Opaque
+AnyPart = (
+    Text | Image | File | Audio | Tokens | Embedding | Thinking | ToolCall | ToolResult | Refusal | Opaque
+)
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -158,11 +172,15 @@ class Hints(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One inference call. Limits the caller left out are None; they are not zero."""
+    """One inference call. Limits the caller left out are None; they are not zero.
+
+    `operation` is what is asked for: an answer to `messages`, a vector for each of them, or their count.
+    """
 
     dialect: Dialect
     model: str
     messages: tuple[Message, ...]
+    operation: Operation = "answer"
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None

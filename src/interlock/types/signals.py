@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from interlock.types.labels import (
+    Capability,
     DataClass,
     Effect,
     Kind,
@@ -21,6 +22,10 @@ from interlock.types.labels import (
 
 ANY_TOOL: Final = "*"
 """`Signals.tool_choice` where some tool must be called, whichever."""
+
+
+EMBEDS: Final[Capability] = "embeddings"
+"""In `Signals.needs` of a request for embeddings. A model that can do this can do nothing else."""
 
 
 class Allow(Struct, frozen=True, kw_only=True):
@@ -60,7 +65,8 @@ class Signals(Struct, frozen=True, kw_only=True):
     `lane` is the lane the caller chose, if any. `residency` lists every place the data must stay
     within. `risk_tier` is as derived and as raised by caller and key, before policy and lane.
     `cannot_carry` names, per wire format, the request's fields that a provider of that kind
-    cannot be given. `needs` lists the capabilities a model must have.
+    cannot be given. `needs` lists the capabilities a model must have. `longest_input` is the size of the
+    largest of several texts that a model reads one by one; None where it reads all at once.
     """
 
     model: str
@@ -68,6 +74,7 @@ class Signals(Struct, frozen=True, kw_only=True):
     stream: bool = False
     input_tokens: int = 0
     input_tokens_estimated: bool = False
+    longest_input: int | None = None
     tools: tuple[str, ...] = ()
     tool_effect: tuple[Effect, ...] = ()
     tool_family: tuple[str, ...] = ()
@@ -101,3 +108,8 @@ class Signals(Struct, frozen=True, kw_only=True):
     max_data_class: DataClass | None = None
     allow: Allow | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def read_at_once(self) -> int:
+        """The tokens that must fit into a model's window together."""
+        return self.input_tokens if self.longest_input is None else self.longest_input

@@ -26,6 +26,15 @@ _VERSION: Final = ("anthropic-version", VERSION)
 
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
+    body, betas = body_of(request, target)
+    if request.stream:
+        body["stream"] = True
+    headers = headers_of(target, betas, stream=request.stream)
+    return HttpCall(place_of(target.base_url), headers, _encode(body))
+
+
+def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]]:
+    """The body of a call, all but whether it streams, and the names of the betas that it needs."""
     own = request.dialect == "anthropic-messages"
     if not own:
         refuse_loss("anthropic", cannot_carry(request))
@@ -39,7 +48,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
         body["system"] = _short_content(system)
     if own:
         body |= request.extra
-    betas = body.pop(_BETAS, None)
+    betas: list[str] = body.pop(_BETAS, [])
     user = request.user or (None if own else request.extra.get("safety_identifier"))
     if user is not None:
         body["metadata"] = {"user_id": user}
@@ -48,19 +57,21 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     _add_sampling(body, request)
     if request.response_format is not None or request.reasoning is not None:
         _add_output(body, request.response_format, request.reasoning, own=own)
-    if request.stream:
-        body["stream"] = True
-    accept = "text/event-stream" if request.stream else "application/json"
-    headers = [_JSON, ("accept", accept), _AGENT, _VERSION]
+    return body, betas
+
+
+def headers_of(target: Target, betas: list[str], *, stream: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of a call, the key among them."""
+    headers = [_JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT, _VERSION]
     if betas:
         headers.append(("anthropic-beta", ",".join(betas)))
     if target.api_key is not None:
         headers.append(("x-api-key", target.api_key))
-    return HttpCall(_url(target.base_url), tuple(headers), _encode(body))
+    return tuple(headers)
 
 
 @lru_cache(maxsize=256)
-def _url(base_url: str) -> str:
+def place_of(base_url: str) -> str:
     """Where messages are: `base_url` is without the version, as a rule."""
     base = base_url.rstrip("/")
     if base.endswith("/v1/messages"):

@@ -13,6 +13,7 @@ from interlock.adapters.openai.messages import write_messages
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
+_CHAT: Final = "chat/completions"
 _FORMAT_NAME: Final = "answer"
 _ITS_OWN_HOSTS: Final = (".openai.com", ".azure.com")
 _JSON: Final = ("content-type", "application/json")
@@ -24,7 +25,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     own = request.dialect == "openai-chat"
     if not own:
         refuse_loss("openai", cannot_carry(request))
-    url, limit_name = _place(target.base_url)
+    limit_name = _limit_name(target.base_url)
     body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request)}
     if own:
         body |= request.extra
@@ -42,25 +43,39 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
-    accept = "text/event-stream" if request.stream else "application/json"
-    headers = [_JSON, ("accept", accept), _AGENT]
+    return HttpCall(
+        place_of(target.base_url, _CHAT), headers_of(target, stream=request.stream), _encode(body)
+    )
+
+
+def headers_of(target: Target, *, stream: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of a call, the key among them."""
+    headers = [_JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT]
     if target.api_key is not None:
         headers.append(("authorization", f"Bearer {target.api_key}"))
-    return HttpCall(url, tuple(headers), _encode(body))
+    return tuple(headers)
 
 
 @lru_cache(maxsize=256)
-def _place(base_url: str) -> tuple[str, str]:
-    """Where chat completions are, and what the limit of output tokens is called there.
+def place_of(base_url: str, what: str) -> str:
+    """Where `what` is served: `base_url` has the version in it, unless it is a bare host.
 
-    `base_url` has the version in it, unless it is a bare host. The vendor's newer models know the
-    newer name of the limit only; many other servers know only the older one.
+    One that leads to chat completions, as some vendors write theirs, leads to the rest as well.
     """
-    parts = urlsplit(base_url)
-    own = (parts.hostname or "").endswith(_ITS_OWN_HOSTS)
-    base = base_url.rstrip("/") if parts.path.strip("/") else base_url.rstrip("/") + "/v1"
-    url = base if base.endswith("/chat/completions") else f"{base}/chat/completions"
-    return url, "max_completion_tokens" if own else "max_tokens"
+    base = base_url.rstrip("/")
+    if not urlsplit(base).path.strip("/"):
+        return f"{base}/v1/{what}"
+    return f"{base.removesuffix(f'/{_CHAT}')}/{what}"
+
+
+@lru_cache(maxsize=256)
+def _limit_name(base_url: str) -> str:
+    """What the limit of output tokens is called.
+
+    The vendor's newer models know the newer name only; many other servers know only the older one.
+    """
+    own = (urlsplit(base_url).hostname or "").endswith(_ITS_OWN_HOSTS)
+    return "max_completion_tokens" if own else "max_tokens"
 
 
 def _add_sampling(body: dict[str, Any], request: Request) -> None:

@@ -54,6 +54,12 @@ def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noq
     )
 
 
+def encode_count(answer: Answer, request: Request, model: str) -> bytes:  # noqa: ARG001 - every answer's signature
+    """The answer to a call that only counts."""
+    fields = vendor_fields(answer.extra, "anthropic-messages")
+    return _encode({"input_tokens": answer.usage.input_tokens or 0, **fields.get("top", {})})
+
+
 def stop_reason(finish: FinishReason, *, calls: bool, refused: bool) -> str:
     """Why the model stopped. Other vendors stop at a forced tool call, or at a refusal, as at any end."""
     if finish == "stop" and (calls or refused):

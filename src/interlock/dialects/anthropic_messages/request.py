@@ -1,7 +1,9 @@
 """An Anthropic messages request -> the canonical one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from interlock.dialects.anthropic_messages.messages import read_messages, read_system
 from interlock.dialects.anthropic_messages.tools import read_mcp_servers, read_tool_choice, read_tools
@@ -29,6 +31,7 @@ _BETAS: Final = "anthropic_beta"
 """Where the words of the header `anthropic-beta` stand in `extra`: they switch fields of the body on."""
 _BETA_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _MOST_BETAS: Final = 32
+_NOT_COUNTED: Final = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "stream")
 
 
 def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
@@ -37,12 +40,29 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
     Raises ApiError (invalid_request) whose `param` is the path of the field at fault.
     """
     try:
-        return _read(read_object(body), headers)
+        return _read(read_object(body), headers, ("model", "max_tokens", "messages"))
     except Misfit as misfit:
         raise misfit.to_error() from None
 
 
-def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
+def decode_count(body: bytes, headers: Mapping[str, str]) -> Request:
+    """The request of a call that only counts: a message without what is no input of it. Raises ApiError."""
+    try:
+        fields = read_object(body)
+        _refuse_what_is_no_input(fields)
+        request = _read(fields, headers, ("model", "messages"))
+    except Misfit as misfit:
+        raise misfit.to_error() from None
+    return msgspec.structs.replace(request, operation="count")
+
+
+def _refuse_what_is_no_input(fields: Fields) -> None:
+    for key in _NOT_COUNTED:
+        if fields.get(key) is not None:
+            raise Misfit("is no input, so it is not counted", path=key, hint="leave it out")
+
+
+def _read(fields: Fields, headers: Mapping[str, str], needed: Sequence[str]) -> Request:
     refuse_control_fields(fields, CONTROL_FIELDS)
     found: dict[str, Any] = {}
     extra: Fields = {}
@@ -58,8 +78,8 @@ def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
             found[field] = read(value)
         except Misfit as misfit:
             raise misfit.under(key) from None
-    for key in ("model", "messages"):
-        if key not in found:
+    for key in needed:
+        if fields.get(key) is None:
             raise Misfit("is missing", path=key)
     system = found.pop("system", None)
     if system is not None:
