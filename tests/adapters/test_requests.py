@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from interlock.adapters import ADAPTERS, HttpCall, Target
+from interlock.config.vendors import vendor_at
 from interlock.types.labels import Kind
+from interlock.types.quirks import Quirks
 from interlock.types.request import (
     Audio,
     File,
@@ -111,17 +113,19 @@ def test_usage_of_a_stream_is_always_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("base", "name"),
+    ("kind", "base", "name"),
     [
-        ("https://api.openai.com/v1", "max_completion_tokens"),
-        ("https://eu.api.openai.com/v1", "max_completion_tokens"),
-        ("https://me.openai.azure.com/openai/v1", "max_completion_tokens"),
-        ("http://127.0.0.1:8081/v1", "max_tokens"),
-        ("https://evilopenai.com/v1", "max_tokens"),
+        ("openai", "https://api.openai.com/v1", "max_completion_tokens"),
+        ("openai", "https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("azure", "https://me.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("openai", "http://127.0.0.1:8081/v1", "max_tokens"),
+        ("openai", "https://evilopenai.com/v1", "max_tokens"),
     ],
 )
-def test_the_limit_has_the_name_that_the_server_knows(base, name):
-    assert sent("openai", chat(max_output_tokens=7), target(base))[name] == 7
+def test_the_limit_has_the_name_that_the_server_knows(kind, base, name):
+    vendor = vendor_at(vendor="prod", kind=kind, base_url=base)
+    quirks = vendor.quirks if vendor is not None else Quirks()
+    assert sent(kind, chat(max_output_tokens=7), target(base, quirks=quirks))[name] == 7
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIANONE",
     "AWS_SECRET_ACCESS_KEY": "none",
     "WEB_KEY": "key-of-a-test",
+    "MISTRAL_API_KEY": "k-1",
+    "GROQ_API_KEY": "k-2",
+    "AZURE_OPENAI_API_KEY": "k-3",
 }
 
 

@@ -11,7 +11,7 @@ knows is the `Opaque` part in BlockStarted's `value`.
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from interlock.adapters import anthropic, bedrock, gemini, openai
+from interlock.adapters import anthropic, azure, bedrock, gemini, openai
 from interlock.adapters.call import HttpCall, Target
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.labels import Kind, Operation
@@ -62,10 +62,11 @@ ADAPTERS: Final[dict[Kind, AdapterModule]] = {
     "anthropic": anthropic,
     "gemini": gemini,
     "bedrock": bedrock,
+    "azure": azure,
 }
 CALLS: Final[dict[Operation, Mapping[Kind, WholeCall]]] = {
     "answer": ADAPTERS,
-    "embed": {"openai": openai.embeddings},
+    "embed": {"openai": openai.embeddings, "azure": azure.embeddings},
     "count": {"anthropic": anthropic.counting},
 }
 """Which wire formats have a call for an operation. Without one, models there are not asked for it."""

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from interlock import __version__
+from interlock.types.quirks import KeyHeader, Quirks
 
 USER_AGENT: Final = f"interlock/{__version__}"
 
@@ -13,7 +14,8 @@ USER_AGENT: Final = f"interlock/{__version__}"
 class Target(Struct, frozen=True, kw_only=True):
     """Where a request goes. `upstream_model` is the name that the vendor knows the model by.
 
-    `regions` are those of the deployment, as the config has them.
+    `regions` are those of the deployment, as the config has them. `auth` is how the key is sent, where not
+    in the usual way of the wire format.
     """
 
     upstream_model: str
@@ -21,6 +23,9 @@ class Target(Struct, frozen=True, kw_only=True):
     api_key: str | None
     max_output_tokens: int | None
     regions: tuple[str, ...] = ()
+    auth: KeyHeader | None = None
+    api_version: str | None = None
+    quirks: Quirks = Quirks()
 
     def __repr__(self) -> str:
         return f"Target({self.upstream_model!r} at {self.base_url!r})"

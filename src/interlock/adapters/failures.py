@@ -28,6 +28,8 @@ MESSAGES: Final[dict[AttemptOutcome, str]] = {
     "rate_limited": "the provider's rate limit is reached",
     "content_filtered": "the provider's content filter stopped the request",
     "upstream_error": "the provider failed",
+    "malformed": "the provider's answer is not one",
+    "schema_invalid": "the model's answer does not match the schema",
 }
 
 

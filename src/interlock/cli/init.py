@@ -24,9 +24,9 @@ MOST_BYTES: Final = 1_000_000
 def command(config_file: Path | None, as_json: bool, force: bool) -> None:
     """Write a first interlock.yaml.
 
-    Its aliases (cheap, hard, long-context, safe) lead to what is found: OpenAI and Anthropic where
-    $OPENAI_API_KEY or $ANTHROPIC_API_KEY are set, model servers that answer on this machine, else
-    a small model that `interlock serve` runs itself (the extra `interlock[demo]`).
+    Its aliases (cheap, hard, long-context, safe) lead to what is found: known vendors whose keys are
+    set ($OPENAI_API_KEY, $ANTHROPIC_API_KEY, $MISTRAL_API_KEY, …), model servers that answer on this
+    machine, else a small model that `interlock serve` runs itself (the extra `interlock[demo]`).
     """
     path = config_file or DEFAULT_CONFIG
     if path.exists() and not force:

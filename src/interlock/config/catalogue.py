@@ -8,67 +8,13 @@ tier: what a vendor adds for very long prompts is not in them.
 from functools import lru_cache
 from importlib import resources
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 import re2
 from msgspec import Struct
 
 from interlock.config.written import Price
-from interlock.types.labels import Kind
 
-# Other names by which people and hosts know a vendor of the catalogue.
-_VENDORS: Final[dict[str, str]] = {
-    "azure-openai": "azure",
-    "azure_openai": "azure",
-    "aws": "bedrock",
-    "amazon": "bedrock",
-    "gemini": "google",
-    "vertex": "google",
-    "vertexai": "google",
-    "x-ai": "xai",
-    "grok": "xai",
-    "together-ai": "together",
-    "together_ai": "together",
-    "togetherai": "together",
-    "fireworks-ai": "fireworks",
-    "fireworks_ai": "fireworks",
-    "mistralai": "mistral",
-    "moonshotai": "moonshot",
-    "kimi": "moonshot",
-    "z-ai": "zai",
-    "zhipu": "zai",
-}
-_HOSTS: Final[dict[str, str]] = {
-    "api.openai.com": "openai",
-    "api.anthropic.com": "anthropic",
-    "googleapis.com": "google",
-    "openai.azure.com": "azure",
-    "services.ai.azure.com": "azure",
-    "amazonaws.com": "bedrock",
-    "api.mistral.ai": "mistral",
-    "api.groq.com": "groq",
-    "api.together.xyz": "together",
-    "api.together.ai": "together",
-    "api.fireworks.ai": "fireworks",
-    "api.deepseek.com": "deepseek",
-    "api.x.ai": "xai",
-    "api.cohere.com": "cohere",
-    "api.cohere.ai": "cohere",
-    "api.cerebras.ai": "cerebras",
-    "api.perplexity.ai": "perplexity",
-    "api.moonshot.ai": "moonshot",
-    "api.moonshot.cn": "moonshot",
-    "api.z.ai": "zai",
-    "api.minimax.io": "minimax",
-}
-# A wire format that only its own vendor speaks by default; everybody speaks OpenAI's.
-_KINDS: Final[dict[Kind, str]] = {
-    "anthropic": "anthropic",
-    "gemini": "google",
-    "bedrock": "bedrock",
-    "azure": "azure",
-}
 _DATE: Final = re2.compile(r"[-@](20[0-9]{2})-?([01][0-9])-?([0-3][0-9])(?:$|[-:])")
 _LATEST: Final = "-latest"
 
@@ -107,23 +53,6 @@ def bundled() -> Catalogue:
     """The catalogue that ships with this version."""
     data = resources.files("interlock.config").joinpath("catalogue.json").read_bytes()
     return msgspec.json.decode(data, type=Catalogue)
-
-
-def vendor_for(catalogue: Catalogue, *, vendor: str, kind: Kind, base_url: str) -> str | None:
-    """The catalogue's name for who serves at a base URL; None for a server that it does not know.
-
-    The name in the config goes first, then the host, then a wire format of one vendor's own.
-    """
-    named = vendor.lower()
-    named = _VENDORS.get(named, named)
-    if named in catalogue.models:
-        return named
-    host = urlsplit(base_url).hostname or ""
-    for suffix, known in _HOSTS.items():
-        if host == suffix or host.endswith(f".{suffix}"):
-            return known
-    is_local = host in ("localhost", "::1") or host.startswith(("127.", "10.", "192.168."))
-    return None if is_local else _KINDS.get(kind)
 
 
 def look_up(catalogue: Catalogue, vendor: str | None, upstream: str) -> Facts:

@@ -32,6 +32,7 @@ from interlock.config.written import (
     ToolSpec,
 )
 from interlock.types.labels import DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust
+from interlock.types.quirks import KeyHeader, Quirks
 from interlock.types.signals import Caller
 
 
@@ -62,6 +63,9 @@ class Provider(Struct, frozen=True, kw_only=True):
     trusted_for: DataClass = "internal"
     limits: Limits | None = None
     local_model: str | None = None
+    auth: KeyHeader | None = None
+    api_version: str | None = None
+    quirks: Quirks = Quirks()
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -45,10 +45,13 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "keys": "callers' keys; without any, only this machine may call",
     },
     "Provider": {
-        "kind": "the wire format it speaks",
-        "vendor": "the name that allow-lists use; default: the provider's own name",
-        "base_url": "its address, for one region or none; else use `endpoints`",
+        "kind": "the wire format it speaks; not needed for a vendor that is known",
+        "vendor": "who serves: the name that allow-lists use, and that known vendors are found by; "
+        "default: the provider's own name",
+        "base_url": "its address, for one region or none; else use `endpoints`; a known vendor needs none",
         "api_key": "its key, as a reference: `${OPENAI_API_KEY}`",
+        "auth": "how the key is sent: `bearer`, or `api-key` (the default of `azure`)",
+        "api_version": "for `azure`: the `api-version` of its older addresses; without it the newer are used",
         "regions": "every place where this address may process data; empty is unknown",
         "endpoints": "regional addresses, by region; each is a deployment of its own",
         "jurisdiction": "whose law it is under, for rules",

@@ -1,7 +1,7 @@
 """The text of a first config that works at once, over whatever models are at hand. Pure.
 
-It looks for vendor keys in the environment given to it and asks `reachable` what the usual local
-servers have; with neither, it names a small model that `interlock serve` runs itself. The aliases
+It looks for the keys of known vendors in the environment given to it and asks `reachable` what the usual
+local servers have; with neither, it names a small model that `interlock serve` runs itself. The aliases
 are always the same four, so that what is written against one machine's config runs on another's.
 """
 
@@ -11,6 +11,8 @@ from typing import Final
 
 import re2
 from msgspec import Struct
+
+from interlock.config.vendors import VENDORS
 
 ALIASES: Final = ("cheap", "hard", "long-context", "safe")
 MAX_MODELS: Final = 4
@@ -32,26 +34,46 @@ Reachable = Callable[[str], list[str] | None]
 """`reachable(base_url)`: the models that a server lists at `/models` there; None if nothing answers."""
 
 
-class _Vendor(Struct, frozen=True, kw_only=True):
-    """A vendor whose key may be in the environment. Models by what the aliases ask of them."""
+class _Choice(Struct, frozen=True, kw_only=True):
+    """A vendor whose key may be in the environment: its models by what the aliases ask of them.
 
-    name: str
-    variable: str
-    provider: str
+    Models by the names that the vendor knows; `provider` is what its entry says beside `api_key`.
+    """
+
+    vendor: str
     cheap: str
     hard: str
     long_context: str
+    provider: str = """\
+    trusted_for: internal            # the highest data class it may see
+"""
+
+    @property
+    def variable(self) -> str:
+        return VENDORS[self.vendor].variable or ""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.cheap, self.long_context, self.hard)))
+
+    def key(self, model: str) -> str:
+        """A model's name in the pool. Several vendors serve models of one name."""
+        short = model.rsplit("/", 1)[-1]
+        return short if self.vendor in _MAKERS else f"{self.vendor}-{short}"
+
+    def entry(self) -> str:
+        """The provider, as text. Its address is known by the vendor's name."""
+        reference = f"${{{self.variable}}}"
+        return f"  {self.vendor}:\n    api_key: {reference:<25}# from the environment\n{self.provider}"
 
 
-VENDORS: Final = (
-    _Vendor(
-        name="openai",
-        variable="OPENAI_API_KEY",
+_MAKERS: Final = ("openai", "anthropic")
+CHOICES: Final = (
+    _Choice(
+        vendor="openai",
         provider="""\
-  openai:
     kind: openai                     # the wire format; most servers speak it
     base_url: https://api.openai.com/v1
-    api_key: ${OPENAI_API_KEY}       # from the environment, never written down here
     regions: [us]                    # where this address may process data
     jurisdiction: us
     trusted_for: internal            # the highest data class it may see
@@ -60,14 +82,11 @@ VENDORS: Final = (
         hard="gpt-6.1-sol",
         long_context="gpt-6.1-terra",
     ),
-    _Vendor(
-        name="anthropic",
-        variable="ANTHROPIC_API_KEY",
+    _Choice(
+        vendor="anthropic",
         provider="""\
-  anthropic:
     kind: anthropic
     base_url: https://api.anthropic.com
-    api_key: ${ANTHROPIC_API_KEY}
     regions: [us]
     jurisdiction: us
     trusted_for: internal
@@ -76,7 +95,46 @@ VENDORS: Final = (
         hard="claude-opus-5-5",
         long_context="claude-sonnet-5-5",
     ),
+    _Choice(
+        vendor="mistral",
+        cheap="mistral-small-latest",
+        hard="mistral-large-4",
+        long_context="mistral-large-4",
+    ),
+    _Choice(vendor="xai", cheap="grok-4.3", hard="grok-4.7", long_context="grok-4.3"),
+    _Choice(
+        vendor="deepseek",
+        cheap="deepseek-v4-flash",
+        hard="deepseek-v4-pro",
+        long_context="deepseek-v4-pro",
+    ),
+    _Choice(
+        vendor="groq",
+        cheap="openai/gpt-oss-20b",
+        hard="openai/gpt-oss-120b",
+        long_context="openai/gpt-oss-120b",
+    ),
+    _Choice(
+        vendor="together",
+        cheap="zai-org/GLM-5.3-Flash",
+        hard="zai-org/GLM-5.3",
+        long_context="zai-org/GLM-5.3",
+    ),
+    _Choice(
+        vendor="fireworks",
+        cheap="accounts/fireworks/models/glm-5p3-flash",
+        hard="accounts/fireworks/models/glm-5p3",
+        long_context="accounts/fireworks/models/glm-5p3",
+    ),
+    _Choice(vendor="cerebras", cheap="gpt-oss-120b", hard="gpt-oss-120b", long_context="gpt-oss-120b"),
+    _Choice(
+        vendor="cohere",
+        cheap="command-r7b-12-2024",
+        hard="command-a-03-2025",
+        long_context="command-a-03-2025",
+    ),
 )
+"""In the order of preference: the first that is there serves `cheap` and `long-context`."""
 
 
 class _Home(Struct, frozen=True, kw_only=True):
@@ -119,11 +177,12 @@ _SMALL: Final = _Home(
 
 def starter(env: Mapping[str, str], reachable: Reachable) -> str:
     """The text of `interlock.yaml` for the vendors whose keys `env` has and the servers that answer."""
-    vendors = [vendor for vendor in VENDORS if env.get(vendor.variable, "").strip()]
+    vendors = [choice for choice in CHOICES if env.get(choice.variable, "").strip()]
     homes = list(_homes(reachable)) or ([] if vendors else [_SMALL])
     sections = (
         _HEAD,
-        "providers:\n" + "".join((*(v.provider for v in vendors), *(h.provider for h in homes))),
+        "providers:\n"
+        + "".join((*(v.entry() for v in vendors), *(h.provider for h in homes), *_others(env))),
         _models(vendors, homes),
         _aliases(vendors, homes),
         _TOOLS,
@@ -133,6 +192,15 @@ def starter(env: Mapping[str, str], reachable: Reachable) -> str:
         _server(homes),
     )
     return "\n".join(section for section in sections if section)
+
+
+def _others(env: Mapping[str, str]) -> Iterable[str]:
+    """Vendors whose key is there and whose models the catalogue does not know well enough to choose."""
+    chosen = {choice.vendor for choice in CHOICES}
+    for name, vendor in VENDORS.items():
+        if name not in chosen and vendor.base_url and env.get(vendor.variable or "", "").strip():
+            yield f"  # ${vendor.variable} is set, too. Models of it need their prices here:\n"
+            yield f'  # {name}: {{api_key: "${{{vendor.variable}}}"}}\n'
 
 
 def _homes(reachable: Reachable) -> Iterable[_Home]:
@@ -176,13 +244,13 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _models(vendors: list[_Vendor], homes: list[_Home]) -> str:
+def _models(vendors: list[_Choice], homes: list[_Home]) -> str:
     used = {*_chosen(vendors, homes).values(), *_stand_ins(vendors, homes)}
     rows = [
-        f"  {model}: {{provider: {vendor.name}}}\n"
+        f"  {key}: {{provider: {vendor.vendor}{f', upstream: {model}' if model != key else ''}}}\n"
         for vendor in vendors
-        for model in (vendor.cheap, vendor.long_context, vendor.hard)
-        if model in used
+        for model in vendor.models
+        if (key := vendor.key(model)) in used
     ]
     rows += [text for home in homes for _, text in home.models]
     return (
@@ -191,23 +259,31 @@ def _models(vendors: list[_Vendor], homes: list[_Home]) -> str:
     )
 
 
-def _chosen(vendors: list[_Vendor], homes: list[_Home]) -> dict[str, str]:
-    """The model of each alias. Cheap and safe at home, where there is one; strength from the last vendor."""
+def _chosen(vendors: list[_Choice], homes: list[_Home]) -> dict[str, str]:
+    """The model of each alias. Cheap and safe at home, where there is one."""
     home = homes[0].models[0][0] if homes else None
+    if not vendors:
+        assert home is not None, "there is always a vendor or a home"
+        return dict.fromkeys(ALIASES, home)
+    first = vendors[0]
+    strongest = next((vendor for vendor in vendors if vendor.vendor == "anthropic"), first)
+    hard = strongest.key(strongest.hard)
     return {
-        "cheap": home or vendors[0].cheap,
-        "hard": vendors[-1].hard if vendors else homes[0].models[0][0],
-        "long-context": vendors[0].long_context if vendors else homes[0].models[0][0],
-        "safe": home or vendors[-1].hard,
+        "cheap": home or first.key(first.cheap),
+        "hard": hard,
+        "long-context": first.key(first.long_context),
+        "safe": home or hard,
     }
 
 
-def _stand_ins(vendors: list[_Vendor], homes: list[_Home]) -> list[str]:
+def _stand_ins(vendors: list[_Choice], homes: list[_Home]) -> list[str]:
     """The models that take over when another fails: a vendor's middle one, where there is another."""
-    return [vendor.long_context for vendor in vendors] if len(vendors) + len(homes) > 1 else []
+    if len(vendors) + len(homes) < 2:
+        return []
+    return [vendor.key(vendor.long_context) for vendor in vendors]
 
 
-def _aliases(vendors: list[_Vendor], homes: list[_Home]) -> str:
+def _aliases(vendors: list[_Choice], homes: list[_Home]) -> str:
     notes = {
         "cheap": "for the many small requests",
         "hard": "for what needs the strongest model",
@@ -221,7 +297,7 @@ def _aliases(vendors: list[_Vendor], homes: list[_Home]) -> str:
     return f"{head}{rows}\ndefault: {{model: cheap}}              # what `auto` leads to\n"
 
 
-def _fallbacks(vendors: list[_Vendor], homes: list[_Home]) -> str:
+def _fallbacks(vendors: list[_Choice], homes: list[_Home]) -> str:
     """Each vendor stands in for the others; what may not leave is answered at home."""
     rows = [
         f'  - {{from: "*", to: {model}, when: {when}}}\n'

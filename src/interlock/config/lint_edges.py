@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from interlock.config.problems import error, listed, warning
 from interlock.config.resolve import split_url
+from interlock.config.vendors import by_name
 from interlock.config.whole import Whole
 from interlock.errors import Problem
 from interlock.types.labels import RANK
@@ -18,6 +19,7 @@ def check_edges(whole: Whole, caller_keys: Mapping[str, str]) -> Iterator[Proble
     yield from _same_secret(whole, caller_keys)
     yield from _addresses(whole)
     yield from _local_models(whole)
+    yield from _vendors(whole)
 
 
 def is_loopback(host: str) -> bool:
@@ -113,3 +115,20 @@ def _local_models(whole: Whole) -> Iterator[Problem]:
             path = f"providers.{name}.local_model"
             known = listed(["http://127.0.0.1:8091/v1"])
             yield error(path, "needs a `base_url` with a port on this machine", f"for instance {known}")
+
+
+def _vendors(whole: Whole) -> Iterator[Problem]:
+    """Providers at the usual address of a vendor that is known, and a field that only Azure has."""
+    port = whole.file.server.port
+    for name, provider in whole.file.providers.items():
+        path = f"providers.{name}"
+        if provider.api_version is not None and whole.config.providers[name].kind != "azure":
+            yield error(f"{path}.api_version", "is read for `kind: azure` only", "leave it out")
+        vendor = by_name(provider.vendor or name)
+        if vendor is None or provider.base_url is not None or provider.endpoints:
+            continue
+        if vendor.variable is not None and provider.api_key is None:
+            hint = f"add `api_key: ${{{vendor.variable}}}`, as that variable is usually called"
+            yield warning(path, f"`{vendor.name}` wants a key", hint)
+        if vendor.base_url == f"http://127.0.0.1:{port}/v1":
+            yield error(path, f"Interlock itself serves on port {port}", "set `server.port` to another one")

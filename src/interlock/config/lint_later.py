@@ -49,10 +49,3 @@ def check_later(whole: Whole) -> Iterator[Problem]:
         path = f"lanes.{name}"
         if lane.select == "learned":
             yield warning(f"{path}.select", "accepted, not active yet: models keep their listed order")
-    for name, provider in whole.file.providers.items():
-        if provider.kind not in ("openai", "anthropic", "gemini", "bedrock"):
-            yield warning(
-                f"providers.{name}.kind",
-                f"this version cannot call `{provider.kind}` yet: requests there fail over",
-                "many vendors have an OpenAI-compatible address: `kind: openai`",
-            )

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -17,11 +17,14 @@ from msgspec import Struct
 
 from interlock.config import checked, written
 from interlock.config.aws import check_access_key
-from interlock.config.catalogue import Catalogue, Facts, look_up, vendor_for
+from interlock.config.catalogue import Catalogue, Facts, look_up
 from interlock.config.environment import Place
-from interlock.config.problems import below, error, warning
+from interlock.config.problems import below, error, listed, nearest, warning
 from interlock.config.schema_file import read_schema
+from interlock.config.vendors import VENDORS, by_name, vendor_at
 from interlock.errors import Problem
+from interlock.types.labels import Kind
+from interlock.types.quirks import Quirks
 from interlock.types.signals import Allow, Caller
 
 DEFAULT_TOOL: Final = "default"
@@ -31,6 +34,7 @@ _USUAL_ADDRESSES: Final = {
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com",
     "bedrock": "https://bedrock-runtime.us-east-1.amazonaws.com",
+    "azure": "https://NAME.openai.azure.com",
 }
 _POLICY_PARTS: Final = (
     "rules",
@@ -132,12 +136,51 @@ def _provider(
 ) -> checked.Provider:
     path = f"providers.{name}"
     shared = secrets.get(("providers", name, "api_key"))
-    if provider.base_url is not None and provider.endpoints:
+    known = by_name(provider.vendor or name)
+    spoken = provider.kind or (known.kind if known is not None else None)
+    if spoken is None:
+        problems.append(_no_kind(provider, path))
+    kind: Kind = spoken or "openai"
+    base_url = provider.base_url
+    at_home = base_url is None and not provider.endpoints and known is not None and known.kind == kind
+    if at_home and known is not None:
+        base_url = known.base_url
+    if base_url is None and not provider.endpoints and spoken is not None:
+        problems.append(error(path, "has neither `base_url` nor `endpoints`", _usual_address(kind)))
+    deployments = _deployments(name, provider, base_url, problems)
+    for deployment in deployments:
+        own = secrets.get(("providers", name, "endpoints", deployment.endpoint or "", "api_key"))
+        key = own if own is not None else shared
+        if key is not None:
+            api_keys[deployment.id] = key
+            if kind == "bedrock":
+                place = f"{path}.endpoints.{deployment.endpoint}" if deployment.endpoint is not None else path
+                problems += check_access_key(key, deployment, path if own is None else place, place)
+    served_by = vendor_at(vendor=provider.vendor or name, kind=kind, base_url=base_url or "")
+    return checked.Provider(
+        name=name,
+        kind=kind,
+        vendor=provider.vendor or name,
+        deployments=deployments,
+        jurisdiction=provider.jurisdiction or (known.jurisdiction if at_home and known is not None else None),
+        trusted_for=provider.trusted_for,
+        limits=provider.limits,
+        local_model=provider.local_model,
+        auth=provider.auth,
+        api_version=provider.api_version,
+        quirks=served_by.quirks if served_by is not None else Quirks(),
+    )
+
+
+def _deployments(
+    name: str, provider: written.Provider, base_url: str | None, problems: list[Problem]
+) -> tuple[checked.Deployment, ...]:
+    """One for each of the endpoints, in their order; else the one at `base_url`."""
+    path = f"providers.{name}"
+    if base_url is not None and provider.endpoints:
         problems.append(
             error(path, "has both `base_url` and `endpoints`", "an address is one or the other; keep one")
         )
-    elif provider.base_url is None and not provider.endpoints:
-        problems.append(error(path, "has neither `base_url` nor `endpoints`", _usual_address(provider.kind)))
     if provider.endpoints and provider.regions:
         problems.append(
             error(
@@ -154,32 +197,27 @@ def _provider(
         )
         for region, endpoint in provider.endpoints.items()
     ]
-    if provider.base_url is not None:
-        address = _base_url(provider.base_url, below(path, "base_url"), problems)
+    if base_url is not None:
+        address = _base_url(base_url, below(path, "base_url"), problems)
         deployments.append(
             checked.Deployment(id=name, provider=name, base_url=address, regions=provider.regions)
         )
-    for deployment in deployments:
-        own = secrets.get(("providers", name, "endpoints", deployment.endpoint or "", "api_key"))
-        key = own if own is not None else shared
-        if key is not None:
-            api_keys[deployment.id] = key
-            if provider.kind == "bedrock":
-                place = f"{path}.endpoints.{deployment.endpoint}" if deployment.endpoint is not None else path
-                problems += check_access_key(key, deployment, path if own is None else place, place)
-    return checked.Provider(
-        name=name,
-        kind=provider.kind,
-        vendor=provider.vendor or name,
-        deployments=tuple(deployments),
-        jurisdiction=provider.jurisdiction,
-        trusted_for=provider.trusted_for,
-        limits=provider.limits,
-        local_model=provider.local_model,
-    )
+    return tuple(deployments)
 
 
-def _usual_address(kind: str) -> str:
+def _no_kind(provider: written.Provider, path: str) -> Problem:
+    """A provider whose wire format nobody knows: neither `kind` nor a vendor that says it."""
+    if provider.vendor is not None:
+        meant = nearest(provider.vendor, VENDORS)
+        hint = f"did you mean `{meant}`? Else add `kind`" if meant is not None else "add `kind`"
+        return error(below(path, "vendor"), f"`{provider.vendor}` is no vendor that is known", hint)
+    kinds = listed(get_args(Kind))
+    hint = f"add `kind:` with one of {kinds}, or `vendor:` with one that is known, such as `mistral`"
+    return error(path, "`kind` is missing", hint)
+
+
+def _usual_address(kind: Kind) -> str:
+    """The hint for a provider without an address."""
     usual = _USUAL_ADDRESSES.get(kind)
     return f"for instance `base_url: {usual}`" if usual is not None else "give its `base_url`"
 
@@ -229,8 +267,8 @@ def _model(
 
 def _facts(upstream: str, provider: checked.Provider, catalogue: Catalogue) -> Facts:
     base_url = provider.deployments[0].base_url if provider.deployments else ""
-    vendor = vendor_for(catalogue, vendor=provider.vendor, kind=provider.kind, base_url=base_url)
-    return look_up(catalogue, vendor, upstream)
+    vendor = vendor_at(vendor=provider.vendor, kind=provider.kind, base_url=base_url)
+    return look_up(catalogue, vendor.name if vendor is not None else None, upstream)
 
 
 def _lane(name: str, lane: written.Lane, folder: Path, problems: list[Problem]) -> checked.Lane:

@@ -25,6 +25,7 @@ from interlock.types.labels import (
     Trust,
     When,
 )
+from interlock.types.quirks import KeyHeader
 
 Share = Annotated[float, Meta(ge=0, le=1, description="a share of traffic, 0..1")]
 Positive = Annotated[int, Meta(gt=0)]
@@ -53,12 +54,17 @@ class Limits(Section, frozen=True, kw_only=True):
 
 
 class Provider(Section, frozen=True, kw_only=True):
-    """A vendor account or a server that runs models: one of `base_url` and `endpoints`."""
+    """A vendor account or a server that runs models: one of `base_url` and `endpoints`.
 
-    kind: Kind
+    Neither is needed where `vendor` (or the provider's own name) is one of `vendors.VENDORS` with an address.
+    """
+
+    kind: Kind | None = None
     vendor: str | None = None
     base_url: str | None = None
     api_key: str | None = None
+    auth: KeyHeader | None = None
+    api_version: str | None = None
     regions: Names = ()
     endpoints: dict[str, Endpoint] = {}
     jurisdiction: str | None = None

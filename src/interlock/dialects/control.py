@@ -44,6 +44,7 @@ CONTROL_FIELDS: Final[dict[str, str]] = {
     "route": _ROUTING,
     "router": _ROUTING,
     "tags": _ROUTING,
+    "data_sources": _TOOLS,
     "mock_response": _TEST,
     "mock_tool_calls": _TEST,
     "best_of": _BUDGET,

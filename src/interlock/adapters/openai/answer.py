@@ -1,12 +1,13 @@
 """Answers and errors of an OpenAI-compatible server -> canonical ones."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from interlock.adapters.failures import (
+    Broken,
     Complaint,
     code_of,
     malformed,
@@ -38,12 +39,16 @@ _CODES: Final[dict[str, AttemptOutcome]] = {
     "moderation_blocked": "content_filtered",
     "rate_limit_error": "rate_limited",
     "rate_limit_exceeded": "rate_limited",
+    "ResponsibleAIPolicyViolation": "content_filtered",  # Azure
+    "json_validate_failed": "schema_invalid",  # Groq: what the model wrote, not what the caller asked
+    "tool_use_failed": "malformed",  # Groq: the model wrote a call that cannot be read
 }
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 _CHOICE: Final = frozenset({"index", "message", "finish_reason"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"})
 
 
+_MOST_COMPLAINTS: Final = 8
 _CALLS: Final = ("toolcall", "toolcalls", "functioncall", "functioncalls")
 """How names of fields with calls end, in whatever spelling."""
 
@@ -58,8 +63,16 @@ class _Call(Struct):
     id: str | None = None
 
 
+class Piece(Struct, gc=False):
+    """A part of what a model says, where a server (Mistral) gives a list: words, or thoughts in parts."""
+
+    type: str
+    text: str | None = None
+    thinking: "list[Piece] | str | None" = None
+
+
 class _Message(Struct):
-    content: str | None = None
+    content: str | list[Piece] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -94,6 +107,10 @@ def decode_answer(body: bytes) -> Answer | Failure:
     finish = FINISH.get(choice.finish_reason or "")
     if finish is None:
         return malformed(f"finish_reason `{code_of(choice.finish_reason)}`")
+    try:
+        parts = _parts(choice.message)
+    except Broken as broken:
+        return broken.failure
     usage, more_usage = read_usage(raw.get("usage"))
     extra = _extra(raw, more_usage)
     unjudged = _unjudged_calls(extra)
@@ -102,7 +119,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
     return Answer(
         id=completion.id or "",
         upstream_model=completion.model or "",
-        parts=_parts(choice.message),
+        parts=parts,
         finish=finish,
         usage=usage,
         created=completion.created,
@@ -115,14 +132,35 @@ def _parts(message: _Message) -> tuple[AnyPart, ...]:
     thought = message.reasoning_content or message.reasoning
     if thought:
         parts.append(Thinking(text=thought))
-    if message.content is not None:
+    if isinstance(message.content, str):
         parts.append(Text(text=message.content))
+    elif message.content is not None:
+        parts += [
+            Thinking(text=text) if kind == "thinking" else Text(text=text)
+            for kind, text in said_in(message.content)
+        ]
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
     for call in message.tool_calls or ():
         function = call.function
         parts.append(ToolCall(id=call.id or "", name=function.name, arguments=function.arguments or ""))
     return tuple(parts)
+
+
+def said_in(pieces: list[Piece]) -> Iterator[tuple[Literal["text", "thinking"], str]]:
+    """What stands in the parts of a message. Raises Broken for a part that is neither words nor thoughts."""
+    for piece in pieces:
+        if piece.type == "text":
+            yield "text", piece.text or ""
+        elif piece.type == "thinking":
+            thought = piece.thinking
+            yield "thinking", thought if isinstance(thought, str) else _joined(thought or ())
+        else:
+            raise Broken(malformed(f"content of the kind `{code_of(piece.type)}`"))
+
+
+def _joined(pieces: Iterable[Piece]) -> str:
+    return "".join(text for _, text in said_in(list(pieces)))
 
 
 def _unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
@@ -158,7 +196,8 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Failur
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raw = None
     if isinstance(raw, dict):
-        raw = raw.get("error", raw)  # some servers give the error object alone
+        inner = raw.get("error", raw)  # some servers give the error object alone
+        raw = {**raw, "message": inner} if isinstance(inner, str) else inner  # or its words beside its code
     return failure_of(raw, status, wait)
 
 
@@ -171,6 +210,33 @@ def failure_of(raw: Any, status: int | None, wait_s: float | None = None) -> Fai
     code = raw.get("code")
     if status is None and type(code) is int and 400 <= code <= 599:
         status = code  # routers of other vendors' models report an upstream's status so
-    words = raw.get("message") or raw.get("detail")
-    complaint = Complaint(codes=(code_of(code), code_of(raw.get("type"))), message=message_of(words))
-    return to_failure(complaint, _CODES, status, wait_s)
+    words = _words(raw.get("message") or raw.get("detail") or raw.get("title"))
+    codes = (code_of(code), *_filters(raw.get("innererror")), code_of(raw.get("type")))
+    return to_failure(Complaint(codes=codes, message=message_of(words)), _CODES, status, wait_s)
+
+
+def _words(value: Any) -> Any:
+    """What an error says. Some servers list their complaints about fields: `[{loc: [...], msg: ...}]`."""
+    if isinstance(value, dict):
+        value = value.get("detail")
+    if not isinstance(value, list):
+        return value
+    found = [
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+        for item in value[:_MOST_COMPLAINTS]
+        if isinstance(item, dict) and isinstance(item.get("loc"), list) and isinstance(item.get("msg"), str)
+    ]
+    return "; ".join(found)
+
+
+def _filters(inner: Any) -> tuple[str, ...]:
+    """Azure's word for what its filter does, and the categories that it found something in."""
+    if not isinstance(inner, dict):
+        return ()
+    results = inner.get("content_filter_result")
+    hit = [
+        code_of(name)
+        for name, found in (results.items() if isinstance(results, dict) else ())
+        if isinstance(found, dict) and found.get("filtered") is True
+    ]
+    return (code_of(inner.get("code")), *hit)

@@ -40,7 +40,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Each message of the request is one input."""
     return HttpCall(
         place_of(target.base_url, "embeddings"),
-        headers_of(target, stream=False),
+        headers_of(target, "bearer", stream=False),
         encode_body(request, target),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from interlock.adapters.carrying import is_sealed, without_seal
+from interlock.types.quirks import Quirks
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -29,7 +30,7 @@ _ERROR: Final = "Error: "
 _FILE_NAME: Final = "file"
 
 
-def write_messages(request: Request) -> list[dict[str, Any]]:
+def write_messages(request: Request, quirks: Quirks) -> list[dict[str, Any]]:
     """The messages of a request. Uninterpreted fields go along in their own dialect only."""
     own = request.dialect == "openai-chat"
     out: list[dict[str, Any]] = []
@@ -37,9 +38,10 @@ def write_messages(request: Request) -> list[dict[str, Any]]:
         if message.role == "tool":
             out += _results(message, own=own)
             continue
-        item: dict[str, Any] = {"role": message.role}
+        plain = message.role == "developer" and not quirks.developer
+        item: dict[str, Any] = {"role": "system" if plain else message.role}
         if message.role == "assistant":
-            item |= _assistant(message.parts, own=own)
+            item |= _assistant(message.parts, quirks, own=own)
         else:
             item["content"] = _content(message.parts, own=own)
         if message.name is not None:
@@ -66,7 +68,7 @@ def _results(message: Message, *, own: bool) -> Iterable[dict[str, Any]]:
         yield item
 
 
-def _assistant(parts: Iterable[AnyPart], *, own: bool) -> dict[str, Any]:
+def _assistant(parts: Iterable[AnyPart], quirks: Quirks, *, own: bool) -> dict[str, Any]:
     said: list[AnyPart] = []
     item: dict[str, Any] = {"content": None}
     for part in parts:
@@ -75,7 +77,10 @@ def _assistant(parts: Iterable[AnyPart], *, own: bool) -> dict[str, Any]:
         elif is_sealed(part):
             continue
         elif isinstance(part, Thinking):
-            item["reasoning_content"] = item.get("reasoning_content", "") + part.text
+            if quirks.reasoning == "parts":
+                said.append(part)
+            else:
+                item[quirks.reasoning] = item.get(quirks.reasoning, "") + part.text
         elif isinstance(part, Refusal):
             item["refusal"] = item.get("refusal", "") + part.text
         else:
@@ -104,6 +109,8 @@ def _content(parts: Iterable[AnyPart], *, own: bool) -> Any:
 def _part(part: AnyPart, *, own: bool) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **_own(part.extra, own=own)}
+    if isinstance(part, Thinking):
+        return {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text, **_own(part.extra, own=own)}
     if isinstance(part, Image):

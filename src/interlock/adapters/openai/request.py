@@ -10,23 +10,33 @@ from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import refuse_loss
 from interlock.adapters.openai.carry import cannot_carry
 from interlock.adapters.openai.messages import write_messages
+from interlock.types.labels import Kind
+from interlock.types.quirks import KeyHeader, Quirks
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
-_CHAT: Final = "chat/completions"
+CHAT: Final = "chat/completions"
 _FORMAT_NAME: Final = "answer"
-_ITS_OWN_HOSTS: Final = (".openai.com", ".azure.com")
 _JSON: Final = ("content-type", "application/json")
 _AGENT: Final = ("user-agent", USER_AGENT)
 
 
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
+    return HttpCall(
+        place_of(target.base_url, CHAT),
+        headers_of(target, "bearer", stream=request.stream),
+        encode_body(request, target, "openai"),
+    )
+
+
+def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
+    """The body of a call for a provider of a kind. Raises ApiError as `encode_request` does."""
     own = request.dialect == "openai-chat"
     if not own:
-        refuse_loss("openai", cannot_carry(request))
-    limit_name = _limit_name(target.base_url)
-    body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request)}
+        refuse_loss(kind, cannot_carry(request))
+    quirks = target.quirks
+    body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request, quirks)}
     if own:
         body |= request.extra
         if request.metadata and request.extra.get("store") is True:
@@ -34,25 +44,26 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     if request.tools:
         body |= _tools(request)
     if request.max_output_tokens is not None:
-        body[limit_name] = request.max_output_tokens
-    _add_sampling(body, request)
+        body[quirks.limit] = request.max_output_tokens
+    _add_sampling(body, request, quirks)
     if request.response_format is not None:
         body["response_format"] = _format(request.response_format)
     if request.reasoning is not None:
         body |= _reasoning(request.reasoning)
     if request.stream:
         body["stream"] = True
-        body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
-    return HttpCall(
-        place_of(target.base_url, _CHAT), headers_of(target, stream=request.stream), _encode(body)
-    )
+        if quirks.stream_options:
+            body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
+    return _encode(body)
 
 
-def headers_of(target: Target, *, stream: bool) -> tuple[tuple[str, str], ...]:
-    """The headers of a call, the key among them."""
+def headers_of(target: Target, auth: KeyHeader, *, stream: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of a call, with the key as the target wants it, else as `auth`."""
     headers = [_JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT]
-    if target.api_key is not None:
-        headers.append(("authorization", f"Bearer {target.api_key}"))
+    key = target.api_key
+    if key is not None:
+        bearer = (target.auth or auth) == "bearer"
+        headers.append(("authorization", f"Bearer {key}") if bearer else ("api-key", key))
     return tuple(headers)
 
 
@@ -65,20 +76,10 @@ def place_of(base_url: str, what: str) -> str:
     base = base_url.rstrip("/")
     if not urlsplit(base).path.strip("/"):
         return f"{base}/v1/{what}"
-    return f"{base.removesuffix(f'/{_CHAT}')}/{what}"
+    return f"{base.removesuffix(f'/{CHAT}')}/{what}"
 
 
-@lru_cache(maxsize=256)
-def _limit_name(base_url: str) -> str:
-    """What the limit of output tokens is called.
-
-    The vendor's newer models know the newer name only; many other servers know only the older one.
-    """
-    own = (urlsplit(base_url).hostname or "").endswith(_ITS_OWN_HOSTS)
-    return "max_completion_tokens" if own else "max_tokens"
-
-
-def _add_sampling(body: dict[str, Any], request: Request) -> None:
+def _add_sampling(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if request.top_p is not None:
@@ -88,7 +89,7 @@ def _add_sampling(body: dict[str, Any], request: Request) -> None:
     if request.stop:
         body["stop"] = request.stop
     if request.seed is not None:
-        body["seed"] = request.seed
+        body[quirks.seed] = request.seed
     if request.user is not None:
         body["user"] = request.user
 

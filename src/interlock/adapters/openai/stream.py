@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from interlock.adapters.failures import Broken, code_of, malformed
-from interlock.adapters.openai.answer import FINISH, failure_of
+from interlock.adapters.openai.answer import FINISH, Piece, failure_of, said_in
 from interlock.adapters.openai.usage import read_usage
 from interlock.types.answer import (
     BlockDelta,
@@ -42,7 +42,7 @@ class _Call(Struct, gc=False):
 
 
 class _Delta(Struct, gc=False):
-    content: str | None = None
+    content: str | list[Piece] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -52,6 +52,7 @@ class _Delta(Struct, gc=False):
     function_call: Any = None
     annotations: Any = None
     audio: Any = None
+    reasoning_details: Any = None
 
 
 class _Choice(Struct, gc=False):
@@ -59,6 +60,7 @@ class _Choice(Struct, gc=False):
     index: int = 0
     finish_reason: str | None = None
     logprobs: Any = None
+    content_filter_results: Any = None
 
 
 class _Chunk(Struct, gc=False):
@@ -69,11 +71,25 @@ class _Chunk(Struct, gc=False):
     service_tier: str | None = None
     system_fingerprint: str | None = None
     usage: Any = None
+    error: Any = None
+    tool_calls: Any = None
     moderation: Any = None
     citations: Any = None
     search_results: Any = None
-    error: Any = None
-    tool_calls: Any = None
+    related_questions: Any = None
+    images: Any = None
+    prompt_filter_results: Any = None
+
+
+_AT_THE_END: Final = (
+    "moderation",
+    "citations",
+    "search_results",
+    "related_questions",
+    "images",
+    "prompt_filter_results",
+)
+"""What a chunk may say of the whole answer (Perplexity, Azure): callers get the last of each with the end."""
 
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
@@ -89,6 +105,7 @@ class StreamDecoder:
         self._finish: FinishReason | None = None
         self._usage: Any = None
         self._top: dict[str, Any] = {}
+        self._filtered: Any = None
         self._next = 0
         self._open: tuple[int, BlockKind] | None = None
         self._calls: dict[int, tuple[int, str]] = {}
@@ -137,19 +154,30 @@ class StreamDecoder:
             raise Broken(failure_of(chunk.error, None))
         if chunk.tool_calls:
             raise Broken(malformed(_UNJUDGED))
+        if (
+            chunk.moderation is not None
+            or chunk.citations is not None
+            or chunk.search_results is not None
+            or chunk.related_questions is not None
+            or chunk.images is not None
+            or chunk.prompt_filter_results is not None
+        ):
+            self._keep_for_the_end(chunk)
         if not self._started:
+            if not chunk.id and not chunk.choices:
+                return  # Azure says what its filter makes of the prompt before the answer begins
             self._start(chunk, out)
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if chunk.moderation is not None:
-            self._top["moderation"] = chunk.moderation
-        if chunk.citations is not None:  # Perplexity repeats both in every chunk
-            self._top["citations"] = chunk.citations
-        if chunk.search_results is not None:
-            self._top["search_results"] = chunk.search_results
         for choice in chunk.choices or ():
             if choice.index == 0:
                 self._choice(choice, out)
+
+    def _keep_for_the_end(self, chunk: _Chunk) -> None:
+        for name in _AT_THE_END:
+            value = getattr(chunk, name)
+            if value is not None:
+                self._top[name] = value
 
     def _start(self, chunk: _Chunk, out: list[Event]) -> None:
         self._started = True
@@ -175,14 +203,15 @@ class StreamDecoder:
         delta = choice.delta
         if delta is not None:
             _refuse_unjudged_calls(delta)
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                self._say("thinking", thought, None, out)
             rich = None
-            if choice.logprobs is not None or delta.annotations is not None or delta.audio is not None:
-                rich = _rich(choice, delta)  # may be nothing after all
+            if choice.logprobs is not None or choice.content_filter_results is not None or _is_rich(delta):
+                rich = self._rich(choice, delta)  # may be nothing after all
+            thought = delta.reasoning_content or delta.reasoning
+            if thought or (delta.reasoning_details and not delta.content):
+                self._say("thinking", thought or "", rich, out)
+                rich = None
             if delta.content or (rich is not None and not delta.refusal):
-                self._say("text", delta.content or "", rich, out)
+                self._say_content(delta.content or "", rich, out)
                 rich = None
             if delta.refusal:
                 self._say("refusal", delta.refusal, rich, out)
@@ -193,6 +222,39 @@ class StreamDecoder:
             self._finish = FINISH.get(choice.finish_reason)
             if self._finish is None:
                 raise Broken(malformed(f"finish_reason `{code_of(choice.finish_reason)}`"))
+
+    def _say_content(self, content: str | list[Piece], extra: Any, out: list[Event]) -> None:
+        if isinstance(content, str):
+            self._say("text", content, extra, out)
+            return
+        for kind, text in said_in(content):
+            self._say(kind, text, extra, out)
+            extra = None
+
+    def _rich(self, choice: _Choice, delta: _Delta) -> dict[str, Any] | None:
+        """What rides along with a delta for callers of the same dialect; the first chunk's is empty.
+
+        What a filter found in words goes with them; what it says without any is kept for the end.
+        """
+        more = {
+            name: value
+            for name, value in (
+                ("annotations", delta.annotations),
+                ("audio", delta.audio),
+                ("reasoning_details", delta.reasoning_details),
+            )
+            if value is not None
+        }
+        fields: dict[str, Any] = {"delta": more} if more else {}
+        logprobs = choice.logprobs
+        if type(logprobs) is dict and any(logprobs.values()):
+            fields["logprobs"] = logprobs
+        if choice.content_filter_results:
+            if delta.content:
+                fields["choice"] = {"content_filter_results": choice.content_filter_results}
+            else:
+                self._filtered = choice.content_filter_results
+        return {"openai-chat": fields} if fields else None
 
     def _say(self, kind: BlockKind, text: str, extra: Any, out: list[Event]) -> None:
         block = self._open
@@ -233,25 +295,17 @@ class StreamDecoder:
         self._close(out)
         out += [BlockStopped(index) for index in self._open_calls]
         usage, more_usage = read_usage(self._usage)
-        kept = {place: fields for place, fields in (("usage", more_usage), ("top", self._top)) if fields}
+        last = {"content_filter_results": self._filtered} if self._filtered else {}
+        places = (("usage", more_usage), ("top", self._top), ("choice", last))
+        kept = {place: fields for place, fields in places if fields}
         out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
+
+
+def _is_rich(delta: _Delta) -> bool:
+    return delta.annotations is not None or delta.audio is not None or delta.reasoning_details is not None
 
 
 def _refuse_unjudged_calls(delta: _Delta) -> None:
     """Calls beside `tool_calls` pass by those who judge them. Raises Broken."""
     if delta.custom_tool_calls or delta.camel_tool_calls or delta.function_call:
         raise Broken(malformed(_UNJUDGED))
-
-
-def _rich(choice: _Choice, delta: _Delta) -> dict[str, Any] | None:
-    """What rides along with a delta for callers of the same dialect; the first chunk's is empty."""
-    more = {
-        name: value
-        for name, value in (("annotations", delta.annotations), ("audio", delta.audio))
-        if value is not None
-    }
-    fields: dict[str, Any] = {"delta": more} if more else {}
-    logprobs = choice.logprobs
-    if type(logprobs) is dict and any(logprobs.values()):
-        fields["logprobs"] = logprobs
-    return {"openai-chat": fields} if fields else None

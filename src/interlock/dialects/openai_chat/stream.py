@@ -111,12 +111,19 @@ class StreamEncoder:
             "delta": {**delta, **fields.get("delta", {})},
             "logprobs": fields.get("logprobs"),
             "finish_reason": None,
+            **fields.get("choice", {}),
         }
         return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
         fields = vendor_fields(event.extra, "openai-chat")
-        last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": FINISH[event.finish]}
+        last = {
+            "index": 0,
+            "delta": {},
+            "logprobs": None,
+            "finish_reason": FINISH[event.finish],
+            **fields.get("choice", {}),
+        }
         out += (self._head, b',"choices":', _encode([last]), self._tail)
         top = fields.get("top")
         if self._include_usage or top:
