@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, not a package
-"""Build `src/interlock/config/catalogue.json`: what is publicly known about current chat models.
+"""Build `src/interlock/config/catalogue.json`: what is publicly known about current models.
 
 It merges two public packages, read as data: genai-prices (prices, context windows, names) and the
 JSON that litellm carries (capabilities, output limits, and what the first does not have). Run it
@@ -59,6 +59,8 @@ VENDORS = {
 }
 
 CHAT_MODES = ("chat", "responses")
+EMBEDDING = re.compile(r"embed|bge-", re.IGNORECASE)
+DEAREST_EMBEDDING = 5.0  # USD per million tokens; a figure above it is a slip of the source
 CAPABILITIES = {
     "tools": "supports_function_calling",
     "json_schema": "supports_response_schema",
@@ -98,7 +100,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     day = dt.datetime.fromisoformat(given.date).replace(tzinfo=dt.UTC)
-    models = {name: vendor_models(vendor, day) for name, vendor in VENDORS.items()}
+    models = {
+        name: share(vendor_models(vendor, day) | embedding_models(vendor, day))
+        for name, vendor in VENDORS.items()
+    }
     body = json.dumps(models, sort_keys=True, separators=(",", ":"))
     catalogue = {
         "about": "Prices are USD per million tokens, batch_discount a share. "
@@ -130,7 +135,7 @@ def one_line_per_model(catalogue: dict[str, Any]) -> str:
 
 
 def vendor_models(vendor: Vendor, day: dt.datetime) -> dict[str, Any]:
-    """Facts by name; names with equal facts point to the shortest of them."""
+    """Facts of chat models by name."""
     priced = price_models(vendor.prices)
     flags = dict(litellm_entries(vendor, day))
     names = {*flags, *(name for model in priced for name in names_of(model))}
@@ -141,7 +146,24 @@ def vendor_models(vendor: Vendor, day: dt.datetime) -> dict[str, Any]:
         if "price" in facts or "context" in facts:
             origin = vendor.origin or origin_of(name)
             found[name] = facts | ({"origin": origin} if origin else {})
-    return share(found)
+    return found
+
+
+def embedding_models(vendor: Vendor, day: dt.datetime) -> dict[str, Any]:
+    """Facts of embedding models by name. They write nothing, so what they write costs nothing."""
+    found: dict[str, Any] = {}
+    for name, entry in litellm_entries(vendor, day, ("embedding",)):
+        price = {"input": round((entry.get("input_cost_per_token") or 0) * 1e6, 6), "output": 0.0}
+        if not 0 < price["input"] < DEAREST_EMBEDDING or not EMBEDDING.search(name) or HOSTED.search(name):
+            continue
+        context, origin = whole(entry.get("max_input_tokens")), vendor.origin or origin_of(name)
+        found[name.removeprefix(f"{entry['litellm_provider']}/")] = {
+            "can": "embeddings",
+            "price": price,
+            **({"context": context} if context else {}),
+            **({"origin": origin} if origin else {}),
+        }
+    return found
 
 
 def is_chat(name: str) -> bool:
@@ -188,10 +210,12 @@ def names_of(model: Any) -> Iterator[str]:
         clauses += [*(getattr(clause, "or_", None) or ())]
 
 
-def litellm_entries(vendor: Vendor, day: dt.datetime) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Chat models of a vendor that are still offered on that day, without litellm's prefixes."""
+def litellm_entries(
+    vendor: Vendor, day: dt.datetime, modes: tuple[str, ...] = CHAT_MODES
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Models of a vendor that are still offered on that day, without litellm's prefixes."""
     for key, entry in litellm_file().items():
-        if entry.get("litellm_provider") not in vendor.facts or entry.get("mode") not in CHAT_MODES:
+        if entry.get("litellm_provider") not in vendor.facts or entry.get("mode") not in modes:
             continue
         if str(entry.get("deprecation_date", "9999")) < day.date().isoformat():
             continue

@@ -40,6 +40,18 @@ def test_current_models_of_every_large_vendor_are_in_it():
         assert facts.context_tokens is not None, model
 
 
+@pytest.mark.parametrize(
+    ("vendor", "model"),
+    [("openai", "text-embedding-3-small"), ("azure", "text-embedding-3-large"), ("cohere", "embed-v4.0")],
+)
+def test_embedding_models_are_in_it_and_can_do_nothing_else(vendor, model):
+    facts = look_up(CATALOGUE, vendor, model)
+    assert facts.capabilities == ("embeddings",)
+    assert facts.price is not None
+    assert facts.price.output == 0
+    assert facts.context_tokens is not None
+
+
 def test_no_entry_is_free_or_points_to_nothing_and_output_fits_the_window():
     for vendor, models in CATALOGUE.models.items():
         for name, entry in models.items():
