@@ -82,6 +82,14 @@ def test_a_shape_is_decided_once_and_a_larger_request_again():
     assert memory.known == 3  # below 300, 300 itself, above it
 
 
+def test_a_batch_with_a_longer_text_is_decided_again():
+    memory, made = fresh()
+    for longest in (5, 8000, 9000, 5, None):
+        wanted = ask("cheap", input_tokens=20_000, longest_input=longest)
+        remembered, computed = both(memory, made, wanted, 0.5)
+        assert remembered == computed
+
+
 def test_it_forgets_rather_than_grow(monkeypatch):
     monkeypatch.setattr("interlock.route.memory.MOST", 3)
     memory, made = fresh()
