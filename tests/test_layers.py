@@ -22,11 +22,12 @@ SOURCE = ROOT / "src" / "interlock"
 # From the ground up. A module imports from its own room and from the layers below it; rooms side by side are
 # strangers. The longest prefix decides, so `config.checked` lies below the rest of `config`.
 LAYERS: Final = (
-    ("types", "errors"),
+    ("types", "errors", "stats"),
     ("config.written",),
     ("config.checked",),
     ("wire", "policy", "classify", "resilience"),
     ("config", "dialects", "adapters", "route"),
+    ("evals",),
     ("transport", "store"),
     ("execute",),
     ("replay", "local_models"),
@@ -67,6 +68,7 @@ READERS: Final = {
     "config.loading": "reads the config file itself",
     "config.schema_file": "reads the JSON Schemas beside it",
     "config.catalogue": "reads the catalogue that is part of the package",
+    "evals.loading": "reads a suite's files",
 }
 
 

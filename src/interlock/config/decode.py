@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 import re2
@@ -23,7 +23,9 @@ from interlock.config.written import File
 from interlock.errors import Problem
 from interlock.types import labels
 
-_FILE: Final = inspect.type_info(File)
+T = TypeVar("T")
+Fields = Mapping[str, Mapping[str, str]]
+
 _UNUSABLE: Final = object()
 """Stands for a value that the walk could not make sense of."""
 _LARGEST: Final = 2**53
@@ -50,23 +52,34 @@ _SCALES: Final = tuple(
 
 def decode_file(tree: Any) -> tuple[File | None, tuple[Problem, ...]]:
     """The file, and every problem of its shape. None where too little is right to look further."""
-    walk = _Walk()
-    cleaned = walk.value(tree, _FILE, "")
+    return decode_tree(tree, File, FIELDS, "the file is a mapping of sections: `providers:`, `models:`, …")
+
+
+def decode_tree(
+    tree: Any, kind: type[T], fields: Fields, about: str, path: str = ""
+) -> tuple[T | None, tuple[Problem, ...]]:
+    """A plain tree as a Struct: what `decode_file` does, for any of our files.
+
+    `fields` has a sentence for the fields of each Struct, by the Struct's name; `about` one for the whole.
+    """
+    walk = _Walk(fields, about)
+    cleaned = walk.value(tree, inspect.type_info(kind), path)
     if cleaned is _UNUSABLE:
         return None, tuple(walk.problems)
     try:
-        return msgspec.convert(cleaned, File), tuple(walk.problems)
+        return msgspec.convert(cleaned, kind), tuple(walk.problems)
     except msgspec.ValidationError as failure:
         # The walk and msgspec read the same types; this stands guard, should they ever disagree.
-        return None, (*walk.problems, error("", str(failure)))
+        return None, (*walk.problems, error(path, str(failure)))
 
 
 class _Walk:
     """Collects problems, and gives the value back cleaned. Lives for one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Fields, about: str) -> None:
         self.problems: list[Problem] = []
-        self._about = "the file is a mapping of sections: `providers:`, `models:`, …"
+        self._fields = fields
+        self._about = about
         """What the field at hand is for: the hint where there is no better one."""
 
     def value(self, value: Any, kind: inspect.Type, path: str) -> Any:  # noqa: C901 - a row for each kind of type
@@ -113,20 +126,25 @@ class _Walk:
         for key, inner in value.items():
             here = below(path, key)
             if key in fields:
-                self._about = f"`{key}`: {FIELDS[kind.cls.__name__][key]}"
+                self._describe(kind.cls.__name__, key)
                 found[key] = self.value(inner, fields[key].type, here)
                 continue
             self._refuse(here, f"unknown key `{key}`", suggest(key, list(fields), where=" here"))
             meant = nearest(key, fields)
             if meant is not None and meant not in value:
                 # Read quietly: what a misread key holds is not to be judged, or shown, as another's value.
-                found[meant] = _Walk().value(inner, fields[meant].type, here)
+                found[meant] = _Walk(self._fields, self._about).value(inner, fields[meant].type, here)
         usable = all(item is not _UNUSABLE for item in found.values())
         for name, field in fields.items():
             if field.required and name not in found:
                 self._refuse(path, f"`{name}` is missing", _example(name, field.type))
                 usable = False
         return found if usable else _UNUSABLE
+
+    def _describe(self, struct: str, key: str) -> None:
+        sentence = self._fields.get(struct, {}).get(key)
+        if sentence is not None:
+            self._about = f"`{key}`: {sentence}"
 
     def _mapping(self, value: Any, kind: inspect.DictType, path: str) -> Any:
         if not isinstance(value, Mapping):

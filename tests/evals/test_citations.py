@@ -1,0 +1,45 @@
+"""Citation markers on real answers of answering systems, against what experts said of them."""
+
+from interlock.evals.cited import check_citations, markers
+from tests.data import rows
+
+
+def auc(scores: list[float], labels: list[bool]) -> float:
+    """How often a good one has the higher score than a bad one, ties counting half (Mann & Whitney)."""
+    good = [score for score, label in zip(scores, labels, strict=True) if label]
+    bad = [score for score, label in zip(scores, labels, strict=True) if not label]
+    wins = sum((g > b) + 0.5 * (g == b) for g in good for b in bad)
+    return wins / (len(good) * len(bad))
+
+
+JUDGED = ("Complete", "Partial", "Incomplete", "Missing")
+
+
+def test_a_marker_tells_supported_claims_from_others_with_the_auc_that_is_reported(record_property):
+    """Experts judged whether sources support each claim. A marker is no proof, and 0.5 would be a coin."""
+    claims = [claim for row in rows("citations", "expertqa_sample.jsonl") for claim in row["claims"]]
+    judged = [claim for claim in claims if claim["support"] in JUDGED]
+    found = auc(
+        [float(bool(markers(claim["claim"]))) for claim in judged],
+        [claim["support"] in ("Complete", "Partial") for claim in judged],
+    )
+    record_property("auc", round(found, 3))
+    assert len(judged) > 300
+    assert found > 0.75
+
+
+def test_markers_of_real_answers_point_to_their_own_sources():
+    """Bing-like systems list their sources as `[n] url`: every marker is then either listed or caught."""
+    for row in rows("citations", "expertqa_sample.jsonl"):
+        sources = {line[1 : line.index("]")]: line for line in row["attribution"] if line.startswith("[")}
+        fault = check_citations(row["answer"], sources, required=False, quotes=False)
+        assert (fault is None) == (set(markers(row["answer"])) <= set(sources))
+
+
+def test_footnotes_lists_and_names_are_markers_and_links_are_not():
+    assert markers("a [1] b [^2] c [kb-3; 4] d [text](https://example.org) e [not a marker]") == (
+        "1",
+        "2",
+        "kb-3",
+        "4",
+    )
