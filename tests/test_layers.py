@@ -33,6 +33,7 @@ LAYERS: Final = (
     ("replay", "local_models"),
     ("wiring",),
     ("server",),
+    ("harness",),
     ("cli.output",),
     ("cli.explain",),
     ("demo",),

@@ -9,6 +9,7 @@ import click
 from interlock import config
 from interlock.cli.context import common, find_config, now_us
 from interlock.cli.output import NO, say, write_json
+from interlock.config.problems import suggest
 from interlock.errors import Problem, StoreError
 
 
@@ -25,7 +26,8 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
     path = find_config(config_file)
     problems = config.check(path, os.environ)
     if all(problem.severity == "warning" for problem in problems):
-        problems += tuple(_against_store(config.load(path, os.environ)))
+        loaded = config.load(path, os.environ)
+        problems += (*_suites(loaded), *_against_store(loaded))
     ok = not any(problem.severity == "error" for problem in problems)
     if as_json:
         write_json({"ok": ok, "problems": problems})
@@ -34,6 +36,34 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
             say(f"{problem.severity}: {problem}\n")
         say(_verdict(path, problems))
     ctx.exit(0 if ok else NO)
+
+
+def _suites(loaded: config.Loaded) -> Iterator[Problem]:
+    """What is wrong with suites, and what gates ask that their suites do not measure. The config can run."""
+    from msgspec.structs import replace
+
+    from interlock.evals.loading import examine_suite
+    from interlock.evals.measures import measured_by
+
+    measures: dict[str, set[str]] = {}
+    for name, reference in loaded.config.evals.items():
+        found = examine_suite(loaded.path.parent / reference.suite)
+        yield from (replace(problem, severity="warning") for problem in found.problems)
+        if found.suite is not None:
+            measures[name] = measured_by(found.suite)
+    for alias, gate in loaded.config.gates.items():
+        if not measures.keys() >= set(gate.suites):
+            continue
+        known = set().union(*(measures[name] for name in gate.suites))
+        for place, check in enumerate(gate.checks):
+            if check.metric not in known:
+                yield Problem(
+                    file=str(loaded.path),
+                    path=f"gates.{alias}.checks[{place}].metric",
+                    problem=f"no suite of this gate measures `{check.metric}`, so it can never pass",
+                    hint=suggest(check.metric, sorted(known)),
+                    severity="warning",
+                )
 
 
 def _against_store(loaded: config.Loaded) -> Iterator[Problem]:

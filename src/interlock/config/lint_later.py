@@ -13,10 +13,9 @@ from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
     "budgets": (lambda file: bool(file.budgets), "spend is recorded per request, windows do not refuse"),
-    "evals": (lambda file: bool(file.evals), "suites are not run"),
     "gates": (
         lambda file: bool(file.gates),
-        "no gate is run, so a promotion needs an override with its reason",
+        "`interlock gate` runs them; a promotion does not look at their records, so it needs an override",
     ),
     "rollouts": (lambda file: bool(file.rollouts), "no canary or shadow traffic is sent"),
     "cache": (

@@ -23,7 +23,7 @@ from interlock.evals.importers.common import Read
 from interlock.evals.suite import FIELDS, Case, CaseFile, GraderSpec, Suite, SuiteFile
 
 _ABOUT: Final = "a suite is a mapping: `suite:`, `cases:`, `graders:`"
-_HINTS: Final = ("lane", "task", "data_class")
+_HINTS: Final = ("lane", "task", "data_class", "residency")
 _OWN: Final = frozenset(
     ("model", "messages", "tools", "tool_choice", "response_format", "stream", "metadata")
 )

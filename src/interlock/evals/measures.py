@@ -75,6 +75,12 @@ class Outside(Struct, frozen=True, kw_only=True):
     related: frozenset[str] = frozenset()
 
 
+def measured_by(suite: Suite) -> set[str]:
+    """Every measure that a run of a suite may have."""
+    judged = {judge.DISAGREEMENT for spec in suite.graders if isinstance(spec, judge.Judge)}
+    return {*_AMOUNTS, P95, "error_rate", "refusal_rate", *map(graders.measure_of, suite.graders), *judged}
+
+
 def is_amount(measure: str) -> bool:
     """Whether a measure has no upper bound (money, tokens, time), so that a change of it is relative."""
     return measure in _AMOUNTS or measure == P95

@@ -57,6 +57,7 @@ class CaseFile(Section, frozen=True, kw_only=True):
     lane: str | None = None
     task: str | None = None
     data_class: str | None = None
+    residency: str | None = None
     tools: tuple[Mapping, ...] | None = None
     tool_choice: Any = None
     response_format: Mapping | None = None
@@ -89,6 +90,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "lane": "the lane that it runs in",
         "task": "the kind of task that it is",
         "data_class": "raises the data class of the request",
+        "residency": "where its data must stay, one place or several with commas between",
         "tools": "tools that it offers, in OpenAI's form, instead of the suite's",
         "tool_choice": "as in a request",
         "response_format": "as in a request",

@@ -16,7 +16,7 @@ import apsw
 from msgspec import Struct
 
 from interlock.errors import StoreError
-from interlock.store import aliases, control_log, records
+from interlock.store import aliases, control_log, evals, records
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
@@ -26,6 +26,7 @@ from interlock.store.connect import (
     create,
     locate,
 )
+from interlock.store.evals import StoredGate
 from interlock.store.migrate import migrate, scripts
 from interlock.store.records import BadCursor, StoredRecord
 from interlock.store.writer import MAX_PENDING, Write, Writer, done
@@ -278,6 +279,23 @@ class Store:
         return self.writer.call(
             lambda db: aliases.rollback(db, alias, to_version, change, if_version=if_version), durable=True
         )
+
+    # Evals
+
+    def put_eval_sample(self, key: str, at: int, model: str, body: bytes) -> Write[None]:
+        """Keep what a model answered under a key of all that could change it; the first one stays."""
+        return self.writer.row(evals.PUT_SAMPLE, evals.sample_row(key, at, model, body))
+
+    def eval_sample(self, key: str) -> bytes | None:
+        return self._read(lambda db: evals.sample(db, key))
+
+    def put_gate_record(self, gate: StoredGate, *, actor: str) -> Write[None]:
+        """Add a gate's record, which stays, and an entry of the control log that names it."""
+        return self.writer.call(lambda db: evals.put_gate(db, gate, actor), durable=True)
+
+    def gate_records(self, alias: str | None = None) -> tuple[StoredGate, ...]:
+        """The records of an alias's gates (None: of all), the newest first."""
+        return self._read(lambda db: evals.gates(db, alias))
 
     def data_version(self) -> int:
         """A number that changes whenever anybody commits anything to the file, this process too."""

@@ -1,0 +1,137 @@
+"""What `eval` and `gate` share: suites by name or path, the run itself, and its progress on stderr."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from interlock.cli.output import Stop, note
+from interlock.config.problems import suggest
+
+if TYPE_CHECKING:
+    from interlock.config import Loaded
+    from interlock.evals.suite import Suite
+    from interlock.harness.running import Harness, Progress, Report
+    from interlock.store.sqlite import Store
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WIDTH: Final = 30
+
+
+def running_options(function: F) -> F:
+    """The options of every run."""
+    for option in (
+        click.option("--budget-usd", type=click.FloatRange(min=0), help="The most that the run may cost."),
+        click.option(
+            "--concurrency",
+            type=click.IntRange(1, 256),
+            default=8,
+            show_default=True,
+            help="Cases at a time.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="FOLDER",
+            help="Where the report goes (default: reports/ beside the config).",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def find_suite(loaded: "Loaded", name: str) -> "Suite":
+    """The suite that the config names so, or the file. Raises Stop, or ConfigError with all its problems."""
+    from interlock.evals.loading import load_suite
+
+    known = loaded.config.evals
+    if name in known:
+        return load_suite(loaded.path.parent / known[name].suite)
+    if Path(name).is_file():
+        return load_suite(Path(name))
+    raise Stop(
+        "there is no such suite",
+        where=name,
+        hint=f"name a file, or one of the config: {suggest(name, list(known))}",
+    )
+
+
+def check_model(loaded: "Loaded", name: str, where: str, *, pool_only: bool = False) -> None:
+    """Raises Stop for what is neither a model of the pool nor (unless `pool_only`) an alias or lane."""
+    config = loaded.config
+    others = () if pool_only else (*config.aliases, *(f"lane:{lane.name}" for lane in config.lanes))
+    names = [*config.models, *others]
+    if name not in names:
+        what = "a model of the pool" if pool_only else "a model, an alias or a lane"
+        raise Stop(f"`{name}` is not {what}", where=where, hint=suggest(name, names))
+
+
+def check_budget(loaded: "Loaded", budget: float | None, models: list[str]) -> None:
+    """A budget can only be kept for models whose price is known. Raises Stop."""
+    unpriced = [
+        name for name in models if name in loaded.config.models and loaded.config.models[name].price is None
+    ]
+    if budget is not None and unpriced:
+        raise Stop(
+            f"the price of `{unpriced[0]}` is unknown, so no budget can be kept",
+            where="--budget-usd",
+            hint="give it a `price` in the config, or leave the budget out",
+        )
+
+
+def run_with_harness(
+    loaded: "Loaded",
+    store: "Store",
+    work: Callable[["Harness"], Awaitable[T]],
+    *,
+    budget_usd: float | None,
+    concurrency: int,
+) -> T:
+    """Run something that asks models, and show how far it is."""
+
+    async def run() -> T:
+        from interlock.harness.asking import Asker
+        from interlock.harness.running import Harness, Purse
+
+        asker = Asker(loaded, store)
+        bar = progress_bar()
+        try:
+            harness = Harness(asker, store, purse=Purse(budget_usd), concurrency=concurrency, report=bar)
+            return await work(harness)
+        finally:
+            await asker.close()
+            if sys.stderr.isatty():
+                click.echo("", err=True)
+
+    return asyncio.run(run())
+
+
+def progress_bar() -> "Report":
+    """On a terminal a bar that is drawn over itself; elsewhere a line for each tenth."""
+    last = -1
+
+    def show(progress: "Progress") -> None:
+        nonlocal last
+        share = progress.done / progress.total if progress.total else 1.0
+        count = f"{progress.done}/{progress.total} samples, {progress.cached} kept from before"
+        words = f"{count}, ${progress.spent_usd:.4f}"
+        if sys.stderr.isatty():
+            filled = round(share * _WIDTH)
+            click.echo(f"\r[{'#' * filled}{'.' * (_WIDTH - filled)}] {words}", err=True, nl=False)
+        elif int(share * 10) != last:
+            last = int(share * 10)
+            note(words)
+
+    return show
+
+
+def folder_for(loaded: "Loaded", out: Path | None, name: str) -> Path:
+    """Where a report goes."""
+    from interlock.harness.reporting import FOLDER
+
+    return out if out is not None else loaded.path.parent / FOLDER / name

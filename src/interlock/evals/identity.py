@@ -1,0 +1,79 @@
+"""What a version of an alias is: everything that decides what really answers, and which change a gate is
+about.
+
+Two models of the pool with the same identity answer alike; a change to any part of it (another upstream
+model, its version, parameters, an effort, a prompt laid over) is another version and needs the gate again.
+"""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.config.checked import Config, Model
+from interlock.config.written import Check
+from interlock.evals.checks import BUILT_IN
+from interlock.evals.suite import Suite
+
+# What a model may change in without answering differently. Anything else in it, also what will be added to
+# the pool one day, is part of its identity.
+_NO_PART: Final = ("name", "price", "quality", "origin", "context_tokens", "capabilities")
+
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+def identity(model: Model) -> dict[str, Any]:
+    """The parts of a model that decide what answers, by name."""
+    parts: dict[str, Any] = msgspec.to_builtins(model)
+    return {name: value for name, value in parts.items() if name not in _NO_PART}
+
+
+def digest(value: Any) -> str:
+    """A hash of a value of plain parts and Structs, whatever the order of its names."""
+    return hashlib.sha256(_encode(value)).hexdigest()
+
+
+def identity_hash(model: Model) -> str:
+    return digest(identity(model))
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Exactly one change: from what an alias is to what it would be, under one gate. Hashes all, but the
+    alias.
+    """
+
+    alias: str
+    gate: str
+    baseline: str
+    candidate: str
+
+
+def change(config: Config, suites: tuple[Suite, ...], alias: str, from_model: str, to_model: str) -> Change:
+    """The change that a promotion would make. Both models are keys of the pool; `suites` are the gate's
+    own.
+    """
+    gate = config.gates.get(alias)
+    checks: tuple[Check, ...] = gate.checks if gate is not None else ()
+    return Change(
+        alias=alias,
+        gate=digest((checks, BUILT_IN, sorted(suite.hash for suite in suites))),
+        baseline=identity_hash(config.models[from_model]),
+        candidate=identity_hash(config.models[to_model]),
+    )
+
+
+def are_related(config: Config, judge: str, model: str) -> bool:
+    """Whether two models of the pool are of one family: one vendor's, or named alike (`llama-3`,
+    `llama-4`).
+    """
+    one, other = config.models[judge], config.models[model]
+    vendors = {config.providers[found.provider].vendor for found in (one, other)}
+    return len(vendors) == 1 or _stem(one.upstream) == _stem(other.upstream)
+
+
+def _stem(upstream: str) -> str:
+    """The first word of a model's name, behind an owner's name: `meta-llama/Llama-3.1-8B` gives `llama`."""
+    name = upstream.rsplit("/", 1)[-1].casefold()
+    letters = next((place for place, char in enumerate(name) if not char.isalpha()), len(name))
+    return name[:letters] or name

@@ -1,0 +1,164 @@
+"""One request on the way that every request takes: understood, decided, executed, recorded. No HTTP in
+between.
+"""
+
+import hashlib
+import time
+from asyncio import get_running_loop
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.classify import classify
+from interlock.config.checked import Config, encode
+from interlock.config.loading import Loaded
+from interlock.dialects import DIALECTS
+from interlock.errors import ApiError
+from interlock.evals.episode import read_call
+from interlock.evals.sample import OWN_FAULTS, Posture, State, Turn
+from interlock.execute.executor import Execution
+from interlock.execute.validate import calls_of, text_of
+from interlock.server.ids import Clock, draw, fresh_name, fresh_nonce
+from interlock.server.records import to_row
+from interlock.server.state import State as Running
+from interlock.server.state import make_state
+from interlock.store.sqlite import Store
+from interlock.types.decision import Decision
+from interlock.types.request import AnyPart, Refusal
+from interlock.types.signals import Caller
+from interlock.wiring import put_world, remember, services, world_of
+
+CALLER: Final = Caller(key="eval", tenant="interlock-evals", role="operator")
+"""Who asks in a run. A tenant of its own, so that nobody's budgets, sessions and figures are touched."""
+_HOUR_NS: Final = 3_600_000_000_000
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """How one request went. `parts` is the whole answer, empty where there is none."""
+
+    turn: Turn
+    state: State
+    posture: Posture
+    parts: tuple[AnyPart, ...] = ()
+    error: str | None = None
+
+
+class Asker:
+    """Asks under one config and world, in one event loop. Close it.
+
+    Without fallbacks: an answer of another model than the one that is measured would say nothing about it.
+    """
+
+    def __init__(self, loaded: Loaded, store: Store) -> None:
+        config = without_fallbacks(loaded.config)
+        world = world_of(store)
+        remember(store, config)
+        self.config = config
+        self._store = store
+        self._clock = Clock()
+        self._state: Running = make_state(
+            config, loaded.secrets, world, b""
+        )  # nobody authenticates against it
+        self._services = services(now=self._clock.now, fresh=fresh_nonce)
+        put_world(store, self._state.world_hash, world)
+
+    async def close(self) -> None:
+        await self._services.transport.close()
+
+    async def ask(self, model: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Asked:
+        """Ask a model (or an alias, a lane). Raises ApiError for a request that cannot be understood."""
+        request = DIALECTS["openai-chat"].decode_request(
+            msgspec.json.encode({**body, "model": model}), headers
+        )
+        nanoseconds = time.time_ns()
+        signals = classify(
+            request,
+            CALLER,
+            self.config,
+            endpoint="/v1/chat/completions",
+            hour_utc=nanoseconds // _HOUR_NS % 24,
+            cannot_carry=self._state.cannot_carry(request),
+        )
+        name = f"dec_{fresh_name()}"
+        decision = self._state.memory.decide(
+            id=name, now=self._clock.at(nanoseconds), signals=signals, draw=draw(CALLER.tenant, name)
+        )
+        if decision.route is None:
+            await self._store.put_record(to_row(decision, "denied"))
+            return _denied(decision)
+        execution = Execution(
+            request, decision, self._state.setting, self._services, get_running_loop().time()
+        )
+        try:
+            await execution.run_whole()
+        finally:
+            execution.release()
+        await self._store.put_record(to_row(decision, execution.status, execution))
+        return _asked(decision, execution)
+
+
+def without_fallbacks(config: Config) -> Config:
+    """The config as it would be without fallbacks: another revision, under its own hash, kept like the
+    others.
+    """
+    alone = msgspec.structs.replace(config, fallbacks=(), config_hash="", policy_hash="")
+    digest = hashlib.sha256(encode(alone)).hexdigest()[:16]
+    return msgspec.structs.replace(alone, config_hash=digest, policy_hash=config.policy_hash)
+
+
+def posture_of(decision: Decision) -> Posture:
+    """What policy made of a request, as far as no other model should change it."""
+    policy, route = decision.policy, decision.route
+    return Posture(
+        served=route is not None,
+        rules=decision.why.rules,
+        data_class=policy.data_class,
+        safety_mode=policy.safety_mode,
+        layout=policy.layout,
+        logging=policy.logging,
+        tools_denied=tuple(sorted(tool.tool for tool in policy.tools_denied)),
+        approvals=tuple(sorted(policy.requires_approval_for)),
+        region=route.region if route is not None else None,
+    )
+
+
+def _denied(decision: Decision) -> Asked:
+    why = decision.why.denied or "no model may serve it"
+    turn = Turn(decision_id=decision.id, error=why)
+    return Asked(turn=turn, state="unavailable", posture=posture_of(decision), error=why)
+
+
+def _asked(decision: Decision, execution: Execution) -> Asked:
+    answer, error = execution.answer, execution.error
+    last = execution.attempts[-1] if execution.attempts else None
+    parts = answer.parts if answer is not None else ()
+    said = f"{error.code}: {error.message}" if error is not None else None
+    turn = Turn(
+        decision_id=decision.id,
+        text=text_of(parts),
+        calls=tuple(read_call(call) for call in calls_of(parts)),
+        refused=(last is not None and last.refused) or any(isinstance(part, Refusal) for part in parts),
+        finish=last.finish if last is not None else None,
+        model=last.model if last is not None else None,
+        outcome=last.outcome if last is not None else None,
+        error=said,
+        violations=last.violations if last is not None else (),
+        input_tokens=last.input_tokens if last is not None else None,
+        output_tokens=last.output_tokens if last is not None else None,
+        cost_usd=execution.cost_usd,
+        latency_ms=last.latency_ms if last is not None else None,
+    )
+    return Asked(turn=turn, state=_state(error, turn), posture=posture_of(decision), parts=parts, error=said)
+
+
+def _state(error: ApiError | None, turn: Turn) -> State:
+    """Whose doing a failure is. What waits for a human's approval is nobody's answer yet, and a connection
+    that broke (malformed, and no end was seen) is not the model's.
+    """
+    if error is None:
+        return "answered"
+    broken = turn.outcome == "malformed" and turn.finish is None
+    own = (turn.outcome in OWN_FAULTS and not broken) or error.code == "tool_denied"
+    return "failed" if own else "unavailable"

@@ -1,0 +1,159 @@
+"""`eval` and `gate` as commands: what they print, write, and exit with."""
+
+import asyncio
+import json
+import threading
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from interlock.cli.app import cli
+from interlock.store.sqlite import Store
+from tests.harness.world import asks, last, reply, write_config, write_suite
+from tests.server.upstream import Upstream
+
+CASES = [asks(f"q{number}", expect="yes") for number in range(120)]
+NASTY = asks("<script>alert(1)</script>\u0007", '<b>"it\'s"</b>', expect="yes")
+GATE = {
+    "evals": {"basics": {"suite": "./suite.yaml"}},
+    "gates": {"prod": {"suites": ["basics"], "checks": [{"metric": "task_success", "drop_at_most": 0.1}]}},
+}
+
+
+def say(model, messages):
+    """`beta-2` echoes the odd ones out, and is right on all but these."""
+    return last(messages) if "script" in last(messages) else "yes"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a config, a suite, and a provider that answers in a thread of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INTERLOCK_CONFIG", raising=False)
+    ready, done = threading.Event(), threading.Event()
+    found: list[str] = []
+
+    async def serve() -> None:
+        async with Upstream(reply(say)) as upstream:
+            found.append(upstream.url)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait(10)
+    write_config(tmp_path, found[0], **GATE)
+    write_suite(tmp_path, [*CASES, NASTY], [{"kind": "exact"}])
+    yield tmp_path
+    done.set()
+    thread.join(10)
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def test_eval_run_prints_one_json_value_and_writes_a_report(folder):
+    told = run("eval", "run", "suite.yaml", "--model", "new", "--baseline", "old", "--out", "out", "--json")
+    assert told.exit_code == 0, told.stderr
+    value = json.loads(told.stdout)
+    assert (value["suite"], value["model"], value["cases"]) == ("basics", "new", 121)
+    success = value["measures"]["task_success"]
+    assert set(success) == {"value", "low", "high", "n"}
+    assert success["value"] == pytest.approx(120 / 121)
+    assert value["baseline"]["model"] == "old"
+    assert Path(value["report"]).is_file()
+    samples = [json.loads(line) for line in Path("out/samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 242
+    assert samples[0]["sample"]["turns"][0]["text"] == "yes"
+    assert "242/242 samples" in told.stderr
+
+
+def test_eval_run_for_people_is_a_table_and_says_where_the_report_is(folder):
+    shown = run("eval", "run", "basics", "--model", "prod")
+    assert shown.exit_code == 0
+    assert "task_success" in shown.stdout
+    assert "report.html" in shown.stdout
+
+
+def test_a_gate_exits_0_on_a_pass_and_keeps_its_record(folder):
+    told = run("gate", "basics", "--alias", "prod", "--to", "new", "--json")
+    value = json.loads(told.stdout)
+    assert (told.exit_code, value["verdict"]) == (0, "pass"), told.stdout
+    assert (value["alias"], value["baseline"], value["candidate"]) == ("prod", "old", "new")
+    assert {"metric", "family", "verdict", "value", "baseline", "low", "high", "n", "why"} <= set(
+        value["checks"][0]
+    )
+    store = Store.open(folder / "interlock.db", now=lambda: 0)
+    assert [row.id for row in store.gate_records("prod")] == [value["record"]]
+    store.close()
+
+
+def test_a_gate_that_is_inconclusive_exits_1(folder):
+    write_suite(folder, CASES[:3], [{"kind": "exact"}])
+    told = run("gate", "basics", "--alias", "prod", "--to", "new", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["verdict"]) == (1, "inconclusive")
+    assert "too few cases" in run("gate", "basics", "--alias", "prod", "--to", "new").stdout
+
+
+def test_reports_escape_what_suites_and_models_say_and_hold_no_script(folder):
+    assert run("gate", "basics", "--alias", "prod", "--to", "new", "--out", "out", "--json").exit_code == 0
+    page = Path("out/report.html").read_text()
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<svg" in page
+    assert "http" not in page.replace("http-equiv", "")
+    tree = ET.parse("out/junit.xml").getroot()
+    assert (tree.get("failures"), tree.get("errors")) == ("0", "0")
+    assert [case.get("name") for case in tree.iter("testcase")] == [
+        "task_success",
+        "cost_per_case",
+        "policy_drift",
+        "verdict",
+    ]
+    run("eval", "run", "basics", "--model", "new", "--out", "run", "--json")
+    cases = {case.get("name"): case for case in ET.parse("run/junit.xml").getroot().iter("testcase")}
+    assert cases['<b>"it\'s"</b>'].find("failure") is not None
+    assert cases["q1"].find("failure") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("eval", "run", "nope", "--model", "new"), "there is no such suite"),
+        (("eval", "run", "basics", "--model", "nww"), "did you mean `new`?"),
+        (("gate", "basics", "--alias", "prd", "--to", "new"), "did you mean `prod`?"),
+        (("gate", "basics", "--alias", "prod", "--to", "prod"), "is not a model of the pool"),
+        (("eval", "run", "broken.yaml", "--model", "new"), "broken.yaml:1: `suit`: unknown key `suit`"),
+    ],
+    ids=["suite", "model", "alias", "not of the pool", "broken"],
+)
+def test_a_mistake_is_said_and_nothing_is_asked(folder, arguments, says):
+    (folder / "broken.yaml").write_text("suit: x\ncases: []\ngraders: []\n")
+    shown = run(*arguments)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert says in shown.stderr
+
+
+def test_a_budget_needs_a_price(folder):
+    config = yaml.safe_load((folder / "interlock.yaml").read_text())
+    config["models"] = {name: {**entry, "price": None} for name, entry in config["models"].items()}
+    (folder / "interlock.yaml").write_text(yaml.safe_dump(config))
+    shown = run("eval", "run", "basics", "--model", "new", "--budget-usd", "1")
+    assert shown.exit_code == 2
+    assert "the price of `new` is unknown" in shown.stderr
+
+
+def test_check_names_what_is_wrong_with_suites_and_what_they_do_not_measure(folder):
+    assert run("check").exit_code == 0
+    (folder / "suite.yaml").write_text("suite: x\ngraders: [{kind: exat}]\ncases: [{id: a, messages: []}]\n")
+    told = run("check", "--json")
+    (problem,) = [p for p in json.loads(told.stdout)["problems"] if p["file"].endswith("suite.yaml")][:1]
+    assert (told.exit_code, problem["path"], problem["severity"]) == (0, "graders[0].kind", "warning")
+    write_suite(folder, CASES[:1], [{"kind": "exact", "measure": "rightness"}])
+    problems = json.loads(run("check", "--json").stdout)["problems"]
+    assert "no suite of this gate measures `task_success`" in " ".join(p["problem"] for p in problems)
