@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +17,7 @@ from click.testing import CliRunner
 from interlock.cli.app import cli
 from interlock.store.sqlite import Store
 from tests.harness.world import asks, last, reply, write_config, write_suite
-from tests.server.upstream import Upstream
+from tests.server.upstream import HANG, Reply, Upstream
 
 CASES = [asks(f"q{number}", expect="yes") for number in range(120)]
 NASTY = asks("<script>alert(1)</script>\u0007", '<b>"it\'s"</b>', expect="yes")
@@ -23,13 +27,27 @@ GATE = {
 }
 
 
-def say(model, messages):
-    """`beta-2` echoes the odd ones out, and is right on all but these."""
-    return last(messages) if "script" in last(messages) else "yes"
+class Voice:
+    """Says yes, but echoes what has a script in it; after `limit` answers it says nothing any more."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.limit = 1_000_000
+
+    def __call__(self, _model: str, messages: list[dict[str, Any]]) -> str | Reply:
+        self.asked += 1
+        if self.asked > self.limit:
+            return HANG
+        return last(messages) if "script" in last(messages) else "yes"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def voice():
+    return Voice()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, voice):
     """A folder with a config, a suite, and a provider that answers in a thread of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("INTERLOCK_CONFIG", raising=False)
@@ -37,7 +55,7 @@ def folder(tmp_path, monkeypatch):
     found: list[str] = []
 
     async def serve() -> None:
-        async with Upstream(reply(say)) as upstream:
+        async with Upstream(reply(voice)) as upstream:
             found.append(upstream.url)
             ready.set()
             await asyncio.to_thread(done.wait)
@@ -65,6 +83,7 @@ def test_eval_run_prints_one_json_value_and_writes_a_report(folder):
     assert set(success) == {"value", "low", "high", "n"}
     assert success["value"] == pytest.approx(120 / 121)
     assert value["baseline"]["model"] == "old"
+    assert value["baseline"]["agreement"]["value"] == 1.0
     assert Path(value["report"]).is_file()
     samples = [json.loads(line) for line in Path("out/samples.jsonl").read_text().splitlines()]
     assert len(samples) == 242
@@ -128,11 +147,16 @@ def test_reports_escape_what_suites_and_models_say_and_hold_no_script(folder):
         (("eval", "run", "basics", "--model", "nww"), "did you mean `new`?"),
         (("gate", "basics", "--alias", "prd", "--to", "new"), "did you mean `prod`?"),
         (("gate", "basics", "--alias", "prod", "--to", "prod"), "is not a model of the pool"),
+        (("eval", "run", "judged.yaml", "--model", "new"), "its judge `wis` is no model and no alias"),
         (("eval", "run", "broken.yaml", "--model", "new"), "broken.yaml:1: `suit`: unknown key `suit`"),
     ],
-    ids=["suite", "model", "alias", "not of the pool", "broken"],
+    ids=["suite", "model", "alias", "not of the pool", "judge", "broken"],
 )
 def test_a_mistake_is_said_and_nothing_is_asked(folder, arguments, says):
+    judge = "graders: [{kind: judge, model: wis, rubric: x}]"
+    (folder / "judged.yaml").write_text(
+        f"suite: x\ncases: [{{id: a, messages: [{{role: user, content: x}}]}}]\n{judge}\n"
+    )
     (folder / "broken.yaml").write_text("suit: x\ncases: []\ngraders: []\n")
     shown = run(*arguments)
     assert (shown.exit_code, shown.stdout) == (2, "")
@@ -157,3 +181,28 @@ def test_check_names_what_is_wrong_with_suites_and_what_they_do_not_measure(fold
     write_suite(folder, CASES[:1], [{"kind": "exact", "measure": "rightness"}])
     problems = json.loads(run("check", "--json").stdout)["problems"]
     assert "no suite of this gate measures `task_success`" in " ".join(p["problem"] for p in problems)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(folder, voice):
+    """The process is killed in the middle; the second run asks for what is missing only."""
+    write_suite(folder, CASES, [{"kind": "exact"}])
+    voice.limit = 40
+    arguments = ["eval", "run", "basics", "--model", "new", "--out", "out", "--concurrency", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "interlock.cli", *arguments], stderr=subprocess.DEVNULL)
+    while voice.asked <= 40:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    voice.limit = 1_000_000
+    told = run(*arguments, "--json")
+    assert json.loads(told.stdout)["states"] == {"answered": 120}
+    assert "120/120 samples, 40 kept from before" in told.stderr
+    assert voice.asked == 40 + 1 + 80
+
+
+def test_a_run_that_nobody_answers_exits_3(folder):
+    write_config(folder, "http://127.0.0.1:9", **GATE)
+    write_suite(folder, CASES[:2], [{"kind": "exact"}])
+    told = run("eval", "run", "basics", "--model", "new", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["states"]) == (3, {"unavailable": 2})
+    assert "nobody answered" in told.stderr

@@ -134,8 +134,16 @@ def test_a_mistake_in_a_suite_is_named_with_its_place(folder, text, problem):
             ("basics.jsonl", 3, "messages[0].role", None),
         ),
         ('{"id": ', ("basics.jsonl", 3, "", None)),
+        (
+            '{"id": "c", "messages": [{"role": "user", "content": ""}], "expect": {"calls": [{"nam": "f"}]}}',
+            ("basics.jsonl", 3, "expect.calls[0]", None),
+        ),
+        (
+            '{"id": "c", "messages": [{"role": "user", "content": "x"}], "expect": {"refusal": "yes"}}',
+            ("basics.jsonl", 3, "expect.refusal", "needs `true` or `false`"),
+        ),
     ],
-    ids=["missing", "twice", "role", "not JSON"],
+    ids=["missing", "twice", "role", "not JSON", "calls", "refusal"],
 )
 def test_a_mistake_in_a_case_is_named_with_its_line(folder, line, problem):
     with (folder / "basics.jsonl").open("a") as file:

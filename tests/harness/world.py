@@ -1,7 +1,7 @@
 """A provider on loopback with two models, a config over it, and the harness as a command would build it."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,6 @@ async def place(folder: Path, say: Say, **sections: Any) -> AsyncIterator[Place]
             store.close()
 
 
-def last(messages: list[Mapping[str, Any]]) -> str:
+def last(messages: Sequence[Mapping[str, Any]]) -> str:
     """What was said last."""
     return str(messages[-1]["content"])

@@ -10,13 +10,14 @@ import click
 from interlock.cli.context import common, load_config, opened
 from interlock.cli.evaluating import (
     check_budget,
+    check_judges,
     check_model,
     find_suite,
     folder_for,
     run_with_harness,
     running_options,
 )
-from interlock.cli.output import note, say, table, write_json
+from interlock.cli.output import UNREACHED, note, say, table, write_json
 from interlock.cli.times import Since
 from interlock.types.labels import DataClass
 
@@ -35,7 +36,10 @@ def command() -> None:
 @running_options
 @click.option("--model", required=True, metavar="M", help="A model of the pool, an alias or a lane.")
 @click.option("--baseline", metavar="B", help="Another one, run on the same cases to compare with.")
+@click.pass_context
 def run(
+    ctx: click.Context,
+    /,
     suite_name: str,
     config_file: Path | None,
     as_json: bool,
@@ -49,7 +53,8 @@ def run(
 
     SUITE is a name under `evals:` in the config, or a file: ours, promptfoo's YAML, or JSON Lines of
     Inspect or OpenAI's evals. Every case takes the way of a request, fallbacks left out. What was measured
-    before is not asked again; a run that was stopped goes on where it was.
+    before is not asked again; a run that was stopped goes on where it was. Exits 3 where nobody answered
+    any case.
     """
     from interlock.harness.reporting import write_run
 
@@ -60,6 +65,7 @@ def run(
         check_model(loaded, name, where)
     budget = suite.budget_usd if budget_usd is None else budget_usd
     check_budget(loaded, budget, names)
+    check_judges(loaded, (suite,))
 
     async def work(harness: "Harness") -> list["Run"]:
         return [await harness.run(suite, name) for name in names]
@@ -74,6 +80,9 @@ def run(
         write_json(value)
     else:
         _show(value)
+    if value["states"].keys() == {"unavailable"}:
+        note(f"nobody answered: {runs[0].samples[0].error}")
+        ctx.exit(UNREACHED)
 
 
 @command.command("from-decisions")

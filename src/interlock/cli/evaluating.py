@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -10,6 +10,7 @@ import click
 
 from interlock.cli.output import Stop, note
 from interlock.config.problems import suggest
+from interlock.errors import InterlockError
 
 if TYPE_CHECKING:
     from interlock.config import Loaded
@@ -71,6 +72,23 @@ def check_model(loaded: "Loaded", name: str, where: str, *, pool_only: bool = Fa
         raise Stop(f"`{name}` is not {what}", where=where, hint=suggest(name, names))
 
 
+def check_judges(loaded: "Loaded", suites: Iterable["Suite"]) -> None:
+    """Raises Stop for a judge that is neither a model nor an alias: it has to be known what it is related
+    to.
+    """
+    from interlock.evals.graders.judge import Judge
+
+    names = [*loaded.config.models, *loaded.config.aliases]
+    for suite in suites:
+        for spec in suite.graders:
+            if isinstance(spec, Judge) and spec.model not in names:
+                raise Stop(
+                    f"its judge `{spec.model}` is no model and no alias",
+                    where=suite.name,
+                    hint=suggest(spec.model, names),
+                )
+
+
 def check_budget(loaded: "Loaded", budget: float | None, models: list[str]) -> None:
     """A budget can only be kept for models whose price is known. Raises Stop."""
     unpriced = [
@@ -108,7 +126,24 @@ def run_with_harness(
             if sys.stderr.isatty():
                 click.echo("", err=True)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except ExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: ExceptionGroup) -> Exception:
+    """The first error of those that parallel cases ended with: one of ours, if there is any."""
+    flat = [*_flat(group)]
+    return next((error for error in flat if isinstance(error, InterlockError)), flat[0])
+
+
+def _flat(group: ExceptionGroup) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _flat(error)
+        else:
+            yield error
 
 
 def progress_bar() -> "Report":

@@ -8,6 +8,7 @@ import click
 from interlock.cli.context import actor, common, load_config, opened
 from interlock.cli.evaluating import (
     check_budget,
+    check_judges,
     check_model,
     find_suite,
     folder_for,
@@ -56,6 +57,7 @@ def command(
     loaded = load_config(config_file)
     own, suites = _suites(loaded, suite_name, alias)
     check_model(loaded, candidate, "--to", pool_only=True)
+    check_judges(loaded, suites)
     with opened(loaded) as store:
         states = store.aliases()
         if alias not in states:

@@ -15,6 +15,7 @@ from interlock.config.problems import below, error, locate, suggest
 from interlock.config.source import Source, read_source
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError, Problem
+from interlock.evals.expectations import expectation_problems
 from interlock.evals.graders import GRADERS
 from interlock.evals.graders.function import Function
 from interlock.evals.graders.json_schema import JsonSchema
@@ -224,6 +225,8 @@ def check_cases(suite: Suite, written: list[tuple[CaseFile, Problem]]) -> Iterat
         if case.id in first:
             yield _at(place, "id", f"`{case.id}` is given twice", "give each case its own id")
         first.setdefault(case.id, place)
+        for path, problem, hint in expectation_problems(case.expect):
+            yield _at(place, path, problem, hint)
         own = _OWN & case.body.keys() - {"messages", "tools", "tool_choice", "response_format"}
         if own:
             yield _at(place, "", f"`parameters` may not hold `{min(own)}`", "it is the run's to say")

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from interlock.evals import graders
 from interlock.evals.graders import judge
+from interlock.evals.graders.consistency import Consistency
 from interlock.evals.refusals import declines
 from interlock.evals.sample import Grade, Sample
 from interlock.evals.seen import Function, Judgement, Seen
@@ -167,6 +168,24 @@ def _of_sample(row: Scored) -> dict[str, float | None]:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def agreement(suite: Suite, one: Iterable[Sample], other: Iterable[Sample], confidence: float) -> Interval:
+    """How far two runs of a suite say the same, case by case: the same request over two routes.
+
+    As the suite's own `consistency` grader compares, or as it would by default.
+    """
+    spec = next((s for s in suite.graders if isinstance(s, Consistency)), Consistency(kind="consistency"))
+    cases = {case.id: case for case in suite.cases}
+    by_case: dict[str, list[Sample]] = {}
+    for sample in other:
+        by_case.setdefault(sample.case, []).append(sample)
+    found: dict[str, list[float | None]] = {}
+    for sample in one:
+        if sample.state != "unavailable":
+            seen = Seen(case=cases[sample.case], sample=sample, others=tuple(by_case.get(sample.case, ())))
+            found.setdefault(sample.case, []).append(graders.apply(spec, seen).score)
+    return of_scores(_known({case: _mean(scores) for case, scores in found.items()}), confidence)
 
 
 def measure(table: Table, confidence: float, family: str | None = None) -> dict[str, Interval]:

@@ -20,6 +20,8 @@ from interlock.evals.episode import read_call
 from interlock.evals.sample import OWN_FAULTS, Posture, State, Turn
 from interlock.execute.executor import Execution
 from interlock.execute.validate import calls_of, text_of
+from interlock.resilience.health import Health
+from interlock.route.ask import model_of
 from interlock.server.ids import Clock, draw, fresh_name, fresh_nonce
 from interlock.server.records import to_row
 from interlock.server.state import State as Running
@@ -28,10 +30,12 @@ from interlock.store.sqlite import Store
 from interlock.types.decision import Decision
 from interlock.types.request import AnyPart, Refusal
 from interlock.types.signals import Caller
-from interlock.wiring import put_world, remember, services, world_of
+from interlock.wiring import put_world, services, world_of
 
 CALLER: Final = Caller(key="eval", tenant="interlock-evals", role="operator")
 """Who asks in a run. A tenant of its own, so that nobody's budgets, sessions and figures are touched."""
+NO_KEYS: Final = b""
+"""The secret that callers' keys are hashed with: nobody authenticates here."""
 _HOUR_NS: Final = 3_600_000_000_000
 
 
@@ -54,15 +58,22 @@ class Asker:
     def __init__(self, loaded: Loaded, store: Store) -> None:
         config = without_fallbacks(loaded.config)
         world = world_of(store)
-        remember(store, config)
+        # Kept like every config that decided something; who brought it is not the operator's file.
+        store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="eval")
         self.config = config
         self._store = store
         self._clock = Clock()
-        self._state: Running = make_state(
-            config, loaded.secrets, world, b""
-        )  # nobody authenticates against it
+        self._state: Running = make_state(config, loaded.secrets, world, NO_KEYS, Health())
         self._services = services(now=self._clock.now, fresh=fresh_nonce)
         put_world(store, self._state.world_hash, world)
+
+    def models_behind(self, name: str) -> tuple[str, ...]:
+        """The models of the pool that a name stands for now: one, or those of a lane."""
+        snapshot, world = self._state.setting.snapshot, self._state.setting.world
+        lane = snapshot.lanes.get(name.removeprefix("lane:")) if name.startswith("lane:") else None
+        names = (name,) if lane is None else (*lane.models, *(step.model for step in lane.cascade))
+        found = (model_of(one, snapshot, world) for one in names)
+        return tuple(model for model in found if model is not None)
 
     async def close(self) -> None:
         await self._services.transport.close()

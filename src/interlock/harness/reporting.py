@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.evals.checks import CONFIDENCE
-from interlock.evals.measures import Table, measure, tabulate
+from interlock.evals.measures import Table, agreement, measure, tabulate
 from interlock.evals.report import html, junit
 from interlock.harness.gating import Gated
 from interlock.harness.running import Run
@@ -33,7 +33,11 @@ def write_run(folder: Path, run: Run, baseline: Run | None) -> dict[str, Any]:
         "report": str(folder / "report.html"),
     }
     if baseline is not None:
-        value["baseline"] = {"model": baseline.model, "measures": _measures(tabulate(baseline.scored))[0]}
+        value["baseline"] = {
+            "model": baseline.model,
+            "measures": _measures(tabulate(baseline.scored))[0],
+            "agreement": agreement(run.suite, run.samples, baseline.samples, CONFIDENCE),
+        }
     page = html.of_run(run.suite.name, run.model, everywhere, families, run.scored, CONFIDENCE)
     _write(
         folder, value, page, junit.of_run(f"{run.suite.name} with {run.model}", run.scored), [run, baseline]

@@ -115,23 +115,28 @@ class Harness:
 
     async def run(self, suite: Suite, model: str) -> Run:
         """Ask every case as often as the suite says, and grade. Raises ApiError for a case that is none."""
-        self._total += len(suite.cases) * suite.repeats
+        wanted = [(case, repeat) for repeat in range(suite.repeats) for case in suite.cases]
+        self._total += len(wanted)
+        # Under a budget the first case goes alone: what it costs is what the others are expected to.
+        ahead = 1 if self._purse.limit_usd is not None else 0
+        samples = [await self._sample(case, model, repeat) for case, repeat in wanted[:ahead]]
         async with asyncio.TaskGroup() as group:
-            asked = [
-                group.create_task(self._sample(case, model, repeat))
-                for repeat in range(suite.repeats)
-                for case in suite.cases
-            ]
-        samples = [task.result() for task in asked]
+            asked = [group.create_task(self._sample(case, model, repeat)) for case, repeat in wanted[ahead:]]
+        samples += [task.result() for task in asked]
         judges = [spec for spec in suite.graders if isinstance(spec, judging.Judge)]
-        related = frozenset(spec.model for spec in judges if self._is_related(spec.model, model))
+        related = frozenset(spec.model for spec in judges if self._is_related(spec.model, samples, model))
         judgements = await self._judge(judges, seen_of(suite, samples, Outside(related=related)))
         outside = Outside(judgements=judgements, functions=load_functions(suite.graders), related=related)
         return Run(suite=suite, model=model, scored=score(suite, samples, outside))
 
-    def _is_related(self, judge: str, model: str) -> bool:
-        known = self.config.models
-        return judge in known and model in known and are_related(self.config, judge, model)
+    def _is_related(self, judge: str, samples: Iterable[Sample], model: str) -> bool:
+        """Whether a judge is of the family of a model that has answered, or might have."""
+        answered = {turn.model for sample in samples for turn in sample.turns if turn.model is not None}
+        return any(
+            are_related(self.config, one, other)
+            for one in self._asker.models_behind(judge)
+            for other in (*self._asker.models_behind(model), *answered)
+        )
 
     async def _sample(self, case: Case, model: str, repeat: int) -> Sample:
         key = self._key(case.hash, model, repeat)
