@@ -167,9 +167,10 @@ def test_a_budget_needs_a_price(folder):
     config = yaml.safe_load((folder / "interlock.yaml").read_text())
     config["models"] = {name: {**entry, "price": None} for name, entry in config["models"].items()}
     (folder / "interlock.yaml").write_text(yaml.safe_dump(config))
-    shown = run("eval", "run", "basics", "--model", "new", "--budget-usd", "1")
-    assert shown.exit_code == 2
-    assert "the price of `new` is unknown" in shown.stderr
+    for name, model in (("new", "new"), ("prod", "old")):
+        shown = run("eval", "run", "basics", "--model", name, "--budget-usd", "1")
+        assert shown.exit_code == 2
+        assert f"the price of `{model}` is unknown" in shown.stderr
 
 
 def test_check_names_what_is_wrong_with_suites_and_what_they_do_not_measure(folder):

@@ -64,13 +64,13 @@ def run(
     for name, where in zip(names, ("--model", "--baseline"), strict=False):
         check_model(loaded, name, where)
     budget = suite.budget_usd if budget_usd is None else budget_usd
-    check_budget(loaded, budget, names)
     check_judges(loaded, (suite,))
 
     async def work(harness: "Harness") -> list["Run"]:
         return [await harness.run(suite, name) for name in names]
 
     with opened(loaded) as store:
+        check_budget(loaded, store, budget, names, (suite,))
         runs = run_with_harness(loaded, store, work, budget_usd=budget, concurrency=concurrency)
     folder = folder_for(
         loaded, out, f"eval-{_safe(suite.name)}-{_safe(model)}-{time.strftime('%Y%m%d-%H%M%S')}"

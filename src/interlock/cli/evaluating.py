@@ -89,17 +89,34 @@ def check_judges(loaded: "Loaded", suites: Iterable["Suite"]) -> None:
                 )
 
 
-def check_budget(loaded: "Loaded", budget: float | None, models: list[str]) -> None:
-    """A budget can only be kept for models whose price is known. Raises Stop."""
-    unpriced = [
-        name for name in models if name in loaded.config.models and loaded.config.models[name].price is None
-    ]
-    if budget is not None and unpriced:
-        raise Stop(
-            f"the price of `{unpriced[0]}` is unknown, so no budget can be kept",
-            where="--budget-usd",
-            hint="give it a `price` in the config, or leave the budget out",
-        )
+def check_budget(
+    loaded: "Loaded", store: "Store", budget: float | None, names: list[str], suites: Iterable["Suite"]
+) -> None:
+    """A budget can only be kept where every price is known, the judges' too. Raises Stop."""
+    from interlock.evals.graders.judge import Judge
+
+    if budget is None:
+        return
+    judges = [spec.model for suite in suites for spec in suite.graders if isinstance(spec, Judge)]
+    models = loaded.config.models
+    for name in _behind(loaded, store, [*names, *judges]):
+        if name in models and models[name].price is None:
+            raise Stop(
+                f"the price of `{name}` is unknown, so no budget can be kept",
+                where="budget",
+                hint="give it a `price` in the config, or leave the budget out",
+            )
+
+
+def _behind(loaded: "Loaded", store: "Store", names: Iterable[str]) -> Iterator[str]:
+    """The models that names stand for now: aliases as the store has them, lanes with all of theirs."""
+    lanes = {
+        f"lane:{lane.name}": (*lane.models, *(s.model for s in lane.cascade)) for lane in loaded.config.lanes
+    }
+    states = store.aliases()
+    for name in names:
+        for one in lanes.get(name, (name,)):
+            yield states[one].model if one in states else one
 
 
 def run_with_harness(

@@ -65,7 +65,7 @@ def command(
         baseline = states[alias].model
         check_model(loaded, baseline, alias, pool_only=True)
         budget = budget_usd if budget_usd is not None else _budget(suites)
-        check_budget(loaded, budget, [candidate, baseline])
+        check_budget(loaded, store, budget, [candidate, baseline], suites)
 
         async def work(harness: "Harness") -> "Gated":
             about = change(loaded.config, own, alias, baseline, candidate)
