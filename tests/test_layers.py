@@ -177,6 +177,7 @@ def test_imports_point_down_the_layers():
     assert not found, "\n".join(found)
 
 
+@pytest.mark.timeout(300)  # each module is imported by itself, hundreds of times: slow on a busy machine
 def test_every_module_can_be_the_first_to_be_imported():
     """A cycle that only one order of imports survives is a fault that waits for a new caller."""
     program = """
