@@ -79,11 +79,12 @@ def test_a_grader_scores_an_answer(kind, spec, text, expect, score):
         ("It lasts two years.", 0.0),
         ("It lasts two years [2].", 0.0),
         ("See [our shop](example) and [1, kb-7].", 1.0),
+        ("It lasts [sic] two years; see `days[9]` [1].", 1.0),
         ('It says "two years  from the day" [1].', 1.0),
         ('It says "three years from the day" [1].', 0.0),
         ("It says “free returns for all” [kb-7].", 0.0),
     ],
-    ids=["valid", "none", "dangling", "link and list", "quoted", "misquoted", "misquoted in curly"],
+    ids=["valid", "none", "dangling", "link and list", "code", "quoted", "misquoted", "misquoted in curly"],
 )
 def test_citations_must_exist_point_to_a_source_and_quote_it(text, score):
     assert graded("citations", seen(text, sources=SOURCES)) == score
