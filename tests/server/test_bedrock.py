@@ -96,6 +96,21 @@ async def test_both_dialects_are_answered_whole_and_streamed_by_signed_requests(
         assert (attempt.input_tokens, attempt.cached_tokens, attempt.output_tokens) == (17, 4, 5)
 
 
+async def test_an_answer_without_an_id_of_the_vendors_gets_one_that_is_its_own(tmp_path):
+    async with Upstream() as up, serving(tmp_path, bedrock_pool(up.url), ENV) as server:
+        up.replies = [whole({"text": "x"}), frames(*STREAM), frames(*STREAM)]
+        first = await server.chat()
+        second = await server.message(stream=True)
+        third = await server.chat(stream=True)
+        ids = [
+            first.json()["id"],
+            events(second.text)[0]["message"]["id"],
+            events(third.text)[0]["id"],
+        ]
+        assert ids == [got.headers["x-interlock-decision-id"] for got in (first, second, third)]
+        assert len(set(ids)) == 3
+
+
 async def test_a_bedrock_api_key_is_sent_as_a_bearer_token(tmp_path):
     async with Upstream(whole({"text": "x"})) as up:
         config = bedrock_pool(up.url)

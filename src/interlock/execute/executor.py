@@ -280,6 +280,7 @@ class Execution:
             self.answer = msgspec.structs.replace(
                 inert_answer(answer) if self._expected.inert else answer,
                 usage=trial.usage(self.decision.signals.input_tokens, self.services.count),
+                id=answer.id or self.decision.id,
                 created=answer.created or self.services.epoch_s(),
             )
 
@@ -294,7 +295,9 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
-        flow = trial.flow = Flow(self._expected, trial.mark, self.services.epoch_s(), trial.secret)
+        flow = trial.flow = Flow(
+            self._expected, trial.mark, self.services.epoch_s(), trial.secret, self.decision.id
+        )
 
         async def emit(events: Sequence[Event]) -> None:
             sink, encoder = await self._begun(trial)

@@ -59,8 +59,10 @@ class Flow:
         mark: str | None = None,
         created: int | None = None,
         secret: str | None = None,
+        name: str = "",
     ) -> None:
-        """`created` (seconds since the epoch) is shown where the upstream does not say when it began.
+        """`created` (seconds since the epoch) is shown where the upstream does not say when it began, and
+        `name` where it gives its answer no id.
 
         `secret` is the provider's key: no text leaves with the whole of it.
         """
@@ -68,6 +70,7 @@ class Flow:
         self.mark = mark
         self.created = created
         self.secret = secret if tells(secret) else None
+        self.name = name
         self.committed = False
         self.refused = False
         self.finished: Finished | None = None
@@ -197,7 +200,7 @@ class Flow:
                 self._started = True
                 self.usage = event.usage or self.usage
                 created = self.created if event.created is None else event.created
-                name = without_key(event.id, self.secret)
+                name = without_key(event.id, self.secret) or self.name
                 extra = event.extra if event.extra is None else self._shown(event.extra)
                 self._pass(msgspec.structs.replace(event, id=name, created=created, extra=extra), out)
         elif isinstance(event, Finished):
