@@ -4,7 +4,7 @@ import pytest
 
 from interlock import config
 from interlock.config.init import starter
-from interlock.config.vendors import VENDORS, by_name
+from interlock.config.vendors import VENDORS, by_name, vendor_at
 from interlock.types.quirks import Quirks
 from tests.config.base import written
 
@@ -64,6 +64,16 @@ def test_what_the_file_says_goes_before_what_is_known(tmp_path):
 def test_a_server_that_nobody_knows_has_no_quirks(tmp_path):
     line = "home: {kind: openai, base_url: 'http://127.0.0.1:9/v1'}"
     assert one_line(tmp_path, line).providers["home"].quirks == Quirks()
+
+
+def test_regional_endpoints_are_known_by_their_host_too(tmp_path):
+    line = "prod: {kind: openai, endpoints: {eu: {base_url: 'https://eu.api.openai.com/v1'}}}"
+    assert one_line(tmp_path, line).providers["prod"].quirks.limit == "max_completion_tokens"
+
+
+@pytest.mark.parametrize("url", ["https://[broken", "", "https://:80"])
+def test_what_is_no_address_belongs_to_nobody(url):
+    assert vendor_at(vendor="prod", kind="openai", base_url=url) is None
 
 
 def test_azure_needs_the_address_of_the_resource_and_keeps_how_it_is_called(tmp_path):

@@ -108,6 +108,18 @@ async def test_a_fallback_takes_over_where_the_first_model_cannot_be_reached(tmp
         assert [one.outcome for one in server.record(got).attempts] == ["connect_failed", "ok"]
 
 
+async def test_token_ids_go_to_no_model_of_another_tokenizer(tmp_path, up):
+    twin = {"from": "*", "to": "twin", "when": "any"}
+    config = embedders(up.url, fallbacks=[*FALLBACK, twin])
+    config["models"]["embed"]["upstream"] = "text-embedding-3-small"
+    config["models"]["twin"] = {"provider": "alpha", "upstream": "text-embedding-3-large", **EMBEDS}
+    async with serving(tmp_path, config) as server:
+        up.default = answer({}, 400)
+        ids, text = await ask(server, input=[15339]), await ask(server)
+        fallbacks = [server.record(got).decision.fallbacks for got in (ids, text)]
+        assert [[step.model for step in steps] for steps in fallbacks] == [["twin"], ["spare", "twin"]]
+
+
 @pytest.mark.parametrize("reply", [embedding(), embedding([1.0], [2.0])], ids=["none", "too many"])
 async def test_an_answer_with_another_number_of_vectors_is_malformed_and_another_model_is_tried(
     tmp_path, up, reply

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import class_of, find
-from interlock.classify.inputs import count_inputs, spelled_out
+from interlock.classify.inputs import count_inputs, holds_ids, spelled_out
 from interlock.classify.labels import (
     bad_hint,
     risk_of,
@@ -19,7 +19,7 @@ from interlock.classify.labels import (
     strictest,
     trust_of,
 )
-from interlock.classify.tokens import DEFAULT_FAMILY, count_request, family_of
+from interlock.classify.tokens import DEFAULT_FAMILY, count_request, family_of, tokenizer_of
 from interlock.config.checked import Config
 from interlock.config.written import ToolSpec
 from interlock.errors import ApiError
@@ -74,6 +74,7 @@ def classify(
         input_tokens=size.tokens,
         input_tokens_estimated=size.estimated,
         longest_input=size.longest,
+        tokenizer=size.tokenizer,
         tools=tools,
         tool_effect=_effects(specs),
         tool_family=tuple(dict.fromkeys([spec.family for spec in specs if spec.family is not None])),
@@ -200,11 +201,15 @@ def _data_class(
 
 
 class Size(Struct, frozen=True):
-    """How large a request is; `longest` of several texts that are read one by one."""
+    """How large a request is; `longest` of several texts that are read one by one.
+
+    `tokenizer` is the one whose ids a request holds; None where it holds text.
+    """
 
     tokens: int
     estimated: bool
     longest: int | None = None
+    tokenizer: str | None = None
 
 
 def _sized(request: Request, config: Config) -> tuple[Size, Request]:
@@ -213,11 +218,18 @@ def _sized(request: Request, config: Config) -> tuple[Size, Request]:
     if request.operation != "embed":
         return Size(*count_request(request, family, exact)), request
     total, longest, estimated = count_inputs(request, family, exact)
-    return Size(total, estimated, longest), spelled_out(request, family, exact)
+    tokenizer = tokenizer_of(_upstream(request.model, config)) if holds_ids(request) else None
+    return Size(total, estimated, longest, tokenizer), spelled_out(request, family, exact)
 
 
 def _family(model: str, config: Config) -> tuple[str, bool]:
     """How to count for the model that a name stands for in the file; aliases may have moved since."""
+    upstream = _upstream(model, config)
+    return family_of(upstream) if upstream else (DEFAULT_FAMILY, False)
+
+
+def _upstream(model: str, config: Config) -> str:
+    """The name that its vendor knows a model by; of a name that nobody knows, itself."""
     name = model
     if name == _AUTO:
         name = config.default_model or ""
@@ -225,9 +237,7 @@ def _family(model: str, config: Config) -> tuple[str, bool]:
         name = _first_of_lane(name.removeprefix(_LANE), config)
     name = config.aliases.get(name, name)
     entry = config.models.get(name) or config.models.get(name.partition("/")[2])
-    if entry is not None:
-        return family_of(entry.upstream)
-    return family_of(name) if name else (DEFAULT_FAMILY, False)
+    return entry.upstream if entry is not None else name
 
 
 def _first_of_lane(name: str, config: Config) -> str:

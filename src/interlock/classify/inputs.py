@@ -9,6 +9,11 @@ USUAL_FAMILY = "cl100k"
 """What clients cut text into ids by, where they do not know the model's own tokenizer."""
 
 
+def holds_ids(request: Request) -> bool:
+    """Whether some input comes as ids, which only models of one tokenizer can read."""
+    return any(isinstance(part, Tokens) for message in request.messages for part in message.parts)
+
+
 def spelled_out(request: Request, family: str, exact: bool) -> Request:
     """The request with its ids as text, for whoever has to look into it. It is never sent like that.
 

@@ -133,6 +133,12 @@ def family_of(model_name: str) -> tuple[str, bool]:
     return DEFAULT_FAMILY, False
 
 
+def tokenizer_of(model_name: str) -> str:
+    """A name for the tokenizer of a model: its family's where that is known, else the model's own."""
+    family, own = family_of(model_name)
+    return family if own else model_name.lower()
+
+
 # --- texts ------------------------------------------------------------------------------------
 
 EXACT_BYTES: Final = 64 * 1024

@@ -8,6 +8,7 @@ from interlock.config.reach import always, removed
 from interlock.config.whole import Whole
 from interlock.errors import Problem
 from interlock.types.labels import When
+from interlock.types.signals import EMBEDS
 
 _WHENS: Final = tuple(when for when in get_args(When) if when != "any")
 
@@ -16,6 +17,7 @@ def check_routes(whole: Whole) -> Iterator[Problem]:
     yield from _selves(whole)
     yield from _cycles(whole)
     yield from _unreachable(whole)
+    yield from _other_vectors(whole)
 
 
 def _selves(whole: Whole) -> Iterator[Problem]:
@@ -102,3 +104,26 @@ def _named(whole: Whole) -> set[str | None]:
     return {whole.model_of(name) for name in names} | {
         whole.model_of(name.split("/")[-1]) for name in allowed
     }
+
+
+def _other_vectors(whole: Whole) -> Iterator[Problem]:
+    """Embedding models that stand in for others: one index must hold the vectors of one model."""
+    embedders = {
+        name: model for name, model in whole.config.models.items() if EMBEDS in (model.capabilities or ())
+    }
+    for place, row in enumerate(whole.file.fallbacks):
+        stand_in = embedders.get(whole.model_of(row.to) or "")
+        if stand_in is None:
+            continue
+        origin = whole.model_of(row.from_)
+        others = [
+            name
+            for name, model in embedders.items()
+            if model.upstream != stand_in.upstream and origin in (name, None)
+        ]
+        if others:
+            yield warning(
+                f"fallbacks[{place}]",
+                f"vectors of `{stand_in.name}` cannot be compared with those of {listed(others)}",
+                "let the same model of another provider stand in",
+            )

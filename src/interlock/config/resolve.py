@@ -156,7 +156,8 @@ def _provider(
             if kind == "bedrock":
                 place = f"{path}.endpoints.{deployment.endpoint}" if deployment.endpoint is not None else path
                 problems += check_access_key(key, deployment, path if own is None else place, place)
-    served_by = vendor_at(vendor=provider.vendor or name, kind=kind, base_url=base_url or "")
+    first = deployments[0].base_url if deployments else ""
+    served_by = vendor_at(vendor=provider.vendor or name, kind=kind, base_url=first)
     return checked.Provider(
         name=name,
         kind=kind,

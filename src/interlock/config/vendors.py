@@ -204,9 +204,17 @@ def vendor_at(*, vendor: str, kind: Kind, base_url: str) -> Vendor | None:
     named = by_name(vendor)
     if named is not None:
         return named
-    host = urlsplit(base_url).hostname or ""
+    host = _host(base_url)
     for suffix, known in _BY_HOST.items():
         if host == suffix or host.endswith(f".{suffix}"):
             return known
     is_local = host in ("localhost", "::1") or host.startswith(("127.", "10.", "192.168."))
     return None if is_local else _BY_KIND.get(kind)
+
+
+def _host(url: str) -> str:
+    """The host of an address; empty for what is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -51,6 +51,9 @@ def objections(
         missing = [need for need in signals.needs if need not in model.capabilities]
         if missing:
             found.append(Objection("capability", f"cannot do {', '.join(missing)}", "not_permitted"))
+    if signals.tokenizer is not None and signals.tokenizer != candidate.tokenizer:
+        why = "reads the token ids of another tokenizer: send the text"
+        found.append(Objection("tokenizer", why, "not_permitted"))
     if signals.cannot_carry:
         fields = signals.cannot_carry.get(provider.kind)
         if fields:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from interlock.classify.tokens import tokenizer_of
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider
 from interlock.config.written import BudgetLimits, Fallback
 from interlock.policy.condition import Test, compile_condition
@@ -31,6 +32,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     deployment: Deployment
     objections: dict[str, str]
     embeds: bool = False
+    tokenizer: str = ""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -
             provider=provider,
             deployment=deployment,
             embeds=model.capabilities is not None and EMBEDS in model.capabilities,
+            tokenizer=tokenizer_of(model.upstream),
             objections={
                 rule.name: objection
                 for rule in rules

@@ -66,7 +66,8 @@ class Signals(Struct, frozen=True, kw_only=True):
     within. `risk_tier` is as derived and as raised by caller and key, before policy and lane.
     `cannot_carry` names, per wire format, the request's fields that a provider of that kind
     cannot be given. `needs` lists the capabilities a model must have. `longest_input` is the size of the
-    largest of several texts that a model reads one by one; None where it reads all at once.
+    largest of several texts that a model reads one by one; None where it reads all at once. `tokenizer` is
+    the one whose ids stand in the request in place of text.
     """
 
     model: str
@@ -75,6 +76,7 @@ class Signals(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     input_tokens_estimated: bool = False
     longest_input: int | None = None
+    tokenizer: str | None = None
     tools: tuple[str, ...] = ()
     tool_effect: tuple[Effect, ...] = ()
     tool_family: tuple[str, ...] = ()
