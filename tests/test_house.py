@@ -5,6 +5,7 @@ the checkout, lock files included: they would tie the project to the place where
 """
 
 import ast
+import json
 import os
 import re
 import tomllib
@@ -24,6 +25,8 @@ LONGER: Final[dict[str, str]] = {}
 MADE: Final = {
     ".git",
     ".venv",
+    ".venv-clients",
+    ".venv-clients-instructor",
     ".hypothesis",
     ".mypy_cache",
     ".pytest_cache",
@@ -32,6 +35,7 @@ MADE: Final = {
     "__pycache__",
     "build",
     "dist",
+    "node_modules",
 }
 # Written in halves, so that this file does not hold what it looks for.
 UNSAID: Final = tuple(
@@ -48,6 +52,9 @@ UNSAID: Final = tuple(
     )
 )
 LOCKS: Final = sorted((ROOT / "requirements").glob("*.txt"))
+NODE: Final = ROOT / "tests" / "clients" / "ai_sdk"
+GROUPS: Final = {"dev": "dev.txt", "clients": "clients.txt", "clients-instructor": "clients-instructor.txt"}
+"""The dependency groups of pyproject.toml, each with its lock."""
 
 
 def files() -> Iterator[Path]:
@@ -109,10 +116,23 @@ def test_a_lock_names_no_index_no_host_and_no_path_and_hashes_everything(lock):
     assert hashes >= len(packages) > 0
 
 
-def test_the_lock_for_development_holds_what_the_project_asks_for():
+def test_the_lock_for_node_says_not_where_from_and_hashes_everything():
+    asked = json.loads((NODE / "package.json").read_text("utf-8"))["devDependencies"]
+    packages = json.loads((NODE / "package-lock.json").read_text("utf-8"))["packages"]
+    locked = {name.removeprefix("node_modules/"): package for name, package in packages.items() if name}
+    assert all("resolved" not in package for package in locked.values())
+    assert all(package["integrity"].startswith("sha512-") for package in locked.values())
+    assert [name for name in asked if name not in locked] == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_lock_holds_what_its_group_asks_for(group):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    lines = (ROOT / "requirements" / "dev.txt").read_text("utf-8").splitlines()
+    assert project["dependency-groups"].keys() == GROUPS.keys()
+    asked = list(project["dependency-groups"][group])
+    if group == "dev":
+        asked += project["project"]["dependencies"]
+    lines = (ROOT / "requirements" / GROUPS[group]).read_text("utf-8").splitlines()
     locked = {normal(line.split("==", 1)[0]) for line in lines if "==" in line}
     assert [name for name in map(normal, asked) if name not in locked] == []
 
@@ -122,11 +142,17 @@ def test_each_dependency_has_its_reason_in_the_docs():
     asked = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["demo"],
-        *project["dependency-groups"]["dev"],
+        *(name for group in project["dependency-groups"].values() for name in group),
     ]
+    asked = [*map(normal, asked), *json.loads((NODE / "package.json").read_text("utf-8"))["devDependencies"]]
     page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
-    reasons = {normal(line.split("`")[1]) for line in page.splitlines() if line.startswith("| `")}
-    assert [name for name in map(normal, asked) if name not in reasons] == []
+    reasons = {
+        name if name.startswith("@") else normal(name)
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in line.split("|")[1].split("`")[1::2]
+    }
+    assert [name for name in asked if name not in reasons] == []
 
 
 def normal(requirement: str) -> str:

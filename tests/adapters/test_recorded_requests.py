@@ -206,7 +206,10 @@ SAMPLES: Final[dict[Dialect, dict[str, Any]]] = {
         "tool_choice": {"type": "function", "function": {"name": "f"}},
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "n", "schema": {"type": "object"}},
+            "json_schema": {
+                "name": "n",
+                "schema": {"type": "object", "properties": {"a": {"type": "string"}}},
+            },
         },
         "stream": True,
         "stream_options": {"include_usage": True},

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.adapters.anthropic.messages import plain_text
+from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.carrying import asks_for
 from interlock.types.request import (
     AnyPart,
@@ -19,6 +20,7 @@ from interlock.types.request import (
     Message,
     Opaque,
     Request,
+    ResponseFormat,
     Text,
     Thinking,
     Tool,
@@ -70,7 +72,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         found.append("seed")
     if request.temperature is not None and request.temperature > 1:
         found.append("temperature")
-    if request.response_format is not None and request.response_format.json_schema is None:
+    if request.response_format is not None and not _can_ask_for(request.response_format):
         found.append("response_format")
     if request.reasoning is not None and request.reasoning.effort not in _EFFORTS:
         found.append("reasoning_effort")
@@ -83,10 +85,18 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found)) if found else ()
 
 
+def _can_ask_for(asked: ResponseFormat) -> bool:
+    """Whether the vendor knows this output: by a schema, and one that it can compile."""
+    return asked.json_schema is not None and narrowed(asked.json_schema) is not None
+
+
 def _of_tool(tool: Tool) -> Iterable[str]:
     if tool.vendor is not None:
-        return ["web_search_options" if "web_search_options" in tool.vendor else "tools[].type"]
-    return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
+        yield "web_search_options" if "web_search_options" in tool.vendor else "tools[].type"
+        return
+    if tool.strict and tool.parameters and narrowed({"type": "object", **tool.parameters}) is None:
+        yield "tools[].function.strict"
+    yield from (f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS))
 
 
 def _of_message(message: Message) -> list[str]:

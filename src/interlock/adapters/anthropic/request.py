@@ -7,6 +7,7 @@ import msgspec
 
 from interlock.adapters.anthropic.carry import cannot_carry
 from interlock.adapters.anthropic.messages import write_messages
+from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import refuse_loss
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
@@ -135,7 +136,8 @@ def _tool(tool: Tool, *, own: bool) -> dict[str, Any]:
         found["description"] = tool.description
     schema = tool.parameters or {}
     # The schema of arguments must be there, and must say that it is one of an object.
-    found["input_schema"] = schema if own or "type" in schema else {"type": "object", **schema}
+    schema = schema if own or "type" in schema else {"type": "object", **schema}
+    found["input_schema"] = (narrowed(schema) or schema) if tool.strict and not own else schema
     if tool.strict is not None:
         found["strict"] = tool.strict
     return {**found, **tool.extra} if own and tool.extra is not None else found
@@ -158,7 +160,7 @@ def _add_output(
 ) -> None:
     output: dict[str, Any] = dict(body.get("output_config", {}))
     if asked is not None and asked.json_schema is not None:
-        schema = asked.json_schema
+        schema = asked.json_schema if own else narrowed(asked.json_schema) or asked.json_schema
         if asked.description is not None:
             schema = {"description": asked.description, **schema}
         output["format"] = {"type": "json_schema", "schema": schema}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from interlock.adapters.carrying import asks_for, is_sealed
+from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import (
     AnyPart,
     File,
@@ -77,6 +78,8 @@ def _is_special(thinking: dict[str, Any] | None) -> bool:
 def _of_tool(tool: Tool) -> list[str]:
     if tool.vendor is not None:
         return ["mcp_servers" if "mcp_server" in tool.vendor else "tools[].type"]
+    if tool.strict and tool.parameters and not is_strict({"type": "object", **tool.parameters}):
+        return ["tools[].strict"]
     return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
 
 

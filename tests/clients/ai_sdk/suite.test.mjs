@@ -1,0 +1,169 @@
+// Vercel's AI SDK in both dialects, with each of its providers that speaks one. A further dialect is a row of DIALECTS.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { APICallError, generateText, isStepCount, Output, RetryError, streamText, tool } from "ai";
+import { z } from "zod";
+
+const URL = process.env.INTERLOCK_URL;
+const KEY = process.env.INTERLOCK_KEY;
+globalThis.AI_SDK_LOG_WARNINGS = false;
+
+const DIALECTS = {
+  "openai chat": (key) => createOpenAI({ baseURL: `${URL}/v1`, apiKey: key }).chat,
+  "openai-compatible": (key) =>
+    createOpenAICompatible({
+      name: "interlock",
+      baseURL: `${URL}/v1`,
+      apiKey: key,
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+    }),
+  anthropic: (key) => createAnthropic({ baseURL: `${URL}/v1`, apiKey: key }),
+};
+
+const PICTURE = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+const weather = tool({
+  description: "The weather of a city.",
+  inputSchema: z.object({ city: z.string(), days: z.number().int() }),
+  execute: async ({ city, days }) => `rain in ${city} for ${days} days`,
+});
+const clock = tool({
+  inputSchema: z.object({ zone: z.string() }),
+  execute: async ({ zone }) => `noon in ${zone}`,
+});
+const person = z.object({ name: z.string(), age: z.number().int() });
+
+for (const [dialect, connect] of Object.entries(DIALECTS)) {
+  for (const name of ["gpt", "claude"]) {
+    describe(`${dialect}, ${name}`, () => {
+      const ask = (prompt, more = {}) => ({ model: connect(KEY)(name), prompt, maxRetries: 0, ...more });
+
+      test("chat", async () => {
+        const answer = await generateText(ask("hi", { system: "be brief" }));
+        assert.equal(answer.text, "You said: hi. I was told: be brief.");
+        assert.equal(answer.finishReason, "stop");
+        assert.ok(answer.usage.inputTokens > 0 && answer.usage.outputTokens > 0);
+        assert.equal(answer.response.modelId, name);
+        assert.match(answer.response.headers["x-interlock-decision-id"], /^dec_/);
+      });
+
+      test("streaming", async () => {
+        const answer = streamText(ask("a b c"));
+        const pieces = [];
+        for await (const piece of answer.textStream) pieces.push(piece);
+        assert.equal(pieces.join(""), "You said: a b c.");
+        assert.ok(pieces.length > 1);
+        assert.equal(await answer.finishReason, "stop");
+        assert.equal((await answer.usage).outputTokens, 5);
+      });
+
+      test("an answer that reaches its limit says so", async () => {
+        const answer = await generateText(ask("one two three", { maxOutputTokens: 3 }));
+        assert.deepEqual([answer.text, answer.finishReason], ["You said: one", "length"]);
+      });
+
+      test("tools are called and answered", async () => {
+        const answer = await generateText(
+          ask("'Zürich' for 3 days", { tools: { weather, clock }, stopWhen: isStepCount(3) }),
+        );
+        assert.equal(answer.text, "The tool said rain in Zürich for 3 days.");
+        assert.equal(answer.steps.length, 2);
+      });
+
+      test("parallel calls are streamed, and each is answered", async () => {
+        const answer = streamText(
+          ask("[[each]] 'Wien' 2", { tools: { weather, clock }, stopWhen: isStepCount(3) }),
+        );
+        let text = "";
+        for await (const piece of answer.textStream) text += piece;
+        assert.equal(text, "The tool said rain in Wien for 2 days and noon in Wien.");
+      });
+
+      test("a tool can be forced", async () => {
+        const answer = await generateText(
+          ask("'CET'", { tools: { weather, clock }, toolChoice: { type: "tool", toolName: "clock" } }),
+        );
+        assert.deepEqual(
+          answer.toolCalls.map((call) => [call.toolName, call.input]),
+          [["clock", { zone: "CET" }]],
+        );
+      });
+
+      test("structured output", async () => {
+        const answer = await generateText(ask("'Ada' is 36", { output: Output.object({ schema: person }) }));
+        assert.deepEqual(answer.output, { name: "Ada", age: 36 });
+      });
+
+      test("structured output grows as it is streamed", async () => {
+        const answer = streamText(ask("'Ada' is 36", { output: Output.object({ schema: person }) }));
+        const grown = [];
+        for await (const part of answer.partialOutputStream) grown.push(part);
+        assert.ok(grown.length > 1);
+        assert.deepEqual(grown.at(-1), { name: "Ada", age: 36 });
+      });
+
+      test("images", async () => {
+        const content = [
+          { type: "text", text: "look" },
+          { type: "image", image: PICTURE, mediaType: "image/png" },
+        ];
+        const answer = await generateText(ask(undefined, { messages: [{ role: "user", content }] }));
+        assert.match(answer.text, /I see image/);
+      });
+
+      for (const [prompt, status, retryable] of [
+        ["[[429]]", 429, true],
+        ["[[500]]", 502, true],
+        ["charge my card 4111 1111 1111 1111", 403, false],
+      ]) {
+        test(`an APICallError for ${prompt}`, async () => {
+          const error = await generateText(ask(prompt)).then(assert.fail, (error) => error);
+          assert.ok(APICallError.isInstance(error), String(error));
+          assert.equal(error.statusCode, status);
+          assert.equal(error.isRetryable, retryable);
+          assert.ok(error.data?.error?.message, "the error's body was not understood");
+        });
+      }
+
+      test("u8 a stream that is cut has an error in it, and no end", async () => {
+        const parts = [];
+        for await (const part of streamText({ ...ask("one two three four five [[cut]]"), onError() {} }).fullStream) {
+          parts.push(part);
+        }
+        assert.ok(parts.some((part) => part.type === "error"));
+        assert.ok(!parts.some((part) => part.type === "finish" && part.finishReason === "stop"));
+      });
+    });
+  }
+
+  describe(`${dialect}, before any vendor is asked`, () => {
+    for (const [what, key, name, status] of [
+      ["an unknown model", KEY, "nobody", 404],
+      ["a wrong key", "wrong", "gpt", 401],
+    ]) {
+      test(`${what} is an APICallError with its status`, async () => {
+        const call = generateText({ model: connect(key)(name), prompt: "hi", maxRetries: 0 });
+        const error = await call.then(assert.fail, (error) => error);
+        assert.ok(APICallError.isInstance(error), String(error));
+        assert.equal(error.statusCode, status);
+        assert.equal(error.isRetryable, false);
+      });
+    }
+  });
+}
+
+test("what may be tried again is tried again, and then given up", async () => {
+  const model = DIALECTS["openai chat"](KEY)("gpt");
+  const error = await generateText({ model, prompt: "[[429]]", maxRetries: 1 }).then(assert.fail, (error) => error);
+  assert.ok(RetryError.isInstance(error), String(error));
+  assert.equal(error.errors.length, 2);
+});
