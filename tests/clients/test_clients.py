@@ -51,6 +51,7 @@ class Suite:
 PYTHON: Final = "tests/clients/suites"
 SUITES: Final = {
     "ai-sdk": Suite(".venv-clients", "tests/clients/ai_sdk/suite.test.mjs", 80),
+    "embeddings": Suite(".venv-clients", f"{PYTHON}/embeddings_suite.py", 9),
     "instructor": Suite(".venv-clients-instructor", f"{PYTHON}/instructor_suite.py", 38),
     "langchain-anthropic": Suite(".venv-clients", f"{PYTHON}/langchain_anthropic_suite.py", 104),
     "langchain-openai": Suite(".venv-clients", f"{PYTHON}/langchain_openai_suite.py", 103),
@@ -95,6 +96,7 @@ async def test_a_client_works_unchanged(client, tmp_path):
     assert (ROOT / suite.environment / ".env").exists(), "`make clients` installs the clients"
     async with Upstream(vendor) as up:
         config = pool(up.url, up.url, keys=keyed({"id": "app", "key": KEY}), **PATIENT)
+        config["models"]["embed"] = {"provider": "alpha", "upstream": "up-e", "capabilities": ["embeddings"]}
         async with serving(tmp_path, config) as server:
             code, output = await run(suite, server.url)
     if code != 0:
