@@ -289,7 +289,7 @@ def writer_on(disk, path):
         pass
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=NAME)
     db.set_busy_timeout(5000)
-    writer = Writer(db, path)
+    writer = Writer(db, path, busy_s=2.0)
     try:
         yield writer
     finally:
@@ -380,3 +380,81 @@ def test_p2_when_a_transaction_cannot_be_kept_all_its_writes_are_told_and_nothin
         store.writer.run(lambda db: pages(db, 1_000_000))
         store.put_record(record(1)).result()
         assert len(list(store.each_record())) == 1
+
+
+@contextmanager
+def traced(store):
+    """The thread in which each transaction of a store began."""
+    threads = []
+
+    def note(cursor, sql, values):
+        if sql.startswith("BEGIN"):
+            threads.append("loop" if threading.current_thread() is threading.main_thread() else "thread")
+        return True
+
+    store.writer._db.exec_trace = note
+    yield threads
+    store.writer._db.exec_trace = None
+
+
+async def test_plain_rows_are_committed_in_the_loops_own_turn_together(store):
+    with traced(store) as threads:
+        await asyncio.gather(*(put(store.writer, number) for number in range(5)))
+    assert threads == ["loop"]
+    assert store.get_record("dec_00000004") is not None
+
+
+async def test_durable_rows_work_and_long_batches_are_the_threads(store):
+    with traced(store) as threads:
+        await put(store.writer, 1, durable=True)
+        await store.writer.call(lambda db: db.execute("DELETE FROM sessions").get)
+        await asyncio.gather(*(put(store.writer, number) for number in range(100, 200)))
+    assert set(threads) == {"thread"}
+
+
+async def test_p3_a_loop_never_waits_for_another_process(path):
+    with opened(path, busy_s=5) as store, traced(store) as threads:
+        with locked(path):
+            write = put(store.writer, 1)
+            ticks = 0
+            while not write.future.done() and ticks < 20:
+                await asyncio.sleep(0.005)
+                ticks += 1
+            assert ticks == 20, "the loop went on while the lock was taken"
+        await write
+        assert threads[:2] == ["loop", "thread"]
+        assert kept(path) == [1]
+
+
+async def test_a_loop_that_met_a_slow_disk_leaves_commits_to_the_thread(store, monkeypatch):
+    monkeypatch.setattr("interlock.store.writer.SLOW_S", -1.0)
+    with traced(store) as threads:
+        await put(store.writer, 1)
+        await put(store.writer, 2)
+        store.writer._away_until = 0.0
+        await put(store.writer, 3)
+    assert threads == ["loop", "thread", "loop"]
+
+
+async def test_rows_are_never_written_before_what_was_asked_for_earlier(path):
+    with opened(path, busy_s=5) as store:
+        with locked(path):
+            slow = store.writer.call(lambda db: db.execute("DELETE FROM records"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            later = put(store.writer, 7)
+            await asyncio.sleep(0.01)
+        await slow
+        await later
+        assert kept(path) == [7]
+
+
+async def test_checkpoints_are_the_threads_and_keep_the_log_short(store, path, monkeypatch):
+    monkeypatch.setattr("interlock.store.writer.CHECKPOINT_PAGES", 20)
+    with traced(store) as threads:
+        for number in range(200):
+            await put(store.writer, number)
+    assert threads.count("loop") > 150
+    wal = path.with_name(path.name + "-wal")
+    assert wal.stat().st_size < 200 * 8192
+    assert store.integrity() == ()

@@ -71,7 +71,7 @@ def connect(path: Path, *, busy_s: float) -> apsw.Connection:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     except apsw.Error as error:
         raise as_store_error(error, path) from error
-    db.set_busy_handler(_patience(busy_s))
+    db.set_busy_handler(patience(busy_s))
     return db
 
 
@@ -83,7 +83,7 @@ def connect_reader(path: Path, *, busy_s: float) -> apsw.Connection:
 
 def switch_to_wal(db: apsw.Connection, path: Path, *, busy_s: float) -> None:
     """In WAL mode readers and the writer do not block each other. SQLite does not wait for this switch."""
-    wait = _patience(busy_s)
+    wait = patience(busy_s)
     tries = 0
     while True:
         try:
@@ -101,7 +101,7 @@ def switch_to_wal(db: apsw.Connection, path: Path, *, busy_s: float) -> None:
         )
 
 
-def _patience(busy_s: float) -> Callable[[int], bool]:
+def patience(busy_s: float) -> Callable[[int], bool]:
     """A busy handler with short naps: SQLite's own soon sleeps for 100 ms, an age among group commits."""
     deadline = 0.0
 

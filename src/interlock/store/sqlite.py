@@ -77,7 +77,7 @@ class Store:
         self._watch = self._connect_reader()
         self._watching = threading.Lock()
         self._once: set[tuple[str, str]] = set()
-        self.writer = Writer(db, path, max_pending=max_pending)
+        self.writer = Writer(db, path, busy_s=busy_s, max_pending=max_pending)
 
     @classmethod
     def open(

@@ -1,9 +1,13 @@
-"""One thread that writes for a whole process, many writes to a transaction.
+"""One connection that writes for a whole process, many writes to a transaction.
 
-While a transaction commits, the next writes queue up; whatever is there becomes the next one. So a
-busy process pays for few commits and an idle one never waits for company. A write that fails, fails
-alone, unless the transaction itself cannot be kept (disk full, damage, lock not to be had): then all
-its writes fail, nothing of it is in the file, and the thread goes on with the next.
+Whatever one turn of a loop has asked for becomes one transaction. Where that is quick it is carried out
+at the end of that very turn: plain rows, no lock of another process in the way, a disk that has not been
+slow of late. Everything else is a thread's, which may wait: durable writes, work, checkpoints, a lock that
+is taken. Handing each commit to the thread costs more than the commit, in CPU and in latency.
+
+While the thread commits, the next writes queue up; whatever is there becomes its next transaction. A
+write that fails, fails alone, unless the transaction itself cannot be kept (disk full, damage, lock not to
+be had): then all its writes fail, nothing of it is in the file, and the next one is tried.
 
 Transactions are ordinary ones (`synchronous=NORMAL`: they outlive the process, kill -9 included) unless
 one of their writes is durable: those are synced to the disk before they are acknowledged, and with them
@@ -13,8 +17,10 @@ everything that was committed before.
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 import apsw
 
 from interlock.errors import StoreError
-from interlock.store.connect import as_store_error
+from interlock.store.connect import as_store_error, patience
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -33,6 +39,11 @@ MAX_PENDING: Final = 10_000
 MAX_BATCH: Final = 256
 MAX_ROWS: Final = 32
 """How many rows one statement writes at most."""
+SLOW_S: Final = 0.02
+"""A loop that had to wait this long for a commit leaves them to the thread, for AWAY_S."""
+AWAY_S: Final = 5.0
+CHECKPOINT_PAGES: Final = 2000
+"""So many pages in the write-ahead log are moved into the file. The thread's work: it syncs to the disk."""
 
 # Failures of one write's own making: the transaction around it is sound.
 _OWN_FAULTS: Final = (
@@ -93,6 +104,12 @@ class Write(Generic[T]):
             self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
 
 
+class _Checkpoint(Enum):
+    """In the queue: nothing to write, but a checkpoint is due."""
+
+    DUE = 0
+
+
 @lru_cache(maxsize=64)
 def _for_rows(sql: str, count: int) -> str:
     """An INSERT of one row, made into one of `count`."""
@@ -101,27 +118,38 @@ def _for_rows(sql: str, count: int) -> str:
 
 
 class Writer:
-    """The writing thread and its queue. `commits` counts the transactions that it committed."""
+    """The writing connection, its thread and its queue. `commits` counts the transactions committed.
+
+    Whoever holds `_turn` may use the connection. `busy_s` bounds the thread's wait for another process.
+    """
 
     def __init__(
         self,
         db: apsw.Connection,
         path: Path,
         *,
+        busy_s: float,
         max_pending: int = MAX_PENDING,
         max_batch: int = MAX_BATCH,
     ) -> None:
         self.commits = 0
+        self._turn = threading.Lock()
+        self._patience = patience(busy_s)
+        self._may_wait = True
+        self._away_until = 0.0
+        self._log_pages = 0
         self._db = db
         self._path = path
         self._max_pending = max_pending
         self._max_batch = max_batch
-        self._queue: SimpleQueue[Write[Any] | None] = SimpleQueue()  # None: stop
+        self._queue: SimpleQueue[Write[Any] | _Checkpoint | None] = SimpleQueue()  # None: stop
         self._arrived: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
         self._owed: list[Write[Any]] = []
         self._full_sync: bool | None = None
         self._closing = False
         self._stopped = False
+        db.set_busy_handler(self._wait)
+        db.set_wal_hook(self._note_pages)
         self._thread = threading.Thread(target=self._run, name="interlock-store", daemon=True)
         self._thread.start()
 
@@ -176,20 +204,77 @@ class Writer:
         return write
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give the thread what one turn of a loop has asked for: it is woken once a turn, not once a write.
+        """Commit what one turn of a loop has asked for, or leave it to the thread."""
+        writes = self._arrived.pop(loop, None)
+        if writes and not (self._is_quick(writes) and self._write_here(writes)):
+            for write in writes:
+                self._queue.put(write)
 
-        Each wake-up makes the two threads contend for the interpreter's lock, and the loop pays.
+    def _is_quick(self, writes: list[Write[Any]]) -> bool:
+        if self._owed or len(writes) > MAX_ROWS or time.monotonic() < self._away_until:
+            return False
+        return not any(write.durable or write.work is not None for write in writes)
+
+    def _write_here(self, writes: list[Write[Any]]) -> bool:
+        """Commit in the loop's own thread; False where that would mean to wait."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        began = time.monotonic()
+        self._may_wait = False
+        try:
+            if self._closing or not self._queue.empty():
+                return False  # what came before has to be written before
+            self._write(writes)
+        except apsw.BusyError:
+            return False
+        finally:
+            self._may_wait = True
+            self._turn.release()
+        now = time.monotonic()
+        if now - began > SLOW_S:
+            self._away_until = now + AWAY_S
+        for write in writes:
+            write.settle()
+        if self._log_pages >= CHECKPOINT_PAGES:
+            self._queue.put(_Checkpoint.DUE)
+        return True
+
+    def _wait(self, tries: int) -> bool:
+        """SQLite's question whether to try for another process's lock again."""
+        return self._may_wait and self._patience(tries)
+
+    def _note_pages(self, db: apsw.Connection, name: str, pages: int) -> int:  # noqa: ARG002 - SQLite's call
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the file, as far as no reader is in the way, and begin it anew.
+
+        The first commit of a new log syncs its header, so that is done here too: a page is written as it is.
         """
-        for write in self._arrived.pop(loop, ()):
-            self._queue.put(write)
+        self._log_pages = 0
+        with contextlib.suppress(apsw.Error):  # nothing is lost by it; the next commits try again
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            version = self._db.execute("PRAGMA user_version").get
+            self._db.execute(f"PRAGMA user_version = {version}")
 
     def _run(self) -> None:
         more = True
         while more:
             batch: list[Write[Any]] = []
             more = self._gather(batch)
-            if batch:
-                self._write(batch)
+            with self._turn:
+                if batch:
+                    try:
+                        self._write(batch)
+                    except apsw.BusyError as error:
+                        # Those behind have waited as well. If each batch took its full turn, the last would
+                        # never end.
+                        self._refuse_queued(as_store_error(error, self._path))
+                        self._abandon(batch, error)
+                if self._log_pages >= CHECKPOINT_PAGES:
+                    self._checkpoint()
+            self._settle(batch)
         self._db.close()
         self._stopped = True
         self._refuse_queued(StoreError("the store is closed"))
@@ -201,31 +286,36 @@ class Writer:
             write = queue.get()
             if write is None:
                 return False
-            batch.append(write)
+            if write is not _Checkpoint.DUE:
+                batch.append(write)
             if queue.empty() or len(batch) >= self._max_batch:
                 return True
 
     def _write(self, batch: list[Write[Any]]) -> None:
-        batch[:0], self._owed = self._owed, []
+        """Carry out a transaction; how each write of it ended is noted there.
+
+        Raises BusyError, and has done nothing, where another process's lock is not to be had.
+        """
         try:
             self._begin(full_sync=any(write.durable for write in batch))
+        except apsw.BusyError:
+            raise
+        except apsw.Error as error:
+            self._abandon(batch, error)
+            return
+        batch[:0], self._owed = self._owed, []
+        try:
             self._carry_out(batch)
             self._db.execute("COMMIT")
             self.commits += 1
-        except Exception as error:  # noqa: BLE001  # whatever it was, everybody is told and the thread lives on
+        except Exception as error:  # noqa: BLE001  # whatever it was, everybody is told and the work goes on
             self._abandon(batch, error)
-        self._settle(batch)
 
     def _begin(self, *, full_sync: bool) -> None:
         if full_sync is not self._full_sync:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
             self._full_sync = full_sync
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError as error:
-            # Those behind have waited as well. If each batch took its full turn, the last would never end.
-            self._refuse_queued(as_store_error(error, self._path))
-            raise
+        self._db.execute("BEGIN IMMEDIATE")
 
     def _carry_out(self, batch: list[Write[Any]]) -> None:
         start = 0
@@ -305,7 +395,7 @@ class Writer:
                 write = self._queue.get_nowait()
                 if write is None:
                     stop = True
-                else:
+                elif write is not _Checkpoint.DUE:
                     write.error = StoreError(error.problem, hint=error.hint)
                     refused.append(write)
         self._owed.extend(write for write in refused if write.owed)
