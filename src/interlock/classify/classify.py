@@ -4,9 +4,11 @@ It reads the request, the caller and the config, and nothing else; what is found
 and counts. It refuses only what the caller said about its own request and what does not exist.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import class_of, find
@@ -19,6 +21,7 @@ from interlock.classify.labels import (
     strictest,
     trust_of,
 )
+from interlock.classify.positions import bare_texts
 from interlock.classify.tokens import DEFAULT_FAMILY, count_request, family_of, tokenizer_of
 from interlock.config.checked import Config
 from interlock.config.written import ToolSpec
@@ -33,12 +36,24 @@ from interlock.types.labels import (
     LatencyClass,
     Modality,
     RiskTier,
+    Trust,
 )
-from interlock.types.request import Audio, File, Hints, Image, Message, Request, Text, ToolResult
+from interlock.types.request import (
+    NO_HINTS,
+    Audio,
+    File,
+    Hints,
+    Image,
+    Message,
+    Request,
+    Text,
+    ToolResult,
+)
 from interlock.types.signals import ANY_TOOL, EMBEDS, Caller, Finding, Signals
 
 _AUTO: Final = "auto"
 _LANE: Final = "lane:"
+_TEXT: Final[tuple[Modality, ...]] = ("text",)
 _NOTHING_MISSING: Final[dict[Kind, tuple[str, ...]]] = {}
 
 
@@ -58,63 +73,91 @@ def classify(
     fields of the request that it has no place for. Raises ApiError("invalid_request") for a hint
     whose value does not exist.
     """
-    hints = request.hints
+    hints, tools = request.hints, request.tools
     stated = _stated(request, config)
     size, request = _sized(request, config)
-    findings = find(request)
+    bare = bare_texts(request)
+    findings = find(request, bare)
     data_class = _data_class(stated, findings, caller, config, session_class)
-    trust = trust_of(request, config)
-    tools = tuple(dict.fromkeys([tool.name for tool in request.tools]))
-    specs = [config.tools.get(name, config.default_tool) for name in tools]
-    modalities = _modalities(request)
+    trust: Trust = "trusted" if bare is not None else trust_of(request, config)
+    found: dict[str, Any] = {
+        "model": request.model,
+        "endpoint": endpoint,
+        "stream": request.stream,
+        "input_tokens": size.tokens,
+        "input_tokens_estimated": size.estimated,
+        "longest_input": size.longest,
+        "tokenizer": size.tokenizer,
+        "data_class": data_class,
+        "trust": trust,
+        "risk_tier": (
+            strictest((risk_of(data_class, trust), *stated.risk_tier))
+            if stated.risk_tier
+            else risk_of(data_class, trust)
+        ),
+        "latency_class": stated.latency_class,
+        "lane": stated.lane,
+        "asks_for_depth": asks_for_depth(request),
+        "alias": request.model if request.model in config.aliases else None,
+        "hour_utc": hour_utc,
+        "cannot_carry": cannot_carry,
+        "max_output_tokens": request.max_output_tokens,
+        "findings": findings,
+    }
+    if tools or request.tool_choice is not None:
+        found |= _of_tools(request, config)
+    if bare is None:
+        found["modalities"] = _modalities(request)
+    if hints is not NO_HINTS:
+        found |= _of_hints(hints, caller)
+    if request.metadata and config.metadata:
+        found["metadata"] = {key: request.metadata[key] for key in config.metadata if key in request.metadata}
+    if request.response_format is not None:
+        found["has_schema"] = _has_schema(request)
+    answers = request.operation == "answer" and request.response_format is None and request.reasoning is None
+    if bare is None or tools or not answers:
+        found["needs"] = _needs(request, found.get("modalities", _TEXT))
+    return replace(_of_caller(caller), **found)
+
+
+@lru_cache(maxsize=1024)
+def _of_caller(caller: Caller) -> Signals:
+    """What is known before anything is asked: the signals that stand on the key."""
     return Signals(
-        model=request.model,
-        endpoint=endpoint,
-        stream=request.stream,
-        input_tokens=size.tokens,
-        input_tokens_estimated=size.estimated,
-        longest_input=size.longest,
-        tokenizer=size.tokenizer,
-        tools=tools,
-        tool_effect=_effects(specs),
-        tool_family=tuple(dict.fromkeys([spec.family for spec in specs if spec.family is not None])),
-        tool_choice=_forced_tool(request),
-        has_schema=_has_schema(request),
-        modalities=modalities,
-        data_class=data_class,
-        trust=trust,
-        risk_tier=strictest((risk_of(data_class, trust), *stated.risk_tier)),
-        residency=_residency(caller, hints),
-        latency_class=stated.latency_class,
-        lane=stated.lane,
-        task=hints.task or "unknown",
-        difficulty=hints.difficulty or "unknown",
-        asks_for_depth=asks_for_depth(request),
-        alias=request.model if request.model in config.aliases else None,
-        session=hints.session,
-        metadata={key: request.metadata[key] for key in config.metadata if key in request.metadata},
-        hour_utc=hour_utc,
-        needs=_needs(request, modalities),
-        cannot_carry=cannot_carry,
-        max_output_tokens=request.max_output_tokens,
-        deadline_ms=hints.deadline_ms,
-        max_cost_usd=hints.max_cost_usd,
-        findings=findings,
-        **_from_caller(caller),
+        model="",
+        user_tier=caller.user_tier,
+        tenant=caller.tenant,
+        team=caller.team,
+        key=caller.key,
+        role=caller.role,
+        environment=caller.environment,
+        residency=(caller.residency,) if caller.residency else (),
+        max_data_class=caller.max_data_class,
+        allow=caller.allow,
     )
 
 
-def _from_caller(caller: Caller) -> dict[str, Any]:
-    """The signals that stand on the key as they are."""
+def _of_hints(hints: Hints, caller: Caller) -> dict[str, Any]:
+    """The signals that are hints as they are."""
     return {
-        "user_tier": caller.user_tier,
-        "tenant": caller.tenant,
-        "team": caller.team,
-        "key": caller.key,
-        "role": caller.role,
-        "environment": caller.environment,
-        "max_data_class": caller.max_data_class,
-        "allow": caller.allow,
+        "residency": _residency(caller, hints),
+        "task": hints.task or "unknown",
+        "difficulty": hints.difficulty or "unknown",
+        "session": hints.session,
+        "deadline_ms": hints.deadline_ms,
+        "max_cost_usd": hints.max_cost_usd,
+    }
+
+
+def _of_tools(request: Request, config: Config) -> dict[str, Any]:
+    """What the tools on offer are, together."""
+    tools = tuple(dict.fromkeys([tool.name for tool in request.tools]))
+    specs = [config.tools.get(name, config.default_tool) for name in tools]
+    return {
+        "tools": tools,
+        "tool_effect": _effects(specs),
+        "tool_family": tuple(dict.fromkeys([spec.family for spec in specs if spec.family is not None])),
+        "tool_choice": _forced_tool(request),
     }
 
 
@@ -130,9 +173,14 @@ class Stated(Struct, frozen=True, kw_only=True):
     lane: str | None
 
 
+_NOTHING_STATED: Final = Stated(data_class=(), risk_tier=(), latency_class="interactive", lane=None)
+
+
 def _stated(request: Request, config: Config) -> Stated:
     """Raises ApiError for the first hint whose value does not exist."""
     hints = request.hints
+    if hints is NO_HINTS and not request.model.startswith(_LANE):
+        return _NOTHING_STATED
     _check_limits(hints)
     return Stated(
         data_class=stated_class(hints.data_class),
@@ -192,6 +240,8 @@ def _data_class(
 ) -> DataClass:
     """The highest of the default, the key's floor, the session's class, the hint and what was found."""
     default = config.classification.default
+    if not (findings or stated.data_class or caller.data_class or session_class):
+        return default
     floors = (caller.data_class or default, session_class or default)
     found = [class_of(finding.kind, config.classification.detectors) or default for finding in findings]
     return strictest((default, *floors, *stated.data_class, *found))

@@ -52,6 +52,10 @@ def asks_for_depth(request: Request) -> bool:
         return True
     for message in reversed(request.messages):
         if message.role == "user":
-            text = "\n".join([part.text for part in message.parts if type(part) is Text])
+            parts = message.parts
+            if len(parts) == 1 and type(parts[0]) is Text:
+                text = parts[0].text
+            else:
+                text = "\n".join([part.text for part in parts if type(part) is Text])
             return _automaton().Match(text.encode("utf-8", "replace")) is not None
     return False

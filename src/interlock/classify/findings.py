@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from interlock.classify.detect import scan, suspicious
-from interlock.classify.positions import seams, texts
+from interlock.classify.positions import seams, texts, texts_beside
 from interlock.types.labels import DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Finding
@@ -18,12 +18,16 @@ _CLASSES: Final[dict[str, DataClass]] = {
 }
 
 
-def find(request: Request) -> tuple[Finding, ...]:
-    """Kind, place and number of everything found. Most requests end after one pass over all texts."""
-    places = texts(request)
+def find(request: Request, bare: list[str] | None = None) -> tuple[Finding, ...]:
+    """Kind, place and number of everything found. Most requests end after one pass over all texts.
+
+    `bare` is what `bare_texts` says of the request, where that is known.
+    """
     laid = seams(request)
-    if not suspicious("\n".join([text for _, text in places] + [text for _, text, _ in laid])):
+    joined = [*bare, *texts_beside(request)] if bare is not None else [text for _, text in texts(request)]
+    if not suspicious("\n".join(joined + [text for _, text, _ in laid] if laid else joined)):
         return ()
+    places = texts(request)
     counts: dict[tuple[str, str], int] = {}
     for where, text in places:
         for kind, count in Counter(hit.kind for hit in scan(text)).items():

@@ -11,7 +11,7 @@ from typing import TypeVar
 from interlock.config.checked import Config
 from interlock.errors import ApiError
 from interlock.types.labels import DATA_CLASSES, RANK, RISK_TIERS, DataClass, RiskTier, Trust
-from interlock.types.request import AnyPart, File, Opaque, Request, ToolResult
+from interlock.types.request import AnyPart, File, Opaque, Request, Text, ToolResult
 
 Label = TypeVar("Label", DataClass, RiskTier, Trust)
 
@@ -61,7 +61,8 @@ def trust_of(request: Request, config: Config) -> Trust:
     """Untrusted as soon as one part is."""
     for message in request.messages:
         for part in message.parts:
-            if is_untrusted(part, config):
+            bare = type(part) is Text and part.trust is None and part.source is None
+            if not bare and is_untrusted(part, config):
                 return "untrusted"
     return "trusted"
 

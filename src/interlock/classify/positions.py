@@ -40,6 +40,18 @@ def texts(request: Request) -> list[Place]:
     found: list[Place] = []
     for index, message in enumerate(request.messages):
         _add_message(message, f"messages[{index}]", found)
+    _add_beside(request, found)
+    return found
+
+
+def texts_beside(request: Request) -> list[str]:
+    """Every text of the request that stands beside its messages."""
+    found: list[Place] = []
+    _add_beside(request, found)
+    return [text for _, text in found] if found else []
+
+
+def _add_beside(request: Request, found: list[Place]) -> None:
     for index, tool in enumerate(request.tools):
         _add_tool(tool, f"tools[{index}]", found)
     if request.response_format is not None:
@@ -55,6 +67,21 @@ def texts(request: Request) -> list[Place]:
         value = getattr(request, name)
         if value is not None:
             _add_rest(value, name, found)
+
+
+def bare_texts(request: Request) -> list[str] | None:
+    """The texts of messages that hold nothing else, in order: no other kind of part, no label, name or field.
+
+    None where one does. Most requests are so, and much about them need not be asked part by part.
+    """
+    found: list[str] = []
+    for message in request.messages:
+        if message.name or message.extra:
+            return None
+        for part in message.parts:
+            if type(part) is not Text or part.extra or part.trust is not None or part.source is not None:
+                return None
+            found.append(part.text)
     return found
 
 
@@ -181,9 +208,12 @@ def seams(request: Request) -> list[tuple[str, str, tuple[int, ...]]]:
 
     A value that somebody splits over two messages, two parts or two arguments stands whole in it.
     """
+    messages = request.messages
+    if len(messages) == 1 and len(messages[0].parts) == 1 and type(messages[0].parts[0]) is Text:
+        return []
     ends: dict[str, list[str]] = {}
     every: list[str] = []
-    for message in request.messages:
+    for message in messages:
         for part in message.parts:
             if type(part) is Text:
                 if part.text:

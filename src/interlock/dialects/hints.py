@@ -11,10 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from interlock.dialects.control import refuse_control_metadata
 from interlock.types.labels import DATA_CLASSES, LATENCY_CLASSES, RANK, RISK_TIERS
-from interlock.types.request import Hints
+from interlock.types.request import NO_HINTS, Hints
 from interlock.wire.fields import Misfit, an_object, name, one_of
 
-_NO_HINTS: Final = Hints()
 _MOST_NAME: Final = 256
 
 
@@ -93,7 +92,7 @@ _LETTERS: Final = {key.replace("_", ""): key for key in _HINTS}
 def _refuse_mistyped(headers: Mapping[str, str], metadata: dict[str, Any]) -> None:
     """Raises Misfit for a name that is nearly a hint's: passed over, it would loosen the request."""
     for header in headers:
-        if header[:1] not in "xX" or header in _HEADERS:
+        if header[0] not in "xX" or header in _HEADERS:
             continue
         if header.lower().replace("_", "-").startswith(_PREFIX):
             meant = _hint_like(header)
@@ -122,12 +121,14 @@ def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
     """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
     said: dict[str, Any] = {}
     _refuse_mistyped(headers, metadata)
-    for header, key in _HEADERS.items():
-        if header in headers:
-            try:
-                said[key] = _HINTS[key].read(_header_text(headers[header]))
-            except Misfit as misfit:
-                raise misfit.under(header) from None
+    for header in headers:
+        key = _HEADERS.get(header)
+        if key is None:
+            continue
+        try:
+            said[key] = _HINTS[key].read(_header_text(headers[header]))
+        except Misfit as misfit:
+            raise misfit.under(header) from None
     for key in _HINTS.keys() & metadata.keys() if metadata else ():
         value = metadata.pop(key)
         try:
@@ -135,7 +136,7 @@ def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
             said[key] = _HINTS[key].join(said[key], found) if key in said else found
         except Misfit as misfit:
             raise misfit.under(f"metadata.{key}") from None
-    return Hints(**{_HINTS[key].field: value for key, value in said.items()}) if said else _NO_HINTS
+    return Hints(**{_HINTS[key].field: value for key, value in said.items()}) if said else NO_HINTS
 
 
 def read_metadata(value: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ field names: it goes unchanged to an upstream of the same dialect, and an upstre
 dialect refuses it by name (`adapters.Adapter.cannot_carry`). Nothing is dropped on the way.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -171,6 +171,10 @@ class Hints(Struct, frozen=True, kw_only=True):
     max_cost_usd: float | None = None
 
 
+NO_HINTS: Final = Hints()
+"""Of a caller that says nothing about its request: this very value."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One inference call. Limits the caller left out are None; they are not zero.
 
@@ -195,6 +199,6 @@ class Request(Struct, frozen=True, kw_only=True):
     reasoning: Reasoning | None = None
     stream: bool = False
     include_usage: bool = False
-    hints: Hints = Hints()
+    hints: Hints = NO_HINTS
     metadata: dict[str, str] = {}
     extra: Extra = {}
