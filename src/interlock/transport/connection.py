@@ -7,6 +7,7 @@ import asyncio
 from typing import Final, Protocol, cast
 
 from interlock.transport import TransportError
+from interlock.transport.outbox import Outbox
 from interlock.transport.parser import MalformedError, ResponseParser
 from interlock.transport.request import Origin
 from interlock.transport.response import Http1Response
@@ -34,12 +35,14 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_deadline",
         "_heard",
+        "_outbox",
         "_owner",
         "_parser",
         "_paused",
         "_rings_at",
         "_timer",
         "_transport",
+        "_unsent",
         "expires",
         "loop",
         "origin",
@@ -48,8 +51,10 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, owner: Owner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, owner: Owner, outbox: Outbox) -> None:
         self.loop = loop
+        self._outbox = outbox
+        self._unsent = b""
         self.origin = origin
         self.response: Http1Response | None = None
         self.expires = 0.0
@@ -72,11 +77,17 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self.response = response = Http1Response(self)
         if len(body) <= _SMALL_BODY:
-            self._transport.write(head + body)
+            self._unsent = head + body
+            self._outbox.add(self._send)
         else:
             self._transport.write(head)
             self._transport.write(body)
         return response
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self._transport.is_closing():
+            self._transport.write(unsent)
 
     def fail(self, error: TransportError) -> None:
         """End the answer with `error` and close the socket at once."""
@@ -166,7 +177,8 @@ class Connection(asyncio.Protocol):
         self.response = None
         response.end(None)
         # An answer that came before the request was out leaves the rest of it in the socket.
-        if reusable and not self._transport.get_write_buffer_size() and not self._transport.is_closing():
+        out = not self._unsent and not self._transport.get_write_buffer_size()
+        if reusable and out and not self._transport.is_closing():
             self._owner.finished(self, response.headers)
         else:
             self._transport.abort()

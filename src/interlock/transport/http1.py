@@ -18,6 +18,7 @@ from typing import Final
 
 from interlock.transport import TransportError
 from interlock.transport.connection import ClosedEarlyError, Connection
+from interlock.transport.outbox import Outbox
 from interlock.transport.pool import Pool
 from interlock.transport.request import Origin, encode_head, parse_url
 from interlock.transport.response import Http1Response
@@ -38,6 +39,7 @@ class Http1Transport:
     ) -> None:
         self._ssl_context = ssl_context
         self._pool = Pool(max_idle=max_idle_per_origin, idle_s=idle_s)
+        self._out: Outbox | None = None
 
     async def send(
         self,
@@ -66,6 +68,11 @@ class Http1Transport:
         """Close every connection and refuse new ones."""
         await self._pool.close()
 
+    def _outbox(self, loop: asyncio.AbstractEventLoop) -> Outbox:
+        if self._out is None:
+            self._out = Outbox(loop)
+        return self._out
+
     async def _connect(self, origin: Origin, by: float) -> Connection:
         """A fresh connection. A name look-up that is given up runs to its end in its thread."""
         if self._pool.closed:
@@ -76,7 +83,10 @@ class Http1Transport:
         try:
             async with scope:
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, origin, self._pool), origin.host, origin.port, ssl=context
+                    lambda: Connection(loop, origin, self._pool, self._outbox(loop)),
+                    origin.host,
+                    origin.port,
+                    ssl=context,
                 )
         except OSError as error:  # of it: resolver, TLS and timeout errors
             if scope.expired():

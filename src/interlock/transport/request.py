@@ -26,8 +26,8 @@ _OURS: Final = frozenset(
         "upgrade",
     }
 )
-_LINES_BESIDE_HEADERS: Final = 5
-"""Request line, host, accept-encoding; content-length and the empty line."""
+_LINES_BESIDE_HEADERS: Final = 3
+"""Request line, host, accept-encoding."""
 
 
 class Origin(NamedTuple):
@@ -86,11 +86,16 @@ def _is_host(host: str) -> bool:
 
 def encode_head(destination: Destination, headers: Sequence[tuple[str, str]], length: int) -> bytes:
     """Everything before the body. Raises ValueError, naming the header but never its value."""
+    return b"%bcontent-length: %d\r\n\r\n" % (_lines(destination, tuple(headers)), length)
+
+
+@lru_cache(maxsize=1024)
+def _lines(destination: Destination, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """All lines but the length: they are the same for every request of a deployment."""
     lines = [destination.first_lines]
     for name, value in headers:
         _check_name(name)
         lines.append(f"{name}: {value}\r\n")
-    lines.append(f"content-length: {length}\r\n\r\n")
     text = "".join(lines)
     # One look at the whole: any line break beyond our own came in with a value.
     breaks = len(headers) + _LINES_BESIDE_HEADERS

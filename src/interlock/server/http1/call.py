@@ -37,6 +37,7 @@ class Wire(Protocol):
     """The connection, as a call needs it."""
 
     def send(self, data: bytes) -> None: ...
+    def send_soon(self, data: bytes) -> None: ...
     async def drained(self) -> None: ...
     def answered(self, call: "Call") -> None: ...
     def abort(self) -> None: ...
@@ -137,7 +138,7 @@ class Call:
         if self.method == "HEAD":
             self._wire.send(head)
         elif len(body) <= _ONE_WRITE:
-            self._wire.send(head + body)
+            self._wire.send_soon(head + body)
         else:
             self._wire.send(head)
             self._wire.send(body)

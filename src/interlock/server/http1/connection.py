@@ -14,6 +14,7 @@ import httptools
 
 from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
+from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
 """How long a head may take, from its first byte (from the connection's first moment, for the first)."""
@@ -64,10 +65,12 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_head_bytes",
         "_in_head",
+        "_outbox",
         "_parser",
         "_pieces",
         "_size",
         "_transport",
+        "_unsent",
         "_waiting",
         "closing",
         "due",
@@ -75,8 +78,12 @@ class Connection(asyncio.Protocol):
         "stage",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, connections: "set[Connection]") -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, app: App, connections: "set[Connection]", outbox: Outbox
+    ) -> None:
         self.loop = loop
+        self._outbox = outbox
+        self._unsent = b""
         self.stage: Stage = "head"
         self.due = inf
         self.closing = False
@@ -171,7 +178,7 @@ class Connection(asyncio.Protocol):
                 self._active.leave()
             self._transport.abort()
         elif not self._transport.is_closing():
-            self._transport.close()
+            self._close()
 
     def drain(self) -> None:
         """Close when nothing is left to answer."""
@@ -179,7 +186,7 @@ class Connection(asyncio.Protocol):
         if self._active is not None:
             self._active.keep_alive = False
         elif self._arriving is None or self._in_head:
-            self._transport.close()
+            self._close()
 
     def abort(self) -> None:
         """Close at once."""
@@ -188,7 +195,26 @@ class Connection(asyncio.Protocol):
     # What a call calls.
 
     def send(self, data: bytes) -> None:
+        """Send at once, behind whatever waits."""
+        if self._unsent:
+            self._flush()
         self._transport.write(data)
+
+    def send_soon(self, data: bytes) -> None:
+        """Send at the end of this turn of the loop, together with what others send."""
+        if not self._unsent:
+            self._outbox.add(self._flush)
+        self._unsent += data
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent and self._parser is not None:
+            self._transport.write(unsent)
+
+    def _close(self) -> None:
+        """Close when everything is sent."""
+        self._flush()
+        self._transport.close()
 
     async def drained(self) -> None:
         """Return when what was sent is on its way, bar a bounded rest."""
@@ -207,7 +233,7 @@ class Connection(asyncio.Protocol):
             if self._arriving is call:
                 self._wait("linger", LINGER_S)
             else:
-                self._transport.close()
+                self._close()
         elif self._waiting:
             self._serve(self._waiting.popleft())
             if not self._waiting:
@@ -358,7 +384,7 @@ class Connection(asyncio.Protocol):
         if last is not None and not last.complete:
             last.keep_alive = False
         elif not self._transport.is_closing():
-            self._transport.close()
+            self._close()
 
 
 def _too_large(limit: int) -> ApiError:

@@ -6,6 +6,7 @@ from typing import Final
 
 from interlock.server.http1.call import App
 from interlock.server.http1.connection import Connection
+from interlock.transport.outbox import Outbox
 
 LOOK_S: Final = 0.25
 LAST_WORDS_S: Final = 2.0
@@ -24,8 +25,9 @@ class Listener:
     async def start(self, listener: socket.socket) -> None:
         """Accept from a socket that is bound."""
         loop = asyncio.get_running_loop()
+        outbox = Outbox(loop)
         self._server = await loop.create_server(
-            lambda: Connection(loop, self._app, self._connections), sock=listener, backlog=2048
+            lambda: Connection(loop, self._app, self._connections, outbox), sock=listener, backlog=2048
         )
         self._look()
 
