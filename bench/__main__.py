@@ -17,6 +17,7 @@ BENCHES: Final = {
     "decide": "A decision, by length of prompt",
     "store": "A record, by how many wait at a time",
     "start": "Start of the server",
+    "streams": "Memory: open streams, and a soak",
 }
 
 
@@ -38,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5, help="of the gateway bench")
+    parser.add_argument("--soak", type=float, default=60, help="seconds of the streams bench")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
     given = parser.parse_args()
     lines: list[Line] = []
@@ -46,7 +48,10 @@ def main() -> int:
     if load > 1:
         print(f"the machine is busy (load {load:.1f}): trust ratios, and those only roughly\n")
     for name in given.names or BENCHES:
-        options = {"rounds": given.rounds, "seconds": given.seconds} if name == "gateway" else {}
+        options = {
+            "gateway": {"rounds": given.rounds, "seconds": given.seconds},
+            "streams": {"soak_s": given.soak},
+        }.get(name, {})
         found, good = run(name, options)
         lines += found
         believed = believed and good

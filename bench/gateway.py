@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from bench.lab import (
     CORES,
+    KEY,
     Figures,
     Line,
     NotMeasured,
@@ -35,8 +37,13 @@ from bench.lab import (
     wait_until_open,
     write_config,
 )
+from bench.peers import Peer, start_peers
 
 EVENTS: Final = 100
+OF_PEERS: Final = ("plain", "burst")
+"""The scenarios that other gateways are measured in."""
+BARS: Final = {"tensorzero": (0.8, 0.3), "litellm": (1 / 50, 1 / 150)}
+"""Our CPU as a share of a peer's, at most: per request, per event."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -61,8 +68,13 @@ SCENARIOS: Final = (
 
 
 class Target(Struct, frozen=True):
+    """`model` is what it calls the mock's model, where that is not its name. `peer`: another gateway."""
+
     port: int
     pid: int | None = None
+    path: str = "/v1/chat/completions"
+    model: str | None = None
+    peer: bool = False
 
 
 class Run(Struct, frozen=True):
@@ -116,7 +128,13 @@ def measure_once(tools: Tools, scenario: Scenario, target: Target, body: Path, s
     """One scenario against one target. Raises Wrong if an answer was bad or had too few events."""
     before = cpu_us(target.pid) if target.pid is not None else 0.0
     figures = drive(
-        tools, target.port, body, seconds=seconds, connections=scenario.connections, rate=scenario.rate
+        tools,
+        target.port,
+        body,
+        seconds=seconds,
+        connections=scenario.connections,
+        rate=scenario.rate,
+        path=target.path,
     )
     after = cpu_us(target.pid) if target.pid is not None else 0.0
     if figures["events"] < scenario.least_events * figures["good"]:
@@ -130,25 +148,31 @@ def measure_all(
     """Every scenario of every target, `rounds` times after a warm-up, shuffled."""
     bodies = {}
     for scenario in SCENARIOS:
-        bodies[scenario.name] = folder / f"{scenario.name}.json"
-        bodies[scenario.name].write_bytes(scenario.body)
+        for name, target in targets.items():
+            bodies[scenario.name, name] = folder / f"{scenario.name}-{name}.json"
+            bodies[scenario.name, name].write_bytes(_named(scenario.body, target.model))
     pairs = [
         (scenario, name)
         for scenario in SCENARIOS
         for name, target in targets.items()
-        if scenario.direct or target.pid is not None
+        if (scenario.direct or target.pid is not None) and (not target.peer or scenario.name in OF_PEERS)
     ]
     runs: Runs = {(scenario.name, name): [] for scenario, name in pairs}
     for turn in range(rounds + 1):
         random.shuffle(pairs)
         for scenario, name in pairs:
             length = seconds if turn else 0.4
-            run = measure_once(tools, scenario, targets[name], bodies[scenario.name], length)
+            run = measure_once(tools, scenario, targets[name], bodies[scenario.name, name], length)
             if turn:
                 runs[scenario.name, name].append(run)
             elif name == "interlock":
                 runs.setdefault(("warm-up", name), []).append(run)
     return runs
+
+
+def _named(body: bytes, model: str | None) -> bytes:
+    """A scenario's body under the name that a target knows the model by."""
+    return body if model is None else msgspec.json.encode(msgspec.json.decode(body) | {"model": model})
 
 
 def check_records(runs: Runs, store: Path) -> int:
@@ -212,6 +236,25 @@ def table(runs: Runs) -> list[Row]:
     ]
 
 
+def against_peers(runs: Runs, peers: Mapping[str, Peer | str]) -> list[Line]:
+    """Our CPU as a share of each peer's, in the same run."""
+    lines = []
+    for name, peer in peers.items():
+        for scenario, what, most, share in zip(
+            OF_PEERS, ("request", "event"), BARS[name], (1, EVENTS), strict=True
+        ):
+            label = f"CPU per {what}, as a share of {name}'s"
+            if isinstance(peer, str):
+                lines.append(Line(name=label, value="not measured", verdict=peer))
+                continue
+            theirs = median(runs[scenario, name], "cpu") / share
+            ratio = median(runs[scenario, "interlock"], "cpu") / share / theirs
+            verdict = f"within {most:.3g}" if ratio <= most else f"OVER {most:.3g}"
+            lines.append(Line(name=label, value=f"{ratio:.4f} (of {theirs:.1f} us)", verdict=f"{verdict}"))
+            print(f"{label:45} {lines[-1].value:>24}  {verdict}")
+    return lines
+
+
 def report(runs: Runs, records: int) -> list[Line]:
     """Print the table; returns the lines for the summary."""
     rows = table(runs)
@@ -243,11 +286,17 @@ def measure(rounds: int = 5, seconds: float = 1.0) -> list[Line]:
         nginx = start_nginx(stack, folder, upstream_port)
         port = free_port()
         with interlock(write_config(folder, upstream_port, port), port) as process:
+            peers = start_peers(stack, folder, upstream_port, KEY)
             targets = {
                 "direct": Target(upstream_port),
                 "nginx": nginx,
                 "interlock": Target(port, process.pid),
+                **{
+                    name: Target(peer.port, peer.pid, peer.path, peer.model, peer=True)
+                    for name, peer in peers.items()
+                    if isinstance(peer, Peer)
+                },
             }
             runs = measure_all(tools, targets, folder, rounds, seconds)
         records = check_records(runs, folder / "bench.db")
-    return report(runs, records)
+    return report(runs, records) + against_peers(runs, peers)

@@ -164,10 +164,18 @@ def wait_until_open(port: int, *, within_s: float = 10) -> None:
 
 
 def drive(
-    tools: Tools, port: int, body: Path, *, seconds: float, connections: int, rate: float = 0
+    tools: Tools,
+    port: int,
+    body: Path,
+    *,
+    seconds: float,
+    connections: int,
+    rate: float = 0,
+    path: str = "/v1/chat/completions",
 ) -> Figures:
     """One run of the driver, from the second core. Raises Wrong if a single request went wrong."""
     command = [tools.load, "-p", str(port), "-b", body, "-s", str(seconds), "-c", str(connections)]
+    command += ["-u", path]
     command += ["-H", f"authorization: Bearer {KEY}"]
     if rate:
         command += ["-r", str(rate)]
