@@ -69,7 +69,7 @@ def close_all(connections: list[socket.socket]) -> None:
 
 def measure_streams(port: int, pid: int) -> float:
     """Megabytes that each 1,000 open streams add."""
-    body = chat_body("mock-paced1000", stream=True)
+    body = chat_body("home-tiny", stream=True)
     close_all(open_streams(port, 50, body))  # what a first stream loads is not the streams'
     before = pss_mb(pid)
     connections = open_streams(port, STREAMS, body)

@@ -25,8 +25,7 @@ LONGER: Final[dict[str, str]] = {}
 MADE: Final = {
     ".git",
     ".venv",
-    ".venv-clients",
-    ".venv-clients-instructor",
+    ".venv-peers",
     ".hypothesis",
     ".mypy_cache",
     ".pytest_cache",
