@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -21,13 +22,13 @@ PYTHON: Final = Path(os.environ.get("BENCH_PEERS", HERE.parent / ".venv-peers"))
 START_WITHIN_S: Final = 120
 
 _TENSORZERO: Final = """
-import asyncio, sys, tensorzero
+import asyncio, pathlib, sys, tensorzero
 
 async def main():
     gateway = await tensorzero._start_http_gateway(
         config_file=sys.argv[1], clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=True
     )
-    print(gateway.base_url, flush=True)
+    pathlib.Path(sys.argv[2]).write_text(gateway.base_url)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -83,15 +84,18 @@ def start_tensorzero(stack: ExitStack, folder: Path, upstream_port: int, key: st
         """,
         "utf-8",
     )
-    process = stack.enter_context(running([PYTHON, "-c", _TENSORZERO, config], CORES[0]))
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    if not url:
-        raise NotMeasured("tensorzero did not start")
-    port = int(url.rstrip("/").rpartition(":")[2])
+    told, log = folder / "url", folder / "tensorzero.log"
+    process = stack.enter_context(running([PYTHON, "-c", _TENSORZERO, config, told], CORES[0], log=log))
+    until = time.monotonic() + START_WITHIN_S
+    while not (told.exists() and told.read_text()):
+        if process.poll() is not None or time.monotonic() > until:
+            raise NotMeasured("tensorzero did not start")
+        time.sleep(0.05)
+    url = urlsplit(told.read_text())
+    port = url.port or 80
     wait_until_open(port)
     name = "tensorzero::model_name::mock"
-    return Peer(port=port, pid=process.pid, model=name, path="/openai/v1/chat/completions")
+    return Peer(port=port, pid=process.pid, model=name, path=f"{url.path.rstrip('/')}/chat/completions")
 
 
 def start_litellm(stack: ExitStack, folder: Path, upstream_port: int, key: str) -> Peer:
