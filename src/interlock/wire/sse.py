@@ -32,6 +32,8 @@ class EventParser:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
             data = self._with_plain_breaks(data)
+        if not self._rest and not self._lines and data.endswith(b"\n\n"):
+            return self._read_whole(data)
         end = data.rfind(b"\n")
         rest = self._rest
         if end < 0:
@@ -54,6 +56,16 @@ class EventParser:
         whole = bytes(self._rest)
         self._rest.clear()
         return self._read(whole + b"\n")
+
+    def _read_whole(self, data: bytes) -> list[bytes]:
+        """What nearly every piece of a stream is: whole events, most of them of one line."""
+        found: list[bytes] = []
+        for block in data[:-2].split(b"\n\n"):
+            if block[:6] == b"data: " and b"\n" not in block and len(block) > 6:
+                found.append(block[6:])
+            else:
+                found += self._read(block + b"\n")
+        return found
 
     def _read(self, whole: bytes) -> list[bytes]:
         """The events that end in some whole lines; what begins an event after them is kept."""
