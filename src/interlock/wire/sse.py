@@ -59,7 +59,11 @@ class EventParser:
 
     def _read_whole(self, data: bytes) -> list[bytes]:
         """What nearly every piece of a stream is: whole events, most of them of one line."""
-        found: list[bytes] = []
+        if data.startswith(b"data: "):
+            found = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(found) and b"" not in found:
+                return found
+        found = []
         for block in data[:-2].split(b"\n\n"):
             if block[:6] == b"data: " and b"\n" not in block and len(block) > 6:
                 found.append(block[6:])

@@ -5,6 +5,7 @@ their index, and end with the stream: no chunk says that a call is complete. Onl
 stream well.
 """
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -92,6 +93,14 @@ _AT_THE_END: Final = (
 """What a chunk may say of the whole answer (Perplexity, Azure): callers get the last of each with the end."""
 
 
+_CARRIED: Final = ("choices", "id", "model", "created", "service_tier", "system_fingerprint")
+_beside_choices: Final = attrgetter(*(name for name in _Chunk.__struct_fields__ if name not in _CARRIED))
+_NOTHING_MORE: Final = _beside_choices(_Chunk())
+_beside_delta: Final = attrgetter("index", "finish_reason", "logprobs")
+_GOES_ON: Final = _beside_delta(_Choice())
+_beside_content: Final = attrgetter(*(name for name in _Delta.__struct_fields__ if name != "content"))
+_NOTHING_ELSE: Final = _beside_content(_Delta())
+
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
 
 
@@ -138,12 +147,28 @@ class StreamDecoder:
                     self._done(out)
                     self._over = True
                     break
-                self._chunk(_decode(data), out)
+                chunk = _decode(data)
+                if not self._is_more_text(chunk, out):
+                    self._chunk(chunk, out)
         except Broken as broken:
             out += self._fail(broken.failure)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             out += self._fail(malformed(f"not a chunk: {type(error).__name__}"))
         return out
+
+    def _is_more_text(self, chunk: _Chunk, out: list[Event]) -> bool:
+        """Take a chunk that adds words to the open text and says nothing else, as nearly all of them do."""
+        block, choices = self._open, chunk.choices
+        if block is None or block[1] != "text" or choices is None or len(choices) != 1:
+            return False
+        choice = choices[0]
+        delta = choice.delta
+        if delta is None or not delta.content or _beside_choices(chunk) != _NOTHING_MORE:
+            return False
+        if _beside_delta(choice) != _GOES_ON or _beside_content(delta) != _NOTHING_ELSE:
+            return False
+        out.append(BlockDelta(block[0], delta.content))
+        return True
 
     def _fail(self, failure: Failure) -> list[Event]:
         self._over = True

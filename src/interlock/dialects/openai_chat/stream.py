@@ -37,8 +37,14 @@ class StreamEncoder:
         """The chunks for a run of events."""
         out: list[bytes] = []
         for event in events:
-            if isinstance(event, BlockDelta):
-                self._delta(event, out)
+            if type(event) is BlockDelta:
+                around = self._around.get(event.index)
+                if around is None:
+                    continue
+                if event.extra is None:
+                    out += (around[0], _encode(event.text), around[1])
+                else:
+                    self._rich_delta(event, around, out)
             elif isinstance(event, BlockStarted):
                 self._block(event, out)
             elif isinstance(event, Started):
@@ -89,13 +95,7 @@ class StreamEncoder:
             before = b"".join((self._head, _CHOICE, delta))
             self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
 
-    def _delta(self, event: BlockDelta, out: list[bytes]) -> None:
-        around = self._around.get(event.index)
-        if around is None:
-            return
-        if event.extra is None:
-            out += (around[0], _encode(event.text), around[1])
-            return
+    def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
         fields = vendor_fields(event.extra, "openai-chat")
         if fields:
             out.append(self._rich_chunk(event, fields))
