@@ -262,6 +262,14 @@ async def test_c4_what_is_no_plain_http_is_400_and_ends(served, data):
     assert served.app.served == []
 
 
+async def test_c4_a_refused_request_that_is_broken_too_is_refused_once(served):
+    coded = b"POST /secret HTTP/1.1\r\nhost: x\r\ntransfer-encoding: identity\r\n\r\n{}"
+    got, closed = await served.say(coded + get(b"/smuggled"))
+    assert got.count(b"HTTP/1.1 4") == 1
+    assert closed
+    assert served.app.served == []
+
+
 async def test_a_broken_request_behind_a_good_one_waits_for_its_turn(served):
     reader, writer = await served.open()
     writer.write(get(b"/slow") + b"nonsense\r\n\r\n")

@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._ignore_upgrade()
         except httptools.HttpParserError:
-            self._refuse_bytes(ApiError("invalid_request", "the request is not valid HTTP/1.1"))
+            if not self._deaf:  # else it is refused already
+                self._refuse_bytes(ApiError("invalid_request", "the request is not valid HTTP/1.1"))
         if self._in_head and not self._deaf:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD:
@@ -134,6 +135,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Whoever has closed its side is taken for gone: None closes the transport."""
+        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
         self._connections.discard(self)
