@@ -163,7 +163,9 @@ class StreamDecoder:
             return False
         choice = choices[0]
         delta = choice.delta
-        if delta is None or not delta.content or _beside_choices(chunk) != _NOTHING_MORE:
+        if delta is None or type(delta.content) is not str or not delta.content:
+            return False
+        if _beside_choices(chunk) != _NOTHING_MORE:
             return False
         if _beside_delta(choice) != _GOES_ON or _beside_content(delta) != _NOTHING_ELSE:
             return False
