@@ -96,7 +96,7 @@ _AT_THE_END: Final = (
 _CARRIED: Final = ("choices", "id", "model", "created", "service_tier", "system_fingerprint")
 _beside_choices: Final = attrgetter(*(name for name in _Chunk.__struct_fields__ if name not in _CARRIED))
 _NOTHING_MORE: Final = _beside_choices(_Chunk())
-_beside_delta: Final = attrgetter("index", "finish_reason", "logprobs")
+_beside_delta: Final = attrgetter(*(name for name in _Choice.__struct_fields__ if name != "delta"))
 _GOES_ON: Final = _beside_delta(_Choice())
 _beside_content: Final = attrgetter(*(name for name in _Delta.__struct_fields__ if name != "content"))
 _NOTHING_ELSE: Final = _beside_content(_Delta())
