@@ -24,6 +24,7 @@ from interlock.resilience.health import Health
 from interlock.route.snapshot import Candidate, snapshot
 from interlock.store.sqlite import Store
 from interlock.transport.http1 import Http1Transport
+from interlock.types.labels import DegradeMode
 from interlock.types.world import ActiveAlias, World
 
 KEYS_SECRET: Final = "keys"  # noqa: S105 - a name, not a secret
@@ -51,14 +52,17 @@ def remember(store: Store, config: Config) -> None:
     store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="config")
 
 
-def world_of(store: Store, latency_ms: Mapping[str, float] = MappingProxyType({})) -> World:
-    """The world as the store has it now, with latencies as a server has measured them."""
+def world_of(
+    store: Store, latency_ms: Mapping[str, float] = MappingProxyType({}), degrade: DegradeMode = "none"
+) -> World:
+    """The world as the store has it now, with latencies and load as a server has measured them."""
     states = store.aliases()
     return World(
         aliases={
             name: ActiveAlias(version=state.active, model=state.model) for name, state in states.items()
         },
         latency_ms=dict(latency_ms),
+        degrade=degrade,
     )
 
 

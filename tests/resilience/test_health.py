@@ -18,7 +18,14 @@ DATE = {"date": "Thu, 26 Nov 2026 10:00:00 GMT"}
         ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "9s"}, 0),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"}, 9),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
-        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 60),
+        (
+            {
+                "x-ratelimit-remaining-requests": "9",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "6m0s",
+            },
+            60,
+        ),
         (
             {
                 "x-ratelimit-remaining-requests": "0",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from interlock.config.checked import Config, Deployment, Model, Provider, Secrets
+from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
 from interlock.config.written import BudgetLimits, Fallback, Limits, Price, Resilience
 from interlock.execute.calls import IDLE_S
 from interlock.execute.executor import Execution
@@ -42,10 +42,13 @@ class Place:
         limits: Limits | None = None,
         deadline_ms: int | None = 10_000,
         max_attempts: int | None = None,
+        max_continuations: int | None = None,
+        hedge_after_ms: int | None = None,
+        most: int | None = None,
         now: Callable[[], str] = lambda: "2026-11-26T10:00:00.000000Z",
     ) -> None:
         price = Price(input=2, output=10)
-        config = Config(
+        self.config = config = Config(
             providers={
                 name: Provider(
                     name=name,
@@ -57,10 +60,19 @@ class Place:
                 for name in ("one", "two")
             },
             models={
-                name: Model(name=name, provider=provider, upstream=name, price=price)
+                name: Model(name=name, provider=provider, upstream=name, price=price, max_output_tokens=most)
                 for name, provider in (("a", "one"), ("b", "two"))
             },
             fallbacks=fallbacks,
+            lanes=(
+                Lane(
+                    name="work",
+                    match={"task": "work"},
+                    models=("a",),
+                    budgets=BudgetLimits(max_continuations=max_continuations),
+                    hedge_after_ms=hedge_after_ms,
+                ),
+            ),
             resilience=Resilience(),
             latency_classes={
                 name: BudgetLimits(deadline_ms=deadline_ms, max_attempts=max_attempts)
@@ -94,7 +106,7 @@ class Place:
         decision = decide(
             id="dec_1",
             now="2026-11-26T10:00:00.000000Z",
-            signals=Signals(model="a", input_tokens=10, latency_class=latency_class, **signals),
+            signals=Signals(model="a", input_tokens=10, latency_class=latency_class, task="work", **signals),
             snapshot=self.setting.snapshot,
             world=self.setting.world,
             world_hash="w",

@@ -113,11 +113,13 @@ class Net:
     chance: Random
     calls: list[Call] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
 
     async def send(self, url, headers, body, *, connect_by, first_byte_by):
         loop = asyncio.get_running_loop()
         upstream = self.upstreams[urlsplit(url).hostname or ""]
         asked = json.loads(body)
+        self.bodies.append(asked)
         kind = "ok" if upstream.script else upstream.kind(loop.time(), self.chance)
         cap = asked.get("max_completion_tokens") or asked.get("max_tokens")
         name = asked["messages"][0]["content"].split()[0]

@@ -246,6 +246,9 @@ def _attempt(attempt: Attempt) -> str:
     if attempt.input_tokens is not None or attempt.output_tokens is not None:
         about = "about " if attempt.usage_estimated else ""
         said.append(f"{about}{_count(attempt.input_tokens)} tokens in, {_count(attempt.output_tokens)} out")
+    if attempt.continuations:
+        times = "once" if attempt.continuations == 1 else f"{attempt.continuations} times"
+        said.append(f"cut by its length and continued {times}")
     if attempt.tool_calls:
         said.append(_calls(attempt.tool_calls))
     if attempt.refused:

@@ -105,6 +105,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     safety_mode: SafetyMode | None = None
     risk_tier: RiskTier | None = None
     escalate: tuple[Escalate, ...] = ()
+    hedge_after_ms: int | None = None
 
 
 class Key(Struct, frozen=True, kw_only=True):

@@ -117,6 +117,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "safety_mode": "at least this safety mode",
         "risk_tier": "at least this risk tier",
         "escalate": "where to go when an answer is not good enough",
+        "hedge_after_ms": "without a first word after so long, a second model is asked too; left out: never",
     },
     "Step": {
         "model": "the model or alias of this step",
@@ -177,6 +178,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "retry_budget": "how many retries there may be",
         "degrade": "what to give up under load, in this order",
         "essential_lanes": "the lanes that stay to the end",
+        "max_in_flight": "requests under way in one worker that are full load; left out: lateness counts",
     },
     "Breaker": {
         "failures": "failures in a row that open it",

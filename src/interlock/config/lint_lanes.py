@@ -24,6 +24,17 @@ def check_lanes(whole: Whole) -> Iterator[Problem]:
         yield from _cascade(path, lane)
     yield from _matches(whole)
     yield from _emptied(whole)
+    yield from _essential(whole)
+
+
+def _essential(whole: Whole) -> Iterator[Problem]:
+    rules = whole.file.resilience
+    if "essential_lanes" in rules.degrade and not rules.essential_lanes:
+        yield warning(
+            "resilience.degrade",
+            "`essential_lanes` is a mode here, but no lane is named as essential, so none is given up",
+            "write `essential_lanes: [LANE]` beside it",
+        )
 
 
 def _who(path: str, lane: Lane) -> Iterator[Problem]:

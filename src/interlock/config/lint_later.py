@@ -26,7 +26,6 @@ _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
         lambda file: file.approvals != Approvals(),
         "nobody is asked: what needs a human is held back",
     ),
-    "resilience.degrade": (lambda file: bool(file.resilience.degrade), "no mode is entered"),
     "telemetry.retention_days": (
         lambda file: file.telemetry.retention_days != Telemetry().retention_days,
         "records are kept",

@@ -294,6 +294,7 @@ def _lane(name: str, lane: written.Lane, folder: Path, problems: list[Problem]) 
         safety_mode=lane.safety_mode,
         risk_tier=lane.risk_tier,
         escalate=lane.escalate,
+        hedge_after_ms=lane.hedge_after_ms,
     )
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from interlock.types.labels import (
     Capability,
     DataClass,
+    Degraded,
     Effect,
     EscalateWhen,
     Kind,
@@ -160,6 +161,7 @@ class Lane(Section, frozen=True, kw_only=True):
     safety_mode: SafetyMode | None = None
     risk_tier: RiskTier | None = None
     escalate: tuple[Escalate, ...] = ()
+    hedge_after_ms: Positive | None = None
 
 
 class Default(Section, frozen=True, kw_only=True):
@@ -235,10 +237,9 @@ class RetryBudget(Section, frozen=True, kw_only=True):
 class Resilience(Section, frozen=True, kw_only=True):
     breaker: Breaker = Breaker()
     retry_budget: RetryBudget = RetryBudget()
-    degrade: tuple[
-        Literal["no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"], ...
-    ] = ()
+    degrade: tuple[Degraded, ...] = ()
     essential_lanes: Names = ()
+    max_in_flight: Positive | None = None
 
 
 class EvalRef(Section, frozen=True, kw_only=True):

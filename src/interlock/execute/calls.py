@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from interlock.adapters import AdapterModule, HttpCall, WholeCall
 from interlock.execute.flow import Flow
+from interlock.execute.joint import Joint
 from interlock.transport import Response, Transport, TransportError
 from interlock.types.answer import Answer, Event, Failure
 
@@ -61,7 +62,7 @@ async def call_stream(
     adapter: AdapterModule,
     call: HttpCall,
     limits: Limits,
-    flow: Flow,
+    flow: Flow | Joint,
     emit: Emit,
     heard: Heard,
 ) -> Failure | None:
@@ -98,7 +99,7 @@ async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Fail
 
 
 async def _pass_on(
-    adapter: AdapterModule, response: Response, limits: Limits, flow: Flow, emit: Emit
+    adapter: AdapterModule, response: Response, limits: Limits, flow: Flow | Joint, emit: Emit
 ) -> Failure | None:
     clock = asyncio.get_running_loop().time
     decoder = adapter.StreamDecoder()

@@ -41,10 +41,11 @@ class Pass(Struct, frozen=True):
     gate: Gate | None
 
 
-async def admit(
-    step: Step, decision: Decision, setting: Setting, spent_usd: float, deadline: float
-) -> Pass | Turned:
-    """Let a step through, or turn it away. It waits only in the queue of an account with limits."""
+def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
+    """Let a step through at this instant, or turn it away.
+
+    Where the account has limits, `queue` comes before: who passes has a place there.
+    """
     destination = setting.destinations.get((step.model, step.endpoint))
     dropped = _objection(step, decision, setting)
     if destination is None or dropped is not None:
@@ -57,25 +58,47 @@ async def admit(
         why = "what is left of the budget does not pay for a call"
         dropped = Dropped(model=step.model, rule="max_cost_usd", why=why)
         return Turned("budget", dropped, _too_dear(step))
-    clock = asyncio.get_running_loop().time
-    health, gate = destination.health, destination.upstream.throttle
-    now = clock()
-    refusal: Refusal | Busy | None = health.refuses(now)
-    if refusal is None and gate is not None:
-        by = deadline - LEAST_S
-        by = min(by, now + WORTH_WAITING_S) if step.relief else by
-        policy = decision.policy
-        refusal = await enter(gate, decision.signals.input_tokens, policy.latency_class, by)
-        if refusal is None:
-            now = clock()
-            refusal = health.refuses(now)
-            if refusal is not None:
-                leave(gate)
+    health, upstream = destination.health, destination.upstream
+    refusal = health.refuses(now)
     if refusal is not None:
         return _turned(step, refusal)
     if not step.again:
-        destination.upstream.retries.earn()
-    return Pass(destination, affordable, health.breaker.begin(now), gate)
+        upstream.retries.earn()
+    return Pass(destination, affordable, health.breaker.begin(now), upstream.throttle)
+
+
+async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Turned | None:
+    """Wait until the account's limits let a call begin; None when they do. Else it is turned away, and
+    has given back what it was let through with.
+    """
+    health, gate = passed.destination.health, passed.gate
+    assert gate is not None, "the account has limits"
+    clock = asyncio.get_running_loop().time
+    by = deadline - LEAST_S
+    if _has_relief(step, decision):
+        by = min(by, clock() + WORTH_WAITING_S)
+    refusal: Refusal | Busy | None = None
+    try:
+        refusal = await enter(gate, decision.signals.input_tokens, decision.policy.latency_class, by)
+    except BaseException:
+        health.breaker.drop(probe=passed.probe)
+        raise
+    if refusal is None and not passed.probe:
+        refusal = health.refuses(clock())
+        if refusal is not None:
+            leave(gate)
+    if refusal is None:
+        return None
+    health.breaker.drop(probe=passed.probe)
+    return _turned(step, refusal)
+
+
+def _has_relief(step: Step, decision: Decision) -> bool:
+    """Whether another model would take over where this one's limits are reached."""
+    return any(
+        row.model != step.model and row.when in ("rate_limit", "any") and row.from_ in ("*", step.model)
+        for row in decision.fallbacks
+    )
 
 
 def depart(
@@ -83,7 +106,7 @@ def depart(
 ) -> None:
     """Tell the target how its call ended, and give its place to the next."""
     health, gate = passed.destination.health, passed.gate
-    verdict = verdict_on(failure)
+    verdict = "answered" if failure is None else verdict_on(failure)
     if verdict == "answered":
         health.breaker.succeed(now, probe=passed.probe)
     elif verdict == "failed":

@@ -14,21 +14,24 @@ import msgspec
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
 from interlock.execute.calls import Limits, call_stream, call_whole
-from interlock.execute.door import Pass, Turned, admit, depart
+from interlock.execute.cost import cost_usd
+from interlock.execute.door import Pass, Turned, admit, depart, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
+from interlock.execute.joint import Joint
+from interlock.execute.more import More
 from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts
 from interlock.execute.prepare import cannot_wait, prepare
-from interlock.execute.redact import clean_answer
+from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
 from interlock.execute.trial import Trial
 from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.route.limits import REQUEST
-from interlock.types.answer import Answer, Event, Failure
+from interlock.types.answer import Answer, Event, Failure, Usage
 from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Status, Validation
-from interlock.types.request import Request, Text, ToolCall
+from interlock.types.request import Request
 
 DEADLINE_S: Final = 600.0
 """Where no budget sets a deadline: as long as the vendors' own SDKs wait."""
@@ -66,7 +69,6 @@ class Execution:
         self.validation: Validation | None = None
         self.error: ApiError | None = None
         self.counted: Counted | None = None
-        self.text = ""
         lane = decision.route.lane if decision.route is not None else None
         self._lane = setting.snapshot.lanes.get(lane) if lane is not None else None
         contract = setting.contracts.get(lane) if lane is not None else None
@@ -75,12 +77,19 @@ class Execution:
         self._sink: Sink | None = None
         self._end = b""
         self._trial: Trial | None = None
+        self._race: Race | None = None
+        self._held_usd = 0.0
 
     @property
     def status(self) -> Status:
         if self.error is None:
             return "ok"
         return "denied" if self.error.status == 403 or self.error.code == "budget_exceeded" else "failed"
+
+    @property
+    def text(self) -> str:
+        """The words of the answer; empty without one."""
+        return self._trial.text if self._trial is not None and self.error is None else ""
 
     @property
     def elapsed_ms(self) -> float:
@@ -111,14 +120,46 @@ class Execution:
             self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
         if self.error is not None:
             return
-        plan = attempts(self.decision)
+        after_ms = self._lane.hedge_after_ms if self._lane is not None else None
+        plan = attempts(self.decision, None if after_ms is None else after_ms / 1000)
         step: Step | None = next(plan)
         while step is not None:
-            end = await self._try(step, call)
+            end = await (self._try(step, call) if step.hedge is None else self._hedged(step, call))
             try:
                 step = plan.send(end)
             except StopIteration:
                 step = None
+
+    async def _hedged(self, step: Step, call: Callable[[Trial], Awaitable[None]]) -> AttemptEnd:
+        """Call a model, and another one if it says nothing for a while; the first answer is taken."""
+        hedge, before = step.hedge, len(self.attempts)
+        assert hedge is not None, "there is a second"
+        race = self._race = Race()
+
+        def second() -> Run | None:
+            held = self._worst_usd()
+            if held is None:
+                return None
+            self._held_usd = held
+            return self._try(hedge.step, call)
+
+        try:
+            end = await race.run(self._try(step, call), hedge.after_s, second)
+        finally:
+            self._race, self._held_usd = None, 0.0
+            # In the order in which they began, whoever ended first.
+            self.attempts[before:] = sorted(self.attempts[before:], key=lambda a: a.model != step.model)
+        return msgspec.structs.replace(end, calls=len(self.attempts) - before, hedged=race.hedged)
+
+    def _worst_usd(self) -> float | None:
+        """What the call under way may still cost, where there is a limit; None: it has none that is known."""
+        trial = self._trial
+        if self.decision.budgets.max_cost_usd is None or trial is None:
+            return 0.0
+        most = Usage(
+            input_tokens=self.decision.signals.input_tokens, output_tokens=trial.request.max_output_tokens
+        )
+        return cost_usd(most, trial.model.price)
 
     async def _try(self, step: Step, call: Callable[[Trial], Awaitable[None]]) -> AttemptEnd:
         """Call a model, unless something speaks against it now."""
@@ -126,16 +167,21 @@ class Execution:
             return AttemptEnd(outcome="no_retry", calls=0)
         if step.after_s > 0:
             await asyncio.sleep(step.after_s)
-        if self.deadline - self.clock() < LEAST_S:
+        now = self.clock()
+        if self.deadline - now < LEAST_S:
             self.error = to_error(Failure(outcome="timeout", message=""), self.attempts)
             return AttemptEnd(outcome="timeout", final=True, calls=0)
-        passed = await admit(step, self.decision, self.setting, self.cost_usd or 0.0, self.deadline)
+        spent_usd = (self.cost_usd or 0.0) + self._held_usd
+        passed = admit(step, self.decision, self.setting, spent_usd, now)
+        if isinstance(passed, Pass) and passed.gate is not None:
+            passed = await queue(passed, step, self.decision, self.deadline) or passed
+            now = self.clock()
         if isinstance(passed, Turned):
             return self._pass_over(passed)
         self.step = step
         trial: Trial | None = None
         try:
-            trial = self._trial = self._prepared(step, passed)
+            trial = self._trial = self._prepared(step, passed, now)
             await call(trial)
             return self._close(trial)
         except asyncio.CancelledError:
@@ -151,8 +197,8 @@ class Execution:
         destination = self.setting.destinations[step.model, step.endpoint]
         return destination.upstream.retries.take(self.clock())
 
-    def _prepared(self, step: Step, passed: Pass) -> Trial:
-        destination, now = passed.destination, self.clock()
+    def _prepared(self, step: Step, passed: Pass, now: float) -> Trial:
+        destination = passed.destination
         whole = destination.calls[self.request.operation]  # the decision left out who has no such call
         prepared = prepare(
             self.request,
@@ -168,6 +214,7 @@ class Execution:
             model=destination.model,
             adapter=destination.adapter,
             whole=whole,
+            request=prepared.request,
             call=whole.encode_request(prepared.request, destination.target),
             free=self.request.operation == "count",
             secret=destination.target.api_key,
@@ -240,10 +287,13 @@ class Execution:
         trial.ended = True
         if attempt.cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + attempt.cost_usd
+        if self._race is not None and self._race.lost:
+            trial.release()
+            return AttemptEnd(outcome="cancelled", final=True)
         self.validation = trial.validation
         if trial.violation is None and trial.failure is None:
+            self._take(trial)
             self.error = None
-            self.text = trial.text
             return OK
         trial.release()
         if trial.violation is not None:
@@ -270,11 +320,12 @@ class Execution:
         if isinstance(found, Failure):
             trial.fail(found)
             return
-        answer = found if trial.mark is None else _unmarked(found, trial.mark)
-        trial.answer = answer = clean_answer(answer, trial.secret)
+        trial.answer = answer = trial.cleaned(found)
         if self.request.operation != "answer":
             self._take_figures(trial, answer)
             return
+        if answer.finish == "length" and self.decision.budgets.max_continuations:
+            answer = await self._more().whole(trial, answer)
         trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
             self.answer = msgspec.structs.replace(
@@ -305,10 +356,13 @@ class Execution:
             if data:
                 await sink.write(data)
 
-        services = self.services
+        services, most = self.services, self.decision.budgets.max_continuations
+        into = Joint(flow, most) if most else flow
         failure = await call_stream(
-            services.transport, trial.adapter, trial.call, trial.limits, flow, emit, trial.heard
+            services.transport, trial.adapter, trial.call, trial.limits, into, emit, trial.heard
         )
+        if isinstance(into, Joint) and into.cut is not None:
+            await self._more().stream(trial, into, emit)
         failure = failure or flow.failure
         if failure is not None:
             trial.fail(failure)
@@ -319,24 +373,22 @@ class Execution:
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
 
+    def _more(self) -> More:
+        return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)
+
     async def _begun(self, trial: Trial) -> tuple[Sink, StreamEncoder]:
         """The stream to the caller, begun by the first model that has something to say."""
         assert self._sink is not None
         if self._encoder is None:
+            self._take(trial)
             trial.first = self.clock()
             self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
-            await self._sink.begin(trial.step, len(self.attempts) + 1)
+            hedged = self._race is not None and self._race.hedged
+            await self._sink.begin(trial.step, len(self.attempts) + 1 + hedged)
         return self._sink, self._encoder
 
-
-def _unmarked(answer: Answer, mark: str) -> Answer:
-    """An answer without the characters that `datamarked` put into the request."""
-    parts = tuple(
-        msgspec.structs.replace(part, text=part.text.replace(mark, " "))
-        if isinstance(part, Text)
-        else msgspec.structs.replace(part, arguments=part.arguments.replace(mark, " "))
-        if isinstance(part, ToolCall)
-        else part
-        for part in answer.parts
-    )
-    return msgspec.structs.replace(answer, parts=parts)
+    def _take(self, trial: Trial) -> None:
+        """Take this attempt's answer as the one; another that runs beside it is given up."""
+        if self._race is not None:
+            self._race.win()
+            self.step, self._trial = trial.step, trial

@@ -53,9 +53,8 @@ WORTH_WAITING_S: Final = 2.0
 class Step(Struct, frozen=True, kw_only=True):
     """A model to call, `after_s` seconds from now.
 
-    `spare` says that another model would be tried if this one timed out, `relief` that one would if this
-    one's limits were reached. `again`: it was called already, so this takes from its upstream's
-    retry budget.
+    `spare` says that another model would be tried if this one timed out. `again`: it was called
+    already, so this takes from its upstream's retry budget.
     """
 
     provider: str
@@ -63,9 +62,16 @@ class Step(Struct, frozen=True, kw_only=True):
     endpoint: str | None
     region: str | None
     spare: bool
-    relief: bool = False
     after_s: float = 0.0
     again: bool = False
+    hedge: "Hedge | None" = None
+
+
+class Hedge(Struct, frozen=True, kw_only=True):
+    """A second call, begun where the first has said nothing after so long. The first answer wins."""
+
+    after_s: float
+    step: Step
 
 
 class AttemptEnd(Struct, frozen=True, kw_only=True):
@@ -73,21 +79,23 @@ class AttemptEnd(Struct, frozen=True, kw_only=True):
 
     `safe`: the upstream said itself that it did nothing, so it may be called again. `asked_s` is how long
     it, or its limit, wants to be left in peace. `left_s` is the time to the deadline, and `draw`, in
-    [0, 1), the chance for a wait.
+    [0, 1), the chance for a wait. `hedged`: the step's hedge was begun too.
     """
 
     outcome: AttemptOutcome | Skipped
     final: bool = False
     calls: int = 1
+    hedged: bool = False
     safe: bool = False
     asked_s: float | None = None
     left_s: float = 0.0
     draw: float = 0.0
 
 
-def attempts(decision: Decision) -> Generator[Step, AttemptEnd, None]:
+def attempts(decision: Decision, hedge_after_s: float | None = None) -> Generator[Step, AttemptEnd, None]:
     """Yield the steps of a decision in order; send back how each ended. The end is to give up.
 
+    With `hedge_after_s` the first step has a hedge: the model that would follow a timeout, else itself.
     A step that was skipped for what the request is leaves the earlier failure in place: the next
     fallback is looked up for the model that really failed.
     """
@@ -99,6 +107,7 @@ def attempts(decision: Decision) -> Generator[Step, AttemptEnd, None]:
     failed: tuple[str, When] | None = None
     provider, model, endpoint, region = here.provider, here.model, here.endpoint, here.region
     after_s, again = 0.0, False
+    hedge = None if hedge_after_s is None else _hedge(decision, hedge_after_s)
     while True:
         may_call_again = limit is None or calls + 1 < limit
         end = yield Step(
@@ -107,10 +116,13 @@ def attempts(decision: Decision) -> Generator[Step, AttemptEnd, None]:
             endpoint=endpoint,
             region=region,
             spare=may_call_again and _find(decision, tried, model, "timeout_or_5xx") is not None,
-            relief=may_call_again and _find(decision, tried, model, "rate_limit") is not None,
             after_s=after_s,
             again=again,
+            hedge=hedge,
         )
+        if hedge is not None and end.hedged:
+            tried.add(hedge.step.model)
+        hedge = None
         calls += end.calls
         when = FAILS_AS.get(end.outcome)
         if end.final or (when is None and end.outcome != "no_retry"):
@@ -133,6 +145,24 @@ def attempts(decision: Decision) -> Generator[Step, AttemptEnd, None]:
         provider, model, endpoint, region = step.provider, step.model, step.endpoint, step.region
         tried.add(model)
         repeats, after_s, again = 0, 0.0, False
+
+
+def _hedge(decision: Decision, after_s: float) -> Hedge | None:
+    """The hedge of a decision's first step; None where there may be only one call."""
+    here, limit = decision.route, decision.budgets.max_attempts
+    if here is None or (limit is not None and limit < 2):
+        return None
+    found = _find(decision, {here.model}, here.model, "timeout_or_5xx")
+    place = here if found is None else decision.fallbacks[found]
+    step = Step(
+        provider=place.provider,
+        model=place.model,
+        endpoint=place.endpoint,
+        region=place.region,
+        spare=False,
+        again=True,
+    )
+    return Hedge(after_s=after_s, step=step)
 
 
 def _find(decision: Decision, tried: set[str], failed: str, when: When) -> int | None:

@@ -9,10 +9,11 @@ from interlock.adapters import AdapterModule, HttpCall, WholeCall
 from interlock.adapters.call import signed
 from interlock.config.checked import Model
 from interlock.execute.calls import Limits
+from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
 from interlock.execute.flow import Flow
 from interlock.execute.plan import Step
-from interlock.execute.redact import without_pieces
+from interlock.execute.redact import clean_answer, without_pieces
 from interlock.execute.usage import complete, credible
 from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
@@ -20,7 +21,7 @@ from interlock.resilience.learned import rest_s
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
-from interlock.types.request import Refusal, ToolCall
+from interlock.types.request import Refusal, Request, Text, ToolCall
 
 Count = Callable[[str, str], int]
 """How many tokens a text is for a model (its upstream name)."""
@@ -38,6 +39,7 @@ class Trial:
         model: Model,
         adapter: AdapterModule,
         whole: WholeCall,
+        request: Request,
         call: HttpCall,
         secret: str | None,
         mark: str | None,
@@ -52,6 +54,7 @@ class Trial:
         self.adapter = adapter
         self.whole = whole
         self.free = free
+        self.request = request
         self.call = signed(call, started_at)
         self.secret = secret
         self.mark = mark
@@ -65,6 +68,9 @@ class Trial:
         self.violation: Violation | None = None
         self.validation: Validation | None = None
         self.ended = False
+        self.continuations = 0
+        self.under_way = 0
+        """Input tokens of a continuation that has not ended: it may cost that, whatever becomes of it."""
         self.rest_s = 0.0
         self._response: Response | None = None
         self._usage: Usage | None = None
@@ -108,7 +114,11 @@ class Trial:
             else:
                 made = "".join((self.text, *(call.arguments for call in self.calls)))
                 output = count(made, self.model.upstream) if made else 0
-                self._usage = complete(told, input_tokens=input_tokens, output_tokens=output)
+                whole = input_tokens * (1 + self.continuations)
+                self._usage = complete(told, input_tokens=whole, output_tokens=output)
+            if self.under_way:
+                lost = Usage(input_tokens=self.under_way, output_tokens=0, estimated=True)
+                self._usage = total(self._usage, lost)
         return self._usage
 
     def _cannot_cost(self) -> bool:
@@ -119,6 +129,15 @@ class Trial:
         if told.input_tokens is not None and told.output_tokens is not None:
             return False
         return self.failure is None or self.failure.outcome in _MAY_HAVE_COST or bool(self.text)
+
+    def cleaned(self, answer: Answer) -> Answer:
+        """An answer without our mark and without the provider's key."""
+        return clean_answer(answer if self.mark is None else _unmarked(answer, self.mark), self.secret)
+
+    def lose(self, failure: Failure | None) -> None:
+        """A continuation has failed: the answer stays cut. Only what may have cost something counts."""
+        if failure is not None and failure.outcome not in _MAY_HAVE_COST:
+            self.under_way = 0
 
     def fail(self, failure: Failure) -> None:
         """Note how the attempt failed, with the provider's secret taken out of what it said."""
@@ -160,6 +179,7 @@ class Trial:
             usage_estimated=usage.estimated,
             tool_calls=len(self.calls),
             refused=finish == "refusal" or self._refuses(),
+            continuations=self.continuations,
             finish=finish,
             violations=self.validation.violations if self.validation is not None else (),
             cost_usd=0.0 if self._cannot_cost() else cost_usd(usage, self.model.price),
@@ -195,3 +215,16 @@ class Trial:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
+
+
+def _unmarked(answer: Answer, mark: str) -> Answer:
+    """An answer without the characters that `datamarked` put into the request."""
+    parts = tuple(
+        msgspec.structs.replace(part, text=part.text.replace(mark, " "))
+        if isinstance(part, Text)
+        else msgspec.structs.replace(part, arguments=part.arguments.replace(mark, " "))
+        if isinstance(part, ToolCall)
+        else part
+        for part in answer.parts
+    )
+    return msgspec.structs.replace(answer, parts=parts)

@@ -32,12 +32,17 @@ _SAID: Final = tuple(
     )
     for what in _ANTHROPIC
 )
+_OPENAI_SAYS: Final = "x-ratelimit-remaining-requests"
+_ANTHROPIC_SAYS: Final = "anthropic-ratelimit-requests-remaining"
+"""Who says anything about limits says this; most answers are done with after two looks."""
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def rest_s(headers: Mapping[str, str]) -> float:
     """How long the next call should wait by what an answer's headers say, in seconds; mostly 0."""
+    if _OPENAI_SAYS not in headers and _ANTHROPIC_SAYS not in headers:
+        return 0.0
     longest = 0.0
     for remaining, limit, reset in _SAID:
         if headers.get(remaining) == "0":

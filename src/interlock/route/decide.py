@@ -17,6 +17,7 @@ from interlock.policy.condition import Lanes
 from interlock.policy.rules import Ruling, rule_on
 from interlock.policy.tools import ToolVerdict, judge_tools
 from interlock.route.ask import Ask, Named, lane_before_policy, resolve
+from interlock.route.degrade import fewer_calls, in_force, not_essential, without_effects
 from interlock.route.fallbacks import later, stand_in
 from interlock.route.limits import Sourced, smallest, sources
 from interlock.route.objections import Objection, objections
@@ -35,7 +36,7 @@ from interlock.types.decision import (
     Score,
     Why,
 )
-from interlock.types.labels import RANK, RISK_TIERS, SAFETY_MODES, SelectedBy, When
+from interlock.types.labels import RANK, RISK_TIERS, SAFETY_MODES, Degraded, SelectedBy, When
 from interlock.types.signals import ANY_TOOL, Signals
 from interlock.types.world import World
 
@@ -83,7 +84,10 @@ class Bench:
         self.snapshot = snapshot
         self.world = world
         self.ruling = ruling
+        self.modes = in_force(snapshot.config, world)
         self.found = sources(signals, snapshot, ruling)
+        if "fewer_tools" in self.modes:
+            self.found = fewer_calls(self.found)
         self.budgets, self.limits = smallest(self.found)
         self.dropped: list[Dropped] = []
         self.reasons: list[tuple[str, Objection]] = []
@@ -137,8 +141,8 @@ def decide(
     ask = resolve(signals, snapshot, world, before, ruling)
     bench = Bench(signals, snapshot, world, ruling)
     lanes = _restricting_lanes(ask, ruling, snapshot)
-    policy, tools = _policy_outcome(signals, snapshot, ruling, lanes)
-    denial = _denial(signals, ruling, ask, tools)
+    policy, tools = _policy_outcome(signals, snapshot, ruling, lanes, bench.modes)
+    denial = _denial(signals, ruling, ask, tools) or _given_up(ask, lanes, bench)
     if denial is None:
         ranked, scores, propensity = _ranked(ask, bench, draw)
         if not ranked:
@@ -169,6 +173,7 @@ def decide(
             dropped=tuple(bench.dropped),
             scores=tuple(scores),
             propensity=propensity,
+            degrade_mode=bench.modes[-1] if bench.modes else "none",
             denied=denial.why if denial is not None else None,
             denied_code=denial.code if denial is not None else None,
             limits=limits,
@@ -198,7 +203,11 @@ def _restricting_lanes(ask: Ask, ruling: Ruling, snapshot: Snapshot) -> tuple[La
 
 
 def _policy_outcome(
-    signals: Signals, snapshot: Snapshot, ruling: Ruling, lanes: tuple[Lane, ...]
+    signals: Signals,
+    snapshot: Snapshot,
+    ruling: Ruling,
+    lanes: tuple[Lane, ...],
+    modes: tuple[Degraded, ...],
 ) -> tuple[PolicyOutcome, ToolVerdict]:
     safety = max(RANK[ruling.safety_mode], *(RANK[lane.safety_mode or "standard"] for lane in lanes), 0)
     tier = max(RANK[ruling.risk_tier], *(RANK[lane.risk_tier or "low"] for lane in lanes), 0)
@@ -211,6 +220,8 @@ def _policy_outcome(
         safety_mode=SAFETY_MODES[safety],
         trust=signals.trust,
     )
+    if "fewer_tools" in modes:
+        tools = without_effects(tools, snapshot.config)
     escalation = dict.fromkeys(
         (*(Escalation(when=e.when, to=e.to) for lane in lanes for e in lane.escalate), *ruling.escalation)
     )
@@ -253,6 +264,14 @@ def _denial(signals: Signals, ruling: Ruling, ask: Ask, tools: ToolVerdict) -> D
     return None
 
 
+def _given_up(ask: Ask, lanes: tuple[Lane, ...], bench: Bench) -> Denial | None:
+    """What the deepest degrade mode refuses."""
+    if "essential_lanes" not in bench.modes:
+        return None
+    why = not_essential(ask.lane, lanes, bench.snapshot.config)
+    return None if why is None else Denial("overloaded", why, "essential_lanes")
+
+
 def _drop_all(denial: Denial, ask: Ask, bench: Bench) -> None:
     """A refusal of the whole request drops each of its candidates by that reason, unless one is noted."""
     if bench.dropped:
@@ -280,7 +299,8 @@ def _ranked(ask: Ask, bench: Bench, draw: float) -> tuple[list[Eligible], list[S
     scores = [score(entry.candidate, bench.signals, bench.budgets, bench.world) for entry in candidates]
     if ask.lane is None or ask.lane.cascade or ask.selected_by not in ("lane", "rule"):
         return candidates, scores, 1.0
-    ranked, propensity = order(candidates, scores, ask.lane.select, ask.lane.weights, draw)
+    select = "cheapest" if "cheap_models" in bench.modes else ask.lane.select
+    ranked, propensity = order(candidates, scores, select, ask.lane.weights, draw)
     return ranked, scores, propensity
 
 

@@ -12,6 +12,7 @@ from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
 from interlock.resilience.health import Health
+from interlock.resilience.load import Degrade, Load
 from interlock.server.case import Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
@@ -22,10 +23,11 @@ from interlock.server.log import Log
 from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
 from interlock.store.sqlite import DAY_US, Store
-from interlock.types.record import Status
+from interlock.types.record import Attempt, Status
 from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
 RETRY_S: Final = 5
+ALERT_EVERY_S: Final = 60.0
 
 
 class Gateway:
@@ -42,6 +44,9 @@ class Gateway:
         self.reloads = 0
         self.reloads_failed = 0
         self.latencies = Latencies()
+        self._alerted: dict[str, float] = {}
+        self.load = Load(state.config.resilience.max_in_flight)
+        self.degrade = Degrade(state.config.resilience.degrade)
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""
@@ -49,10 +54,21 @@ class Gateway:
 
     def refresh_world(self) -> None:
         """Take aliases and latencies as they are now. Requests that have begun keep theirs."""
-        world = world_of(self.store, self.latencies.bands())
+        world = world_of(self.store, self.latencies.bands(), self.degrade.mode)
         if world != self.state.setting.world:
             self.state = with_world(self.state, world)
             put_world(self.store, self.state.world_hash, world)
+
+    def measure(self, now: float, late_s: float) -> None:
+        """Note how late the loop runs; enter or leave a degrade mode. Called a few times a second."""
+        rules = self.state.config.resilience
+        self.load.max_in_flight, self.degrade.modes = rules.max_in_flight, rules.degrade
+        self.load.measure(late_s)
+        before = self.degrade.mode
+        self.degrade.observe(now, self.load.value)
+        if self.degrade.mode != before:
+            self.say("degrade", mode=self.degrade.mode, before=before, load=round(self.load.value, 3))
+            self.refresh_world()
 
     async def record(
         self,
@@ -73,6 +89,8 @@ class Gateway:
             for attempt in execution.attempts:
                 if attempt.outcome == "ok" and case.request.operation != "count":
                     self.latencies.note(attempt.model, attempt.latency_ms)
+                elif attempt.status in (401, 402, 403):
+                    self._alert(attempt)
         content = None
         if logging == "full" and self.state.config.telemetry.content != "off":
             text = execution.text if execution is not None else ""
@@ -82,6 +100,13 @@ class Gateway:
             await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:
             raise self.store_failed(error) from None
+
+    def _alert(self, attempt: Attempt) -> None:
+        """Say that a provider refuses our credentials: once a minute, since every call will meet it."""
+        now = get_running_loop().time()
+        if now - self._alerted.get(attempt.provider, -ALERT_EVERY_S) >= ALERT_EVERY_S:
+            self._alerted[attempt.provider] = now
+            self.say("credentials_refused", provider=attempt.provider, status=attempt.status)
 
     def fault(self, during: str, error: Exception) -> ApiError:
         """Log a fault of ours, and give what callers are told: where it was, never its words."""

@@ -13,12 +13,14 @@ from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, Endpoint
 from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
+from interlock.resilience.load import RETRY_S
 from interlock.server.case import Case
 from interlock.server.exchange import COST_NOTHING, Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import field
 from interlock.server.judge import judge
 from interlock.types.decision import Decision
+from interlock.types.labels import LatencyClass
 from interlock.types.record import Status
 
 SSE: Final = b"text/event-stream; charset=utf-8"
@@ -41,12 +43,14 @@ async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> No
     case = await decided(gateway, exchange, endpoint)
     services = gateway.services
     execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
+    gateway.load.in_flight += 1
     try:
         if case.request.stream:
             await _stream(gateway, exchange, case, execution)
         else:
             await _whole(gateway, exchange, case, execution, endpoint)
     finally:
+        gateway.load.in_flight -= 1
         execution.release()
 
 
@@ -60,11 +64,28 @@ async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> C
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
         await gateway.record(exchange, case, "denied")
         raise refusal(decision)
+    if gateway.load.sheds(decision.policy.latency_class):
+        await _shed(gateway, exchange, case, decision.policy.latency_class)
     if decision.policy.logging == "strict":
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING  # should the store fail
         # Until it has been carried out it counts as failed: a crash must not leave it open.
         await gateway.record(exchange, case, "failed", durable=True)
     return case
+
+
+async def _shed(gateway: Gateway, exchange: Exchange, case: Case, latency_class: LatencyClass) -> None:
+    """Turn a request away before anything is sent, because there is too much to do."""
+    execution = Execution(
+        case.request, case.decision, exchange.state.setting, gateway.services, exchange.began
+    )
+    execution.error = ApiError(
+        "overloaded",
+        "there is more to do than can be done",
+        hint=f"{latency_class} requests are turned away for a moment",
+        retry_after_s=RETRY_S[latency_class],
+    )
+    await settle(gateway, exchange, case, execution)
+    raise execution.error
 
 
 def refusal(decision: Decision) -> ApiError:
@@ -76,6 +97,7 @@ def refusal(decision: Decision) -> ApiError:
         code,
         why.denied or "no model may serve this request",
         hint=hint,
+        retry_after_s=RETRY_S[decision.policy.latency_class] if code == "overloaded" else None,
         decision_id=decision.id,
     )
 

@@ -75,7 +75,7 @@ class Reloader:
         check_exposure(loaded.config, self._host, self._path)
         store = self.gateway.store
         remember(store, loaded.config)
-        world = world_of(store, self.gateway.latencies.bands())
+        world = world_of(store, self.gateway.latencies.bands(), self.gateway.degrade.mode)
         secret = store.secret(KEYS_SECRET)
         return make_state(loaded.config, loaded.secrets, world, secret, self.gateway.health)
 

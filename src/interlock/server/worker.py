@@ -97,13 +97,18 @@ async def tick(reloader: Reloader) -> None:
     And once in a while: which records are too old to keep?
     """
     gateway = reloader.gateway
+    clock = asyncio.get_running_loop().time
+    due = clock()
     for count in itertools.count():
+        late_s = clock() - due
         try:
             if count % EXPIRE_EVERY == 0:
                 await gateway.expire()
             await reloader.look()
+            gateway.measure(clock(), late_s)
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
+        due = clock() + TICK_S
         await asyncio.sleep(TICK_S)
 
 

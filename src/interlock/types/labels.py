@@ -12,7 +12,8 @@ Layout = Literal["plain", "fenced", "datamarked"]
 Logging = Literal["full", "metadata", "strict"]
 Role = Literal["user", "approver", "operator", "admin"]
 Arm = Literal["stable", "canary"]
-DegradeMode = Literal["none", "no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"]
+Degraded = Literal["no_shadow", "prefer_cache", "fewer_tools", "cheap_models", "essential_lanes"]
+DegradeMode = Literal["none"] | Degraded
 ServiceTier = Literal["standard", "flex", "batch", "priority"]
 When = Literal[
     "timeout_or_5xx",

@@ -41,6 +41,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     usage_estimated: bool = False
     tool_calls: int = 0
     refused: bool = False
+    continuations: int = 0
+    """How often it was continued after its length had cut it; its tokens and cost are those of all calls."""
     finish: str | None = None
     violations: tuple[str, ...] = ()
     cost_usd: float | None = None

@@ -6,6 +6,8 @@ hash is cheap and every decision can be computed again from it.
 
 from msgspec import Struct
 
+from interlock.types.labels import DegradeMode
+
 
 class ActiveAlias(Struct, frozen=True, kw_only=True):
     version: int
@@ -13,7 +15,11 @@ class ActiveAlias(Struct, frozen=True, kw_only=True):
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """`latency_ms` is per model: measured time to the end of an answer, rounded to two digits."""
+    """`latency_ms` is per model: measured time to the end of an answer, rounded to two digits.
+
+    `degrade` is the mode that the load has led to; it changes at most every few seconds.
+    """
 
     aliases: dict[str, ActiveAlias] = {}
     latency_ms: dict[str, float] = {}
+    degrade: DegradeMode = "none"

@@ -1,0 +1,294 @@
+"""Bad days, end to end: breakers, limits, hedges, load and cut answers over real connections."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from interlock.replay import recompute
+from interlock.resilience.load import LEAVE_S
+from interlock.route.decide import encode_decision
+from interlock.types.world import World
+from tests.server.harness import events, pool, serving, until
+from tests.server.upstream import HANG, Reply, Upstream, answer, sse
+from tests.server.vendors import ROLE, chat, chat_end, chat_stream, message, words
+
+FALLBACK = [{"from": "*", "to": "small", "when": "timeout_or_5xx"}]
+
+
+def rules(record):
+    return [(dropped.model, dropped.rule) for dropped in record.skipped]
+
+
+def outcomes(record):
+    return [(attempt.model, attempt.outcome) for attempt in record.attempts]
+
+
+def lane(**more: Any) -> dict[str, Any]:
+    return {"work": {"match": {"task": "work"}, "models": ["prod"], **more}}
+
+
+WORK = {"x-interlock-task": "work"}
+
+
+# --- breakers and limits ----------------------------------------------------------------------
+
+
+async def test_u4_a_model_that_keeps_failing_is_passed_over_and_the_record_says_so(tmp_path):
+    broken = answer({}, 500)
+
+    def reply(seen):
+        return broken if seen.json["model"] == "up-1" else chat("from small")
+
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server:
+        for _ in range(4):
+            assert (await server.chat()).status_code == 200
+        up.seen.clear()
+        got = await server.chat()
+        assert got.status_code == 200
+        assert [seen.json["model"] for seen in up.seen] == ["up-s"]
+        record = server.record(got)
+        assert rules(record) == [("gpt", "breaker")]
+        assert outcomes(record) == [("small", "ok")]
+        assert record.fallbacks_taken == ("small",)
+        assert record.decision.route is not None
+        assert record.decision.route.model == "gpt"
+        # A reload of the config does not forget it.
+        server.write(pool(up.url, fallbacks=FALLBACK, sources={"kb": "trusted"}))
+        assert await server.reloader.reload()
+        assert rules(server.record(await server.chat())) == [("gpt", "breaker")]
+
+
+async def test_u4_with_nobody_else_an_open_breaker_is_503_with_a_time_to_come_back(tmp_path):
+    config = pool("", resilience={"breaker": {"failures": 1, "open_s": 60}})
+    async with Upstream(answer({}, 500)) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            await server.chat()
+            before = len(up.seen)
+            got = await server.chat(stream=True)
+            assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+            assert 50 < int(got.headers["retry-after"]) <= 60
+            assert len(up.seen) == before
+
+
+async def test_no_more_calls_run_at_once_than_an_account_allows(tmp_path):
+    most = 0
+    gates: list[asyncio.Event] = []
+
+    def reply(_):
+        gate = asyncio.Event()
+        gates.append(gate)
+        piece = chat().pieces[0]
+        assert isinstance(piece, bytes)
+        return Reply(200, (gate, piece), headers=())
+
+    config = pool("")
+    config["providers"]["alpha"]["limits"] = {"concurrency": 2}
+    async with Upstream(reply) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            asking = [asyncio.create_task(server.chat()) for _ in range(6)]
+            for served in range(6):
+                await until(lambda: len(gates) > served)  # noqa: B023 - awaited in this very round
+                most = max(most, len(gates) - served)
+                gates[served].set()
+            assert {got.status_code for got in await asyncio.gather(*asking)} == {200}
+            assert most <= 2
+
+
+async def test_u7_a_refused_credential_is_said_in_the_log_once(tmp_path):
+    refused = answer({"error": {"message": "bad key"}}, 401)
+    async with Upstream(refused) as up, serving(tmp_path, pool(up.url)) as server:
+        for number in range(1, 4):
+            got = await server.chat()
+            assert got.status_code == 502
+            assert len(up.seen) == number
+        said = [line for line in server.log if line.get("event") == "credentials_refused"]
+        assert [(line["provider"], line["status"]) for line in said] == [("alpha", 401)]
+
+
+# --- hedges -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_u20_a_slow_first_is_overtaken_closed_and_recorded(tmp_path, is_stream):
+    quick = chat_stream("quick") if is_stream else chat("quick")
+
+    def reply(seen):
+        return HANG if seen.json["model"] == "up-1" else quick
+
+    config = pool("", fallbacks=FALLBACK, lanes=lane(hedge_after_ms=50))
+    async with Upstream(reply) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            got = await server.chat(model="auto", headers=WORK, stream=is_stream)
+            assert got.status_code == 200
+            assert "quick" in got.text
+            assert got.headers["x-interlock-route"] == "alpha/small"
+            assert got.headers["x-interlock-attempts"] == "2"
+            await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+            record = server.record(got)
+            assert outcomes(record) == [("gpt", "cancelled"), ("small", "ok")]
+            assert all(attempt.cost_usd for attempt in record.attempts)
+            assert record.status == "ok"
+
+
+async def test_a9_a_hedge_goes_nowhere_that_the_data_may_not(tmp_path):
+    async with Upstream(HANG) as home, Upstream(chat()) as away:
+        config = pool(
+            away.url,
+            fallbacks=[{"from": "*", "to": "gpt", "when": "any"}],
+            aliases={"prod": "local"},
+            lanes=lane(hedge_after_ms=20),
+        )
+        config["providers"]["home"] = {
+            "kind": "openai",
+            "base_url": f"{home.url}/v1",
+            "trusted_for": "regulated",
+        }
+        config["models"]["local"] = {"provider": "home", "context_tokens": 9000, "capabilities": []}
+        async with serving(tmp_path, config) as server:
+            headers = {**WORK, "x-interlock-deadline-ms": "300"}
+            got = await server.chat("card 4111 1111 1111 1111", model="auto", headers=headers)
+            assert got.status_code == 504
+            assert away.seen == []
+
+
+# --- load -------------------------------------------------------------------------------------
+
+
+async def test_under_load_batch_goes_first_and_interactive_last(tmp_path):
+    def reply(seen):
+        return HANG if b"hold" in seen.body else chat()
+
+    async with (
+        Upstream(reply) as up,
+        serving(tmp_path, pool(up.url, resilience={"max_in_flight": 10})) as server,
+    ):
+        held = [asyncio.create_task(server.chat("hold")) for _ in range(8)]
+        await until(lambda: len(up.seen) == 8)
+        got = await server.chat(headers={"x-interlock-latency-class": "batch"})
+        assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+        assert got.headers["retry-after"] == "30"
+        record = server.record(got)
+        assert record.status == "failed"
+        assert record.attempts == ()
+        assert record.error is not None
+        assert record.error.startswith("overloaded")
+        assert (await server.chat(headers={"x-interlock-latency-class": "background"})).status_code == 200
+        assert (await server.chat()).status_code == 200
+        held += [asyncio.create_task(server.chat("hold")) for _ in range(2)]
+        await until(lambda: server.gateway.load.in_flight == 10)
+        got = await server.message()
+        assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+        assert got.headers["retry-after"] == "2"
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        await until(lambda: server.gateway.load.in_flight == 0)
+        assert (await server.chat(headers={"x-interlock-latency-class": "batch"})).status_code == 200
+
+
+async def test_a_degrade_mode_is_entered_and_left_by_itself_and_each_decision_names_it(tmp_path):
+    config = pool("", resilience={"degrade": ["no_shadow", "fewer_tools"]})
+    config["tools"]["look"] = {"effects": ["read"]}
+    offered = [{"type": "function", "function": {"name": name}} for name in ("look", "search")]
+    async with Upstream(chat()) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            gateway = server.gateway
+            assert server.record(await server.chat()).decision.why.degrade_mode == "none"
+            now = asyncio.get_running_loop().time()
+            for _ in range(40):
+                now += 0.25
+                gateway.measure(now, 0.45)
+            got = await server.chat(tools=offered)
+            decision = server.record(got).decision
+            assert decision.why.degrade_mode == "fewer_tools"
+            assert [tool["function"]["name"] for tool in up.seen[-1].json["tools"]] == ["look"]
+            assert [denied.tool for denied in decision.policy.tools_denied] == ["search"]
+            # It can be computed again from what the store keeps.
+            data = gateway.store.get_world(decision.provenance.world_hash)
+            assert data is not None
+            world = msgspec.json.decode(data, type=World)
+            assert world.degrade == "fewer_tools"
+            again = recompute(decision, gateway.state.setting.snapshot, world)
+            assert encode_decision(again) == encode_decision(decision)
+            for _ in range(int(8 * (LEAVE_S + 2))):
+                now += 0.25
+                gateway.measure(now, 0.0)
+            assert server.record(await server.chat()).decision.why.degrade_mode == "none"
+            said = [(line["before"], line["mode"]) for line in server.log if line.get("event") == "degrade"]
+            assert said == [
+                ("none", "no_shadow"),
+                ("no_shadow", "fewer_tools"),
+                ("fewer_tools", "no_shadow"),
+                ("no_shadow", "none"),
+            ]
+
+
+async def test_a_lane_that_is_not_essential_is_told_when_to_come_back(tmp_path):
+    config = pool("", lanes=lane(), resilience={"degrade": ["essential_lanes"], "essential_lanes": ["work"]})
+    async with Upstream(chat()) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            now = asyncio.get_running_loop().time()
+            for _ in range(30):
+                now += 0.25
+                server.gateway.measure(now, 0.45)
+            got = await server.chat()
+            assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
+            assert int(got.headers["retry-after"]) >= 1
+            assert server.record(got).decision.why.degrade_mode == "essential_lanes"
+            assert (await server.chat(model="auto", headers=WORK)).status_code == 200
+
+
+# --- answers that were cut --------------------------------------------------------------------
+
+
+async def test_a_cut_answer_ends_as_such_in_each_dialect_and_goes_on_where_a_lane_lets_it(tmp_path):
+    async with Upstream() as up:
+        config = pool(up.url, up.url, lanes=lane(budgets={"max_continuations": 2}))
+        async with serving(tmp_path, config) as server:
+            up.replies.append(chat("The quick", finish="length"))
+            assert (await server.chat()).json()["choices"][0]["finish_reason"] == "length"
+            up.replies.append(message("The quick", stop="max_tokens"))
+            assert (await server.message(model="claude")).json()["stop_reason"] == "max_tokens"
+            up.replies += [chat("The quick", finish="length"), chat(" fox.")]
+            got = await server.chat(model="auto", headers=WORK)
+            assert got.json()["choices"][0]["message"]["content"] == "The quick fox."
+            assert got.json()["choices"][0]["finish_reason"] == "stop"
+            assert got.json()["usage"]["completion_tokens"] == 14
+            assert got.headers["x-interlock-attempts"] == "1"
+            assert float(got.headers["x-interlock-cost-usd"]) == pytest.approx(2 * (11 * 2 + 7 * 10) / 1e6)
+            sent = up.seen[-1].json["messages"]
+            assert [turn["role"] for turn in sent] == ["user", "assistant", "user"]
+            assert sent[1]["content"] == "The quick"
+            assert server.record(got).attempts[0].continuations == 1
+
+
+@pytest.mark.parametrize("dialect", ["chat", "messages"])
+async def test_a_cut_stream_goes_on_without_a_seam(tmp_path, dialect):
+    first = sse(ROLE, *words("The ", "quick"), chat_end("length"))
+    async with Upstream(chat(), first, chat_stream(" fox", " jumps.")) as up:
+        config = pool(up.url, lanes=lane(budgets={"max_continuations": 2}))
+        async with serving(tmp_path, config) as server:
+            ask = server.chat if dialect == "chat" else server.message
+            got = await ask(model="auto", headers=WORK, stream=True)
+            seen = [event for event in events(got.text) if event != "[DONE]"]
+            if dialect == "chat":
+                choices = [event["choices"][0] for event in seen if event["choices"]]
+                text = "".join(choice["delta"].get("content") or "" for choice in choices)
+                assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
+                assert got.text.count("[DONE]") == 1
+            else:
+                text = "".join(event["delta"].get("text", "") for event in seen if "delta" in event)
+                kinds = [event["type"] for event in seen]
+                assert kinds.count("message_start") == kinds.count("content_block_start") == 1
+                assert kinds.count("content_block_stop") == kinds.count("message_stop") == 1
+                assert seen[-2]["delta"]["stop_reason"] == "end_turn"
+            assert text == "The quick fox jumps."
+            attempt = server.record(got).attempts[0]
+            assert (attempt.continuations, attempt.output_tokens) == (1, 14)
