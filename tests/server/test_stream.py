@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -326,12 +327,17 @@ async def test_c1_a_caller_that_leaves_in_the_middle_cancels_the_upstream(tmp_pa
         assert record.attempts[0].usage_estimated
 
 
-async def test_c1_many_random_disconnects_leave_no_task_behind(tmp_path):
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_c1_many_random_disconnects_leave_no_task_and_no_socket_behind(tmp_path):
     async with (
         Upstream(sse(ROLE, *words(*["word "] * 50), end="hang")) as up,
         serving(tmp_path, pool(up.url)) as server,
     ):
-        before = len(asyncio.all_tasks())
+        await server.client.get("/healthz")  # opens what the test itself keeps open
+        before, sockets = len(asyncio.all_tasks()), open_files()
 
         async def leave(after: float) -> None:
             try:
@@ -344,10 +350,11 @@ async def test_c1_many_random_disconnects_leave_no_task_behind(tmp_path):
         for seen in up.seen:
             await asyncio.wait_for(seen.gone.wait(), 2)
         for _ in range(200):
-            if len(asyncio.all_tasks()) <= before:
+            if len(asyncio.all_tasks()) <= before and open_files() <= sockets:
                 break
             await asyncio.sleep(0.01)
         assert len(asyncio.all_tasks()) <= before
+        assert open_files() <= sockets
 
 
 async def test_c2_a_caller_that_stops_reading_is_given_up(tmp_path, monkeypatch):

@@ -211,6 +211,28 @@ def test_u4_an_outage_costs_few_calls_and_is_over_one_probe_after_it_ends():
     run(story())
 
 
+def test_u4_a_probe_that_streams_lets_others_in_at_its_first_word():
+    async def story():
+        place = Place({"5xx": 1}, fallbacks=(), deadline_ms=None)
+        for _ in range(3):
+            await place.ask()
+        assert not place.health.is_well(asyncio.get_running_loop().time())
+        await asyncio.sleep(11)
+        slow = Answer(200, {}, [(1.0, say({"content": "w"})), (20.0, say({"content": "w"}))])
+        place.net.upstreams["one"].script.append(slow)
+        probe = asyncio.ensure_future(place.read())
+        await asyncio.sleep(0.5)
+        assert code(await place.ask()) == "overloaded"
+        await asyncio.sleep(3)
+        place.net.upstreams["one"].script.append(Answer(200, {}, [(0.1, whole("hi"))]))
+        assert code(await place.ask()) == "ok"
+        # What becomes of it later counts like any other call.
+        assert outcomes((await probe)[0]) == [("a", "malformed")]
+        assert place.health.is_well(asyncio.get_running_loop().time())
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     ("said", "deadline_ms", "stands_by", "ends", "seconds"),
     [

@@ -102,17 +102,23 @@ def _has_relief(step: Step, decision: Decision) -> bool:
 
 
 def depart(
-    passed: Pass, failure: Failure | None, now: float, *, alone: bool, output_tokens: int | None
+    passed: Pass,
+    failure: Failure | None,
+    now: float,
+    *,
+    probe: bool,
+    alone: bool,
+    output_tokens: int | None,
 ) -> None:
-    """Tell the target how its call ended, and give its place to the next."""
+    """Tell the target how its call ended, and give its place to the next. `probe`: it is one to the end."""
     health, gate = passed.destination.health, passed.gate
     verdict = "answered" if failure is None else verdict_on(failure)
     if verdict == "answered":
-        health.breaker.succeed(now, probe=passed.probe)
+        health.breaker.succeed(now, probe=probe)
     elif verdict == "failed":
-        health.breaker.fail(now, probe=passed.probe, alone=alone)
+        health.breaker.fail(now, probe=probe, alone=alone)
     else:
-        health.breaker.drop(probe=passed.probe)
+        health.breaker.drop(probe=probe)
     if verdict == "limited":
         health.cool(now, failure.retry_after_s if failure is not None else None)
     if gate is not None:

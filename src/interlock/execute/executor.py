@@ -182,6 +182,7 @@ class Execution:
         trial: Trial | None = None
         try:
             trial = self._trial = self._prepared(step, passed, now)
+            trial.probes = passed.destination.health.breaker if passed.probe else None
             await call(trial)
             return self._close(trial)
         except asyncio.CancelledError:
@@ -241,15 +242,17 @@ class Execution:
     def _depart(self, passed: Pass, trial: Trial | None) -> None:
         """Let the target know how it went; a call that was never made says nothing."""
         now = self.clock()
+        probe = passed.probe and (trial is None or trial.probes is not None)
         if trial is None or not trial.ended:
             nothing = Failure(outcome="cancelled", message="")
-            depart(passed, nothing, now, alone=True, output_tokens=None)
+            depart(passed, nothing, now, probe=probe, alone=True, output_tokens=None)
             return
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
         alone = failure is None or not self._others_are_well(trial.step, now)
-        depart(passed, failure, now, alone=alone, output_tokens=self.attempts[-1].output_tokens)
+        tokens = self.attempts[-1].output_tokens
+        depart(passed, failure, now, probe=probe, alone=alone, output_tokens=tokens)
         if trial.rest_s:
             passed.destination.health.rest(now, trial.rest_s)
 
@@ -381,7 +384,7 @@ class Execution:
         assert self._sink is not None
         if self._encoder is None:
             self._take(trial)
-            trial.first = self.clock()
+            trial.speaks(self.clock())
             self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
             hedged = self._race is not None and self._race.hedged
             await self._sink.begin(trial.step, len(self.attempts) + 1 + hedged)

@@ -17,6 +17,7 @@ from interlock.execute.redact import clean_answer, without_pieces
 from interlock.execute.usage import complete, credible
 from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
+from interlock.resilience.breaker import Breaker
 from interlock.resilience.learned import rest_s
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
@@ -68,6 +69,8 @@ class Trial:
         self.violation: Violation | None = None
         self.validation: Validation | None = None
         self.ended = False
+        self.probes: Breaker | None = None
+        """The breaker that this attempt is the probe of, until it has an answer."""
         self.continuations = 0
         self.under_way = 0
         """Input tokens of a continuation that has not ended: it may cost that, whatever becomes of it."""
@@ -79,6 +82,13 @@ class Trial:
         """Note an answer whose head has come, and how long its sender wants the next call to wait."""
         self._response = response
         self.rest_s = rest_s(response.headers)
+
+    def speaks(self, now: float) -> None:
+        """Note the first word of a stream. A probe that speaks has found out: others need not wait."""
+        self.first = now
+        if self.probes is not None:
+            self.probes.succeed(now, probe=True)
+            self.probes = None
 
     def release(self) -> None:
         """Let go of the upstream: whatever it still has to say is not waited for."""
