@@ -33,7 +33,7 @@ LAYERS: Final = (
     ("replay", "local_models"),
     ("wiring",),
     ("server",),
-    ("harness",),
+    ("harness", "mock"),
     ("cli.output",),
     ("cli.explain",),
     ("demo",),

@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("config", "The config: its schema, what it resolves to, the revisions that ran."),
     "serve": ("serve", "Run the gateway."),
     "demo": ("demo", "Send real requests through a gateway of its own, and explain each."),
+    "mock": ("mock", "A provider on this machine that answers, and fails on request."),
     "doctor": ("doctor", "Look at versions, store, config, ports and keys."),
     "route": ("route", "Decide where a request would go, without sending it."),
     "explain": ("explain_command", "A recorded decision in plain words."),

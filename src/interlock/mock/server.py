@@ -1,0 +1,167 @@
+"""The mock's sockets: accepts, reads requests, makes the moves of their answers, counts.
+
+Raw on purpose: nothing between a plan and the wire completes, buffers or corrects what is sent.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Final, Self
+
+from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Repeat, Reset
+from interlock.mock.request import MOST_HEAD, NotHttpError, Received, read_request
+
+_NOT_HTTP: Final = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Mock:
+    """`async with Mock(answer) as mock`: a server at `mock.url` until the block ends.
+
+    `answer` gives the plan for a request. `received` has every request so far, `connections` counts
+    those accepted, `open` those that are open now. `tell` is called with each request and its plan.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Received], Plan],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tell: Callable[[Received, Plan], None] = lambda _request, _plan: None,
+    ) -> None:
+        self.received: list[Received] = []
+        self.connections = 0
+        self.host = host
+        self.port = port
+        self._answer = answer
+        self._tell = tell
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path: a base URL of OpenAI's kind is `{url}/v1`."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def open(self) -> int:
+        return len(self._tasks)
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.refuse()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def listen(self) -> None:
+        """Accept connections, on the same port as before. Raises OSError where it cannot be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, self.host, self.port, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Refuse new connections; those that are open stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            await asyncio.sleep(0)
+
+    def _protocol(self) -> "_Connection":
+        return _Connection(self._begin)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event
+    ) -> None:
+        try:
+            while request := await read_request(reader, writer, gone):
+                self.received.append(request)
+                plan = self._answer(request)
+                self._tell(request, plan)
+                if not await _play(plan, writer, gone) or request.headers.get("connection") == "close":
+                    break
+        except NotHttpError:
+            writer.write(_NOT_HTTP)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            gone.set()
+        finally:
+            writer.close()
+
+
+class _Connection(asyncio.StreamReaderProtocol):
+    """Notices that a client has left without reading from it: what it sends next is not swallowed."""
+
+    def __init__(
+        self, begin: Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], None]
+    ) -> None:
+        self._gone = asyncio.Event()
+        super().__init__(
+            asyncio.StreamReader(limit=MOST_HEAD),
+            lambda reader, writer: begin(reader, writer, self._gone),
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
+
+    def eof_received(self) -> bool | None:
+        self._gone.set()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
+        super().connection_lost(exc)
+
+
+async def _play(plan: Plan, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
+    """Make the moves; whether the connection may serve another request. Raises ConnectionError."""
+    for move in plan:
+        if not await _move(move, writer, gone):
+            return False
+    return not gone.is_set()
+
+
+async def _move(move: Move, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
+    match move:
+        case bytes():
+            writer.write(move)
+            await writer.drain()
+        case Repeat():
+            for _ in range(move.times):
+                writer.write(move.data)
+                await writer.drain()
+        case Pause():
+            return not await _either(asyncio.sleep(move.seconds), gone)
+        case asyncio.Event():
+            return not await _either(move.wait(), gone)
+        case Hang():
+            await gone.wait()
+            return False
+        case Reset():
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        case Close():
+            return False
+    return True
+
+
+async def _either(waiting: Awaitable[object], gone: asyncio.Event) -> bool:
+    """Wait for something, or until the client has left; whether it has."""
+    tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(gone.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return gone.is_set()
