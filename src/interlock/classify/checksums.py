@@ -8,16 +8,14 @@ from collections import Counter
 from math import log2
 from typing import Final
 
-_LUHN_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_LUHN_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
 
 
 def luhn(digits: str) -> bool:
     """The check of payment cards and of several national ids: doubled every second digit, mod 10."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = ord(digit) - 48
-        total += _LUHN_DOUBLED[value] if place % 2 else value
-    return total % 10 == 0
+    codes = digits.encode()
+    total = sum(codes[-1::-2]) + sum(codes[-2::-2].translate(_LUHN_DOUBLED))
+    return (total - 48 * len(codes)) % 10 == 0
 
 
 # Issuer prefixes (first, last) with the lengths each issuer uses. Prefixes of one row have equal length.
@@ -50,12 +48,13 @@ _BRANDS: Final[tuple[tuple[str, str, tuple[int, ...]], ...]] = (
 
 
 def payment_card(digits: str) -> bool:
-    """Whether an issuer uses this prefix at this length, and the Luhn digit is right."""
+    """Whether the Luhn digit is right, and an issuer uses this prefix at this length."""
+    if not luhn(digits):
+        return False
     length = len(digits)
-    for first, last, lengths in _BRANDS:
-        if length in lengths and first <= digits[: len(first)] <= last:
-            return luhn(digits)
-    return False
+    return any(
+        length in lengths and first <= digits[: len(first)] <= last for first, last, lengths in _BRANDS
+    )
 
 
 # Length of an IBAN by country, from the SWIFT registry.
@@ -85,12 +84,15 @@ IBAN_LENGTHS: Final[dict[str, int]] = {
 }
 
 
+_LETTERS_AS_NUMBERS: Final = {ord(letter): str(int(letter, 36)) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
 def iban(value: str) -> bool:
     """Right length for its country, and 1 modulo 97 once rearranged. `value` is upper case."""
     if IBAN_LENGTHS.get(value[:2]) != len(value):
         return False
     rearranged = value[4:] + value[:4]
-    return int("".join(str(int(char, 36)) for char in rearranged)) % 97 == 1
+    return int(rearranged.translate(_LETTERS_AS_NUMBERS)) % 97 == 1
 
 
 _VERHOEFF_PERMUTATION: Final = "1576283094"

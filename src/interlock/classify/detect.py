@@ -9,6 +9,7 @@ finding: that is `labels`.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final
@@ -148,6 +149,9 @@ _WRAPPINGS: Final[tuple[tuple[str, str, Opened], ...]] = (
 # open the same text in every order, count two.
 _DEEPEST: Final = 4
 
+_BLOCK: Final = 4096
+"""Characters of opened text that are looked at together."""
+
 _FOLDABLE: Final = len(RULES) + len(_WRAPPINGS)
 _AUTOMATON_BYTES: Final = 64 << 20  # when it has grown to this it starts afresh, it never gives up
 
@@ -216,9 +220,13 @@ def suspicious(text: str) -> bool:
     return bool(_marks().match(text))
 
 
-def scan(text: str) -> tuple[Hit, ...]:
-    """Everything that the detectors find, in order of place; indices are into the text as given."""
-    hits = sorted(_scan(text, 0), key=lambda hit: (hit.start, hit.end, hit.kind))
+def scan(text: str, *, most: int | None = None) -> tuple[Hit, ...]:
+    """Everything that the detectors find, in order of place; indices are into the text as given.
+
+    With `most`, a kind that has been found so often is not looked for any further: enough to know
+    that it is there, and text made of nothing else costs no more than other text.
+    """
+    hits = sorted(_scan(text, 0, most), key=lambda hit: (hit.start, hit.end, hit.kind))
     return tuple(_without_false_phones(hits))
 
 
@@ -237,45 +245,68 @@ def _without_false_phones(hits: list[Hit]) -> Iterator[Hit]:
             yield hit
 
 
-def _scan(text: str, depth: int) -> set[Hit]:
+def _scan(text: str, depth: int, most: int | None) -> set[Hit]:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()  # a lone surrogate becomes one `?`
     matched = _marks().match(text)
     if not matched:
         return set()
-    hits = _search(text, matched, depth)
+    hits = _search(text, matched, depth, most)
     if matched[-1] == _FOLDABLE and (folded := fold(text)) != text:
         places = origins(text)
-        for hit in _search(folded, _marks().match(folded), depth):
+        for hit in _search(folded, _marks().match(folded), depth, most):
             hits.add(Hit(hit.kind, places[hit.start], places[hit.end - 1] + 1))
     return hits
 
 
-def _search(text: str, matched: Iterable[int], depth: int) -> set[Hit]:
+def _search(text: str, matched: Iterable[int], depth: int, most: int | None) -> set[Hit]:
     """The places of what was marked. Of one detector's overlapping hits the first rule's stays."""
     hits: set[Hit] = set()
     taken: dict[str, bytearray] = {}
+    counts: Counter[str] = Counter()
     for index in matched:
         if index < len(RULES):
             rule = RULES[index]
             mask = taken.setdefault(rule.kind.partition(".")[0], bytearray(len(text)))
-            for match in _search_for(rule.pattern).finditer(text):
-                for start, end in rule.places(match):
-                    if mask.find(1, start, end) < 0:
-                        mask[start:end] = b"\x01" * (end - start)
-                        hits.add(Hit(rule.kind, start, end))
+            for start, end in _places(rule, text):
+                if counts[rule.kind] == most:
+                    break
+                if mask.find(1, start, end) < 0:
+                    mask[start:end] = b"\x01" * (end - start)
+                    hits.add(Hit(rule.kind, start, end))
+                    counts[rule.kind] += 1
         elif index < _FOLDABLE and depth < _DEEPEST:
-            hits |= _inside(_WRAPPINGS[index - len(RULES)], text, depth)
+            hits |= _inside(_WRAPPINGS[index - len(RULES)], text, depth, most)
     return hits
 
 
-def _inside(wrapping: tuple[str, str, Opened], text: str, depth: int) -> set[Hit]:
-    """What is found in text wrapped in text, each at the place of its wrapping."""
+def _places(rule: Rule, text: str) -> Iterator[Span]:
+    for match in _search_for(rule.pattern).finditer(text):
+        yield from rule.places(match)
+
+
+def _inside(wrapping: tuple[str, str, Opened], text: str, depth: int, most: int | None) -> set[Hit]:
+    """What is found in text wrapped in text, each at the place of its wrapping.
+
+    Several short runs are looked at together first: most hold nothing.
+    """
     mark, pattern, open_ = wrapping
     deeper = depth + (1 if mark == BASE64_MARK else 2)
     hits: set[Hit] = set()
+    block: list[tuple[Span, str]] = []
+    size = 0
     for match in _search_for(pattern).finditer(text):
         opened = open_(match.group())
         if opened is not None:
-            hits |= {Hit(hit.kind, *match.span()) for hit in _scan(opened, deeper)}
-    return hits
+            block.append((match.span(), opened))
+            size += len(opened)
+        if size > _BLOCK:
+            hits |= _inside_block(block, deeper, most)
+            block, size = [], 0
+    return hits | _inside_block(block, deeper, most)
+
+
+def _inside_block(block: list[tuple[Span, str]], depth: int, most: int | None) -> set[Hit]:
+    if len(block) > 1 and not suspicious("\n".join([opened for _, opened in block])):
+        return set()
+    return {Hit(hit.kind, *span) for span, opened in block for hit in _scan(opened, depth, most)}

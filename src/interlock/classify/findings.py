@@ -18,6 +18,10 @@ _CLASSES: Final[dict[str, DataClass]] = {
 }
 
 
+MOST_COUNTED: Final = 1000
+"""How many of one kind are counted in one text; so many stand for as many or more."""
+
+
 def find(request: Request, bare: list[str] | None = None) -> tuple[Finding, ...]:
     """Kind, place and number of everything found. Most requests end after one pass over all texts.
 
@@ -30,10 +34,10 @@ def find(request: Request, bare: list[str] | None = None) -> tuple[Finding, ...]
     places = texts(request)
     counts: dict[tuple[str, str], int] = {}
     for where, text in places:
-        for kind, count in Counter(hit.kind for hit in scan(text)).items():
+        for kind, count in Counter(hit.kind for hit in scan(text, most=MOST_COUNTED)).items():
             counts[kind, where] = max(count, counts.get((kind, where), 0))
     for where, text, offsets in laid:
-        for hit in scan(text):
+        for hit in scan(text, most=MOST_COUNTED):
             if any(hit.start < offset < hit.end for offset in offsets):
                 counts[hit.kind, where] = counts.get((hit.kind, where), 0) + 1
     return tuple(Finding(kind=kind, where=where, count=count) for (kind, where), count in counts.items())

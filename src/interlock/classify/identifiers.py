@@ -55,31 +55,33 @@ def cards(text: str, start: int, end: int) -> Iterator[Span]:
     groups = _groups(text, start, end)
     if len(groups) > _MOST_GROUPS:
         return
+    lengths = tuple([stop - begin for begin, stop in groups])
     first = 0
     while first < len(groups):
-        last = _card_end(text, groups, first)
+        last = _card_end(text, groups, lengths, first)
         if last:
             yield groups[first][0], groups[last - 1][1]
         first = last or first + 1
 
 
+# What stands between digits of a run becomes one space each.
+_SPACED: Final = str.maketrans(dict.fromkeys("\t\r\n,.-/_", " "))
+
+
 def _groups(text: str, start: int, end: int) -> list[Span]:
+    """The groups of digits in a run; an empty one between two signs that stand side by side."""
     groups: list[Span] = []
-    begin = start
-    for place in range(start, end):
-        if not "0" <= text[place] <= "9":
-            groups.append((begin, place))
-            begin = place + 1
-    groups.append((begin, end))
+    for digits in text[start:end].translate(_SPACED).split(" "):
+        groups.append((start, start + len(digits)))
+        start += len(digits) + 1
     return groups
 
 
-def _card_end(text: str, groups: list[Span], first: int) -> int:
+def _card_end(text: str, groups: list[Span], lengths: tuple[int, ...], first: int) -> int:
     """The group after the card that begins with group `first`, or 0 where none does."""
     for last in range(first + 1, min(first + 5, len(groups)) + 1):
-        window = groups[first:last]
-        if tuple(end - start for start, end in window) in _CARD_GROUPS and payment_card(
-            "".join(text[start:end] for start, end in window)
+        if lengths[first:last] in _CARD_GROUPS and payment_card(
+            "".join([text[start:end] for start, end in groups[first:last]])
         ):
             return last
     return 0
@@ -126,16 +128,19 @@ IBAN: Final = rf"{START}({_UPPER}|{_UPPER.replace('A-Z', 'a-z')})"
 def ibans(text: str, start: int, end: int) -> Iterator[Span]:
     """The IBAN that a run begins with; words that follow it in capitals are not part of it."""
     wanted = IBAN_LENGTHS.get(text[start : start + 2].upper(), 0)
-    value = ""
-    for place in range(start, end):
-        if text[place] in " -":
-            continue
-        value += text[place]
-        if len(value) == wanted:
-            more = text[place + 1 : place + 2]
-            if not (more.isascii() and more.isalnum()) and iban(value.upper()):
-                yield start, place + 1
-            return
+    bare = text[start:end].translate(_JOINED)
+    if not wanted or len(bare) < wanted or not iban(bare[:wanted].upper()):
+        return
+    place = start
+    while wanted:
+        wanted -= text[place] not in " -"
+        place += 1
+    more = text[place : place + 1]
+    if not (more.isascii() and more.isalnum()):
+        yield start, place
+
+
+_JOINED: Final = str.maketrans("", "", " -")
 
 
 # --- national ids -----------------------------------------------------------------------------
