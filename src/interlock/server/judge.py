@@ -16,7 +16,7 @@ from interlock.types.labels import DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Caller, Signals
 
-LARGE: Final = 64 * 1024
+LARGE: Final = 32 * 1024
 """Larger bodies are read and classified off the loop: that takes milliseconds, and others wait."""
 LONGEST_NAME: Final = 256
 _HOUR_NS: Final = 3_600_000_000_000
