@@ -11,7 +11,7 @@ def post(path: str, body: Any, *headers: str, keep: bool = False) -> bytes:
     """A request; `keep`: its connection stays open behind it."""
     data = json.dumps(body).encode()
     lines = "".join(f"{line}\r\n" for line in (*headers, *(() if keep else ("connection: close",))))
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(data)}\r\n{lines}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(data)}\r\n{lines}\r\n"
     return head.encode("latin-1") + data
 
 

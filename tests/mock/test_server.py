@@ -19,6 +19,7 @@ async def test_it_counts_requests_and_connections_and_keeps_them_alive():
             writer.write(chat(keep=True))
             assert await reader.readexactly(len(OK) + 2) == OK + b"ok"
         assert (mock.connections, mock.open, len(mock.received)) == (1, 1, 3)
+        assert (mock.busy, mock.sent) == (0, 3 * (len(OK) + 2))
         assert (mock.received[0].model, mock.received[0].stream) == ("m", False)
         writer.close()
         await until(lambda: mock.open == 0)
@@ -61,7 +62,7 @@ async def test_an_answer_waits_for_the_test_that_holds_it():
     async with Mock(lambda _: (OK, gate, b"ok", Close())) as mock:
         asking = asyncio.create_task(exchange(mock.port, chat()))
         await until(lambda: mock.received)
-        assert not asking.done()
+        assert (mock.busy, asking.done()) == (1, False)
         gate.set()
         assert await asking == (OK + b"ok", "closed")
 

@@ -18,8 +18,9 @@ _NOT_HTTP: Final = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection
 class Mock:
     """`async with Mock(answer) as mock`: a server at `mock.url` until the block ends.
 
-    `answer` gives the plan for a request. `received` has every request so far, `connections` counts
-    those accepted, `open` those that are open now. `tell` is called with each request and its plan.
+    `answer` gives the plan for a request. `received` has every request so far, `busy` counts those being
+    answered, `connections` what was accepted and `open` what is open now, `sent` bytes of answers.
+    `tell` is called with each request and its plan.
     """
 
     def __init__(
@@ -32,6 +33,8 @@ class Mock:
     ) -> None:
         self.received: list[Received] = []
         self.connections = 0
+        self.busy = 0
+        self.sent = 0
         self.host = host
         self.port = port
         self._answer = answer
@@ -88,7 +91,7 @@ class Mock:
                 self.received.append(request)
                 plan = self._answer(request)
                 self._tell(request, plan)
-                if not await _play(plan, writer, gone) or request.headers.get("connection") == "close":
+                if not await self._play(plan, writer, gone) or request.headers.get("connection") == "close":
                     break
         except NotHttpError:
             writer.write(_NOT_HTTP)
@@ -96,6 +99,45 @@ class Mock:
             gone.set()
         finally:
             writer.close()
+
+    async def _play(self, plan: Plan, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
+        """Make the moves; whether the connection may serve another request. Raises ConnectionError."""
+        self.busy += 1
+        try:
+            for move in plan:
+                if not await self._make(move, writer, gone):
+                    return False
+        finally:
+            self.busy -= 1
+        return not gone.is_set()
+
+    async def _make(self, move: Move, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
+        """Make one move; whether there may be another."""
+        match move:
+            case bytes():
+                await self._write(move, writer)
+            case Repeat():
+                for _ in range(move.times):
+                    await self._write(move.data, writer)
+            case Pause():
+                return not await _either(asyncio.sleep(move.seconds), gone)
+            case asyncio.Event():
+                return not await _either(move.wait(), gone)
+            case Hang():
+                await gone.wait()
+                return False
+            case Reset():
+                raw = writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return False
+            case Close():
+                return False
+        return True
+
+    async def _write(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        self.sent += len(data)
+        writer.write(data)
+        await writer.drain()
 
 
 class _Connection(asyncio.StreamReaderProtocol):
@@ -121,39 +163,6 @@ class _Connection(asyncio.StreamReaderProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
         super().connection_lost(exc)
-
-
-async def _play(plan: Plan, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
-    """Make the moves; whether the connection may serve another request. Raises ConnectionError."""
-    for move in plan:
-        if not await _move(move, writer, gone):
-            return False
-    return not gone.is_set()
-
-
-async def _move(move: Move, writer: asyncio.StreamWriter, gone: asyncio.Event) -> bool:
-    match move:
-        case bytes():
-            writer.write(move)
-            await writer.drain()
-        case Repeat():
-            for _ in range(move.times):
-                writer.write(move.data)
-                await writer.drain()
-        case Pause():
-            return not await _either(asyncio.sleep(move.seconds), gone)
-        case asyncio.Event():
-            return not await _either(move.wait(), gone)
-        case Hang():
-            await gone.wait()
-            return False
-        case Reset():
-            raw = writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return False
-        case Close():
-            return False
-    return True
 
 
 async def _either(waiting: Awaitable[object], gone: asyncio.Event) -> bool:
