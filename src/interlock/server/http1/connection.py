@@ -281,8 +281,15 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         method = parser.get_method()
         call.method = _METHODS.get(method) or method.decode("ascii")
-        call.http10 = parser.get_http_version() == "1.0"
+        version = parser.get_http_version()
+        call.http10 = version == "1.0"
         call.keep_alive = parser.should_keep_alive() and not call.http10 and not self.closing
+        doubt = _doubt(call, version)
+        if doubt is not None:
+            call.keep_alive = False
+            call.error = ApiError("invalid_request", doubt)
+            self._judge_length(call)
+            return
         if len(call.headers) > MOST_HEADERS:
             problem = f"the request has more than {MOST_HEADERS} headers"
             call.error = ApiError("invalid_request", problem, status=431)
@@ -387,6 +394,19 @@ class Connection(asyncio.Protocol):
             last.keep_alive = False
         elif not self._transport.is_closing():
             self._close()
+
+
+def _doubt(call: Call, version: str) -> str | None:
+    """Why somebody else could read a head differently (RFC 9112, 2.3, 3.2, 6.1); the rest is the parser's."""
+    headers = call.headers
+    if version not in ("1.1", "1.0"):
+        return "the request is not valid HTTP/1.1"
+    if version == "1.1" and ("host" not in headers or "host" in call.doubled):
+        return "a request has one `host`"
+    coding = headers.get("transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != "chunked"):
+        return "of transfer codings only `chunked` is understood, and none in HTTP/1.0"
+    return None
 
 
 def _too_large(limit: int) -> ApiError:
