@@ -17,11 +17,12 @@ _MOST: Final = 4096
 
 
 class Log:
-    """Writes lines to a file descriptor. `dropped` counts those that it did not take."""
+    """Writes lines to a file descriptor. `dropped` counts those that it did not take; the next says so."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = sys.stdout.fileno() if descriptor is None else descriptor
         self.dropped = 0
+        self._told = 0
         self._encode = msgspec.json.Encoder().encode
         self._poll = select.poll()
         self._poll.register(self.descriptor, select.POLLOUT)
@@ -63,11 +64,20 @@ class Log:
         return self._encode({"at": at, "event": event, "cut": length}) + b"\n"
 
     def _write(self, data: bytes, lines: int) -> None:
+        if self.dropped > self._told:
+            lost = {"event": "log_dropped", "lines": self.dropped - self._told}
+            if self._put(self._encode(lost) + b"\n"):
+                self._told = self.dropped
+        if not self._put(data):
+            self.dropped += lines
+
+    def _put(self, data: bytes) -> bool:
+        """Write if that does not wait; whether it could be."""
         try:
             ready = self._poll.poll(0)
             if ready and ready[0][1] == select.POLLOUT:
                 os.write(self.descriptor, data)
-                return
+                return True
         except OSError:
             pass
-        self.dropped += lines
+        return False
