@@ -3,12 +3,15 @@
 import asyncio
 import json
 import socket
+import threading
 from typing import Any
 
 import pytest
 
+from interlock.classify import classify
 from interlock.config import load
 from interlock.errors import ConfigError
+from interlock.server.content import content_of
 from interlock.server.exposure import check_exposure
 from interlock.server.http1.connection import Connection
 from interlock.server.routes import ROUTES
@@ -338,22 +341,28 @@ async def test_a_socket_sends_small_pieces_at_once(server, monkeypatch):
 
 
 async def test_c15_a_giant_body_does_not_stall_the_others(tmp_path, monkeypatch):
-    """It is read in another thread: while it is, the loop answers."""
-    import threading
+    """It is classified, and masked for its record, in another thread: while it is, the loop answers."""
+    on_the_loop = []
 
-    from interlock.classify import classify
+    def noting(work):
+        def noted(*arguments, **named):
+            on_the_loop.append((work.__name__, threading.current_thread() is threading.main_thread()))
+            return work(*arguments, **named)
 
-    threads = []
+        return noted
 
-    def noted(*arguments, **named):
-        threads.append(threading.current_thread() is threading.main_thread())
-        return classify(*arguments, **named)
-
-    monkeypatch.setattr("interlock.server.judge.classify", noted)
-    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+    monkeypatch.setattr("interlock.server.judge.classify", noting(classify))
+    monkeypatch.setattr("interlock.server.gateway.content_of", noting(content_of))
+    masked = {"content": "redacted"}
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, telemetry=masked)) as server:
         await server.chat()
-        await server.chat(messages=[{"role": "user", "content": "word " * 40_000}])
-    assert threads == [True, False]
+        await server.chat(messages=[{"role": "user", "content": "a@b.cc " * 6_000}])
+    assert on_the_loop == [
+        ("classify", True),
+        ("content_of", True),
+        ("classify", False),
+        ("content_of", False),
+    ]
 
 
 async def test_a_name_has_a_length(tmp_path):

@@ -3,6 +3,7 @@
 `state` is replaced whole, never changed; requests under way keep the one they began with.
 """
 
+import asyncio
 import traceback
 from asyncio import get_running_loop
 from typing import Any, Final
@@ -13,7 +14,7 @@ from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
 from interlock.resilience.health import Health
 from interlock.resilience.load import Degrade, Load
-from interlock.server.case import Case
+from interlock.server.case import LARGE, Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_nonce
@@ -94,7 +95,11 @@ class Gateway:
         content = None
         if logging == "full" and self.state.config.telemetry.content != "off":
             text = execution.text if execution is not None else ""
-            content = content_of(self.state.config, logging, case.body, text)
+            config = self.state.config
+            if len(case.body) + len(text) > LARGE:
+                content = await asyncio.to_thread(content_of, config, logging, case.body, text)
+            else:
+                content = content_of(config, logging, case.body, text)
         row = to_row(decision, status, execution, content, at=case.at, used=exchange.used)
         try:
             await self.store.put_record(row, durable=durable or logging == "strict")

@@ -7,7 +7,7 @@ from typing import Final
 from interlock.classify import classify
 from interlock.dialects import Endpoint
 from interlock.errors import ApiError
-from interlock.server.case import Case
+from interlock.server.case import LARGE, Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
@@ -16,8 +16,6 @@ from interlock.types.labels import DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Caller, Signals
 
-LARGE: Final = 32 * 1024
-"""Larger bodies are read and classified off the loop: that takes milliseconds, and others wait."""
 LONGEST_NAME: Final = 256
 _HOUR_NS: Final = 3_600_000_000_000
 
