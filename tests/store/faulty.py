@@ -8,10 +8,14 @@ NAME = "interlock-faulty"
 
 
 class Disk(apsw.VFS):
-    """Passes everything on to the real disk, until `fail` is due. Counts its syncs."""
+    """Passes everything on to the real disk, until `fail` is due. Counts its syncs.
 
-    def __init__(self) -> None:
-        super().__init__(NAME, "")
+    `default`: connections that name no file layer are on this one too.
+    """
+
+    def __init__(self, *, default: bool = False) -> None:
+        self.real = apsw.vfs_names()[0]
+        super().__init__(NAME, self.real, makedefault=default)
         self.syncs = 0
         self._left: int | None = None
         self._error: type[apsw.Error] = apsw.FullError
@@ -37,7 +41,7 @@ class Disk(apsw.VFS):
 
 class File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: Any, flags: Any) -> None:
-        super().__init__("", name, flags)
+        super().__init__(disk.real, name, flags)
         self._disk = disk
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802  # SQLite's name
