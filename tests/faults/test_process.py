@@ -7,7 +7,7 @@ import random
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import yaml
 
 from interlock.mock import Answering, Behaviour, Mock, Script
 from interlock.store import Store
-from tests.faults.served import config, served, start, wait_for
+from tests.faults.served import Served, config, served, start, wait_for
 from tests.mock.raw import chat, exchange
 from tests.server.harness import until
 
@@ -36,8 +36,8 @@ def stored(folder: Path) -> Iterator[Store]:
         store.close()
 
 
-async def keep_asking(port: int, ledger: set[str], *, stream: bool) -> None:
-    """Ask again and again, and write down each decision whose answer came to its end."""
+async def keep_asking(port: int, ledger: set[str], note: Callable[[], None], *, stream: bool) -> None:
+    """Ask again and again, and write down each decision whose answer came to its end; `note` each at once."""
     while True:
         try:
             got, how = await exchange(port, chat(model="chat", stream=stream))
@@ -46,6 +46,7 @@ async def keep_asking(port: int, ledger: set[str], *, stream: bool) -> None:
         whole = got.endswith(b"0\r\n\r\n") and b"[DONE]" in got if stream else got.endswith(b"}")
         if how == "closed" and got.startswith(OK) and whole:
             ledger.update(map(bytes.decode, _DECISION.findall(got)))
+            note()
         else:
             return
 
@@ -57,15 +58,17 @@ async def kill_rounds(folder: Path, rounds: int, seed: int = 0) -> int:
     ledger: set[str] = set()
     for _ in range(rounds):
         with served(folder, settings) as running:
-            async with Mock(FINE, port=running.upstream):
-                callers = [
-                    asyncio.create_task(keep_asking(running.port, ledger, stream=number % 3 == 0))
-                    for number in range(12)
-                ]
-                enough = len(ledger) + draw.randrange(1, 60)
-                await until(lambda: len(ledger) >= enough, 20)  # noqa: B023 - it is over before the next round
-                running.kill()
-                await asyncio.gather(*callers)
+            enough = len(ledger) + draw.randrange(1, 60)
+
+            def kill(running: Served = running, enough: int = enough) -> None:
+                """In the moment in which a caller has its answer, before anything else can happen."""
+                if len(ledger) >= enough:
+                    running.process.kill()
+
+            async with Mock(FINE, port=running.upstream), asyncio.timeout(30):
+                await asyncio.gather(
+                    *(keep_asking(running.port, ledger, kill, stream=number % 3 == 0) for number in range(12))
+                )
         with stored(folder) as store:
             assert store.integrity() == ()
             kept = {record.id: record.status for record in store.each_record()}
