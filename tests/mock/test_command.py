@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,28 +19,24 @@ async def test_it_serves_until_it_is_interrupted(tmp_path):
     script = tmp_path / "faults.yaml"
     script.write_text("rules: [{times: 1, then: {status: 503}}]\noutages: [{from_s: 0, for_s: 0.01}]\n")
     command = [sys.executable, "-c", RUN, "mock", "--port", "0", "--script", str(script), "--json"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
+        assert process.stdout is not None
         said = (await process.stderr.readline()).decode()
         port = int(said.partition("127.0.0.1:")[2].partition(":")[0])
         while b"again" not in await process.stderr.readline():
             pass
         assert (await exchange(port, chat()))[0].startswith(b"HTTP/1.1 503")
         assert (await exchange(port, chat()))[0].startswith(b"HTTP/1.1 200")
+        lines = [json.loads(await process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        out, _ = await asyncio.wait_for(process.communicate(), 10)
+        await asyncio.wait_for(process.wait(), 10)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode == 0
-    lines = [json.loads(line) for line in out.splitlines()]
     assert [line["answer"] for line in lines] == ["HTTP/1.1 503 Mock", "HTTP/1.1 200 Mock"]
     assert {line["path"] for line in lines} == {"/v1/chat/completions"}
 

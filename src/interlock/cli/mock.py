@@ -1,6 +1,7 @@
 """`interlock mock`: a provider on this machine that answers deterministically and fails on request."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,15 +88,14 @@ async def _serve(script: "Script", recordings: "Recordings", host: str, port: in
         }
         if as_json:
             write_json({**asked, "answer": _first_line(plan)})
+            sys.stdout.flush()  # whoever reads along wants it now
         else:
             say(f"{request.method} {request.path}  {request.model or '-'}  {_first_line(plan)}")
 
     async with Mock(Answering(script, recordings), host=host, port=port, tell=tell) as mock:
         note(f"listening on {mock.url}: give OpenAI's SDK {mock.url}/v1, Anthropic's {mock.url}")
-        async with asyncio.TaskGroup() as group:
-            for outage in script.outages:
-                group.create_task(_refuse(mock, outage.from_s, outage.for_s))
-            await asyncio.Event().wait()
+        outages = [_refuse(mock, outage.from_s, outage.for_s) for outage in script.outages]
+        await asyncio.gather(asyncio.Event().wait(), *outages)
 
 
 async def _refuse(mock: "Mock", from_s: float, for_s: float) -> None:

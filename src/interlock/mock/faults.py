@@ -135,8 +135,9 @@ def _malformed(draft: Draft, _: Received) -> Draft:
     """Half of the JSON: of the whole body, or of an event in the middle."""
     pieces = list(draft.pieces)
     place = len(pieces) // 2
-    piece = pieces[place]
-    assert isinstance(piece, bytes)
+    piece = pieces[place] if pieces else b""
+    if not isinstance(piece, bytes) or not piece:
+        return draft
     pieces[place] = piece[: len(piece) // 2] + (b"\n\n" if draft.chunked else b"")
     return _replace(draft, pieces=tuple(pieces))
 
@@ -155,10 +156,10 @@ def _each(change: Callable[[bytes], bytes]) -> Callable[[Draft, Received], Draft
 def _with_pieces(
     change: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
 ) -> Callable[[Draft, Received], Draft]:
-    """Other pieces of a stream."""
+    """Other pieces of a stream; there is always one."""
 
     def changed(draft: Draft, _: Received) -> Draft:
-        if not draft.chunked:
+        if not draft.chunked or not draft.pieces:
             return draft
         return _replace(draft, pieces=change(tuple(one for one in draft.pieces if isinstance(one, bytes))))
 

@@ -49,6 +49,11 @@ class Received(Struct, frozen=True, kw_only=True):
         return self.fields.get("stream") is True
 
     @property
+    def is_last(self) -> bool:
+        """Whether the client wants its connection closed behind the answer."""
+        return self.headers.get("connection", "").lower() == "close"
+
+    @property
     def speaks_messages(self) -> bool:
         """Whether it speaks Anthropic's dialect."""
         return "/messages" in self.path

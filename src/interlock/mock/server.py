@@ -91,7 +91,7 @@ class Mock:
                 self.received.append(request)
                 plan = self._answer(request)
                 self._tell(request, plan)
-                if not await self._play(plan, writer, gone) or request.headers.get("connection") == "close":
+                if not await self._play(plan, writer, gone) or request.is_last:
                     break
         except NotHttpError:
             writer.write(_NOT_HTTP)
