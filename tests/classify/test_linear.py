@@ -14,8 +14,10 @@ from interlock.classify import classify
 from interlock.classify.detect import scan
 from interlock.classify.findings import MOST_COUNTED, find
 from interlock.dialects import DIALECTS
+from interlock.route.snapshot import snapshot
 from interlock.server.content import mask
 from tests.classify.build import CALLER, CARD, CONFIG, IBAN, SECRET, ask
+from tests.route import pool
 
 # What patterns, separators, disguises and wrappings begin with or are full of; each is repeated to a length.
 PUMPED = (
@@ -159,6 +161,29 @@ def test_c15_reading_and_classifying_a_request_is_linear_in_its_parts(fields):
         classify(request, CALLER, CONFIG, endpoint="/v1/chat/completions", hour_utc=1)
 
     assert growth(judged, "x", 8_000, 8) < 24
+
+
+RULES = (
+    pool.rule("tools", {"tools": ["t1", "other"]}, deny_tools=["t2"]),
+    pool.rule("effects", {"tool_effect": "critical"}, require_approval=["critical"]),
+    pool.rule("workflow", {"metadata": {"workflow": ["a", "b"]}}, max_tool_calls=3),
+    pool.rule("session", {"session": {"not": "x"}}, max_attempts=2),
+)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        lambda n: {"tools": tuple(f"t{number}" for number in range(n // 10))},
+        lambda n: {"metadata": {"workflow": "a" * n}},
+        lambda n: {"session": "s" * n},
+        lambda n: {"residency": tuple(f"r{number}" for number in range(n // 10))},
+    ],
+    ids=["tools", "metadata", "session", "residency"],
+)
+def test_c15_ruling_and_routing_are_linear_in_what_the_caller_can_make_long(signals):
+    made = snapshot(pool.config(*RULES))
+    assert growth(lambda text: pool.run(pool.ask(**signals(len(text))), made=made), "x", 8_000, 8) < 24
 
 
 def tool(name: str, parameters: object) -> dict[str, object]:

@@ -110,3 +110,11 @@ def test_a_lot_is_drawn_for_each_request():
         assert remembered == computed
         served.add(remembered.partition(b'"model":"')[2].partition(b'"')[0])
     assert served == {b"small", b"big"}
+
+
+def test_c15_a_shape_that_is_too_large_to_keep_is_decided_alike_and_not_kept():
+    memory, made = fresh()
+    signals = ask(tools=tuple(f"t{number}" for number in range(1000)))
+    decided = memory.afresh(id="dec_1", now=NOW, signals=signals, draw=0.5)
+    assert memory.known == 0
+    assert encode_decision(decided) == both(memory, made, signals, 0.5)[1]

@@ -356,7 +356,9 @@ async def test_c15_a_giant_body_does_not_stall_the_others(tmp_path, monkeypatch)
     masked = {"content": "redacted"}
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, telemetry=masked)) as server:
         await server.chat()
+        known = server.gateway.state.memory.known
         await server.chat(messages=[{"role": "user", "content": "a@b.cc " * 6_000}])
+        assert server.gateway.state.memory.known <= known, "and is not remembered"
     assert on_the_loop == [
         ("classify", True),
         ("content_of", True),

@@ -111,17 +111,21 @@ class Memory:
             ),
         )
 
-    def _learn(self, shape: tuple[Any, ...], name: str, now: str, signals: Signals, draw: float) -> Decision:
-        snapshot, world = self._snapshot, self._world
-        decision = decide(
-            id=name,
+    def afresh(self, *, id: str, now: str, signals: Signals, draw: float) -> Decision:  # noqa: A002 - as in decide
+        """The same, neither from memory nor into it: for shapes too large to keep, and in any thread."""
+        return decide(
+            id=id,
             now=now,
             signals=signals,
-            snapshot=snapshot,
-            world=world,
+            snapshot=self._snapshot,
+            world=self._world,
             world_hash=self._world_hash,
             draw=draw,
         )
+
+    def _learn(self, shape: tuple[Any, ...], name: str, now: str, signals: Signals, draw: float) -> Decision:
+        snapshot = self._snapshot
+        decision = self.afresh(id=name, now=now, signals=signals, draw=draw)
         route, why = decision.route, decision.why
         if route is None or why.dropped or len(why.scores) != 1 or why.propensity != 1.0:
             return decision

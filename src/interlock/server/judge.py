@@ -52,11 +52,12 @@ async def judge(
     if session is not None and remember:
         await gateway.store.raise_session_class(caller.tenant, session, signals.data_class, now)
     name = f"dec_{exchange.name}"
-    decision = state.memory.decide(
-        id=name,
-        now=gateway.clock.at(nanoseconds),
-        signals=signals,
-        draw=draw(caller.tenant, session if session is not None else name),
+    at = gateway.clock.at(nanoseconds)
+    chance = draw(caller.tenant, session if session is not None else name)
+    decision = (
+        await asyncio.to_thread(state.memory.afresh, id=name, now=at, signals=signals, draw=chance)
+        if large
+        else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )
     return Case(request, decision, body, now)
 
