@@ -653,7 +653,7 @@ async def test_c2_a_slow_reader_holds_the_upstream_back(client):
                 await asyncio.sleep(0.05)
             assert sent - received < 16_000_000, "only what the kernel and two reads hold"
             assert isinstance(response, Http1Response)
-            assert response._buffered < 3 * HIGH_WATER
+            assert response._buffered <= HIGH_WATER + 256 * 1024  # what a loop reads at a time
             received += len(await response.chunk(soon()))
         while data := await response.chunk(soon()):
             received += len(data)

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Repeat, Reset
 from interlock.mock.request import MOST_HEAD, NotHttpError, Received, read_request
@@ -135,9 +135,9 @@ class Mock:
         return True
 
     async def _write(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        self.sent += len(data)
         writer.write(data)
-        await writer.drain()
+        await writer.drain()  # until the kernel has all of it
+        self.sent += len(data)
 
 
 class _Connection(asyncio.StreamReaderProtocol):
@@ -155,6 +155,7 @@ class _Connection(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
 
     def eof_received(self) -> bool | None:
         self._gone.set()

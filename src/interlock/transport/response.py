@@ -12,7 +12,7 @@ from interlock.transport import TransportError
 if TYPE_CHECKING:  # the two know each other; only one may import the other
     from interlock.transport.connection import Connection
 
-HIGH_WATER: Final = 256 * 1024
+HIGH_WATER: Final = 128 * 1024
 """Buffered bytes above which the socket is not read; one more read may lie on top."""
 _COST_OF_A_READ: Final = 64
 """What Python keeps beside the bytes of one read, so that single bytes cannot pile up cheaply."""
