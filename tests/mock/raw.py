@@ -24,7 +24,7 @@ def messages(*headers: str, keep: bool = False, **fields: Any) -> bytes:
 
 
 async def exchange(
-    port: int, data: bytes, *, wait: float = 10, quiet: float = 0.5, most: int = 1 << 30
+    port: int, data: bytes, *, wait: float = 10, quiet: float = 10, most: int = 1 << 30
 ) -> tuple[bytes, str]:
     """What came back, and how it ended: `closed`, `reset`, or `open`.
 

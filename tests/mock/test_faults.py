@@ -18,10 +18,11 @@ OTHERS = [{"name": "search", "input_schema": {}}]
 async def sent(fault, *, stream=False, most=1 << 20, **fields):
     """What an OpenAI and an Anthropic request get under this fault, and how the connection ended."""
     wait = 0.2 if fault == "hang" else 10
+    quiet = 0.5 if fault.startswith("stall") else 10
     async with Mock(Answering()) as mock:
         asked = [make(f"x-mock: {fault}", stream=stream, **fields) for make in (chat, messages)]
         return await asyncio.gather(
-            *(exchange(mock.port, one, wait=wait, quiet=0.3, most=most) for one in asked)
+            *(exchange(mock.port, one, wait=wait, quiet=quiet, most=most) for one in asked)
         )
 
 

@@ -34,7 +34,8 @@ async def test_a_request_that_comes_with_the_one_before_it_is_not_lost():
 async def test_chunked_bodies_and_expect_continue_are_read():
     data = json.dumps(CHAT).encode()
     chunks = b"%x\r\n%b\r\n%x;note\r\n%b\r\n0\r\nx: y\r\n\r\n" % (5, data[:5], len(data) - 5, data[5:])
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nexpect: 100-continue\r\nconnection: close\r\n"
+    head += b"transfer-encoding: chunked\r\n\r\n"
     async with Mock(Answering()) as mock:
         got, _ = await exchange(mock.port, head + chunks)
         assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
@@ -46,7 +47,10 @@ async def test_chunked_bodies_and_expect_continue_are_read():
 )
 async def test_an_answer_ends_as_its_plan_says(end, how):
     async with Mock(lambda _: (OK, b"o", Repeat(b"k", 3), *end)) as mock:
-        assert await exchange(mock.port, chat(keep=True), quiet=0.1) == (OK + b"okkk", how)
+        assert await exchange(mock.port, chat(keep=True), quiet=0.5 if how == "open" else 10) == (
+            OK + b"okkk",
+            how,
+        )
 
 
 @pytest.mark.parametrize("holding", [Hang(), Pause(60), asyncio.Event()])

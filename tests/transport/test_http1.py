@@ -18,7 +18,7 @@ from tests.transport.upstream import answer, chunked, scripted
 JSON = (("content-type", "application/json"),)
 
 
-def soon(seconds: float = 5.0) -> float:
+def soon(seconds: float = 60.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
