@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 VENV := .venv
-PEERS := .venv-peers
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SEED := $(or $(SEED),$(shell date +%s))
@@ -27,7 +26,7 @@ NPM := $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(A
 LOCK := $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help env test test-long lint format bench peers demo lock clean
+.PHONY: help env clients test test-long lint format bench peers demo lock lock-node clean
 .DEFAULT_GOAL := help
 
 help:
@@ -96,12 +95,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/interlock demo
 
 # Other gateways to compare with, for `make bench`: some hundred packages, in an environment of their own.
-peers: $(PEERS)/.peers
-
-$(PEERS)/.peers: $(VENV)/.env requirements/peers.txt
-	@$(PYTHON) -m venv $(PEERS)
-	@$(UV) pip sync --quiet --python $(PEERS)/bin/python --require-hashes requirements/peers.txt
-	@touch $@
+peers: .venv-peers/.env
 
 lock: env
 	@$(LOCK) requirements/bootstrap.in --output-file requirements/bootstrap.txt
@@ -111,6 +105,11 @@ lock: env
 	@$(LOCK) requirements/demo.in --output-file requirements/demo.txt
 	@$(LOCK) --no-deps requirements/models.in --output-file requirements/models.txt
 	@$(LOCK) requirements/peers.in --output-file requirements/peers.txt
+	@$(MAKE) --no-print-directory lock-node
+
+lock-node: .venv-clients/.env
+	@$(NPM) $(if $(UPGRADE),update,install) --package-lock-only
 
 clean:
-	@rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-clients* .venv-peers $(AI_SDK)/node_modules
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -26,6 +26,8 @@ MADE: Final = {
     ".git",
     ".venv",
     ".venv-peers",
+    ".venv-clients",
+    ".venv-clients-instructor",
     ".hypothesis",
     ".mypy_cache",
     ".pytest_cache",
