@@ -95,7 +95,7 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
             )
             for model, candidates in prepared.candidates.items()
             for candidate in candidates
-            if candidate.provider.kind in ADAPTERS
+            if candidate.provider.wire in ADAPTERS
         },
         is_untrusted=partial(is_untrusted, config=config),
         contracts={
@@ -106,11 +106,11 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
 
 def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, health: Health) -> Destination:
     model, deployment, provider = candidate.model, candidate.deployment, candidate.provider
-    kind = provider.kind
+    wire = provider.wire
     return Destination(
         model=model,
-        adapter=ADAPTERS[kind],
-        calls={operation: calls[kind] for operation, calls in CALLS.items() if kind in calls},
+        adapter=ADAPTERS[wire],
+        calls={operation: calls[wire] for operation, calls in CALLS.items() if wire in calls},
         target=Target(
             upstream_model=model.upstream,
             base_url=deployment.base_url,

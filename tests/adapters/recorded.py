@@ -8,23 +8,27 @@ from typing import Any, Final
 from interlock.adapters import ADAPTERS, AdapterModule, Target
 from interlock.dialects import DIALECTS, DialectModule
 from interlock.types.answer import Event
-from interlock.types.labels import Dialect, Kind
+from interlock.types.labels import Dialect, Wire
 from interlock.types.request import Message, Request, Text
 from tests.data import rows
 
-KINDS: Final[dict[Dialect, Kind]] = {"openai-chat": "openai", "anthropic-messages": "anthropic"}
+KINDS: Final[dict[Dialect, Wire]] = {
+    "openai-chat": "openai",
+    "openai-responses": "openai-responses",
+    "anthropic-messages": "anthropic",
+}
 OTHER: Final[dict[Dialect, Dialect]] = {
     "openai-chat": "anthropic-messages",
     "anthropic-messages": "openai-chat",
 }
-TARGETS: Final[dict[Kind, Target]] = {
+TARGETS: Final[dict[Wire, Target]] = {
     kind: Target(
         upstream_model="upstream-model",
         base_url=f"https://{kind}.test/v1",
         api_key="sk-canary",
         max_output_tokens=None,
     )
-    for kind in ("openai", "anthropic")
+    for kind in KINDS.values()
 }
 _rows: Final = cache(rows)
 _COMPATIBLE: Final = ("openai", "deepseek", "groq", "mistral", "xai", "openai-compatible")
@@ -56,8 +60,8 @@ def fixtures(dialect: Dialect, kind: str) -> Iterator[tuple[str, str]]:
     """Names and bodies of recorded answers, of this vendor and of those that speak its wire format."""
     for row in _rows("provider-recordings", "provider_fixtures_sample.jsonl"):
         ours = row["provider"] in _COMPATIBLE and row["api"] == "chat"
-        if dialect == "anthropic-messages":
-            ours = row["api"] == "messages"
+        if dialect != "openai-chat":
+            ours = row["api"] == {"anthropic-messages": "messages", "openai-responses": "responses"}[dialect]
         if ours and row["kind"] == kind and not row["name"].endswith("-error.json"):
             yield row["name"], row["body"]
 

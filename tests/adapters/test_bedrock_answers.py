@@ -184,7 +184,9 @@ def test_text_thoughts_and_calls_are_blocks_and_the_signature_goes_to_whom_can_g
         Started("", ""),
         BlockStarted(0, "thinking"),
         BlockDelta(0, "hm"),
-        BlockDelta(0, "", {"anthropic-messages": {"type": "signature_delta", "signature": "sig"}}),
+        BlockDelta(
+            0, "", {"anthropic-messages": {"type": "signature_delta", "signature": "sig"}, "signature": "sig"}
+        ),
         BlockStopped(0),
         BlockStarted(1, "text"),
         BlockDelta(1, "a"),

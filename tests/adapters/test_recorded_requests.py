@@ -16,13 +16,13 @@ from interlock.adapters.openai import carry as openai_carry
 from interlock.adapters.openai import request as openai_request
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
-from interlock.types.labels import Dialect, Kind
+from interlock.types.labels import Dialect, Wire
 from interlock.types.request import Request
 from tests.adapters.recorded import KINDS, OTHER, TARGETS, bare, calls
 
 BOTH: Final[tuple[Dialect, ...]] = ("openai-chat", "anthropic-messages")
 # What the SDKs of the vendors let their callers send.
-VALID: Final[dict[Kind, TypeAdapter[Any]]] = {
+VALID: Final[dict[Wire, TypeAdapter[Any]]] = {
     "openai": TypeAdapter(CompletionCreateParams),
     "anthropic": TypeAdapter(MessageCreateParams),
 }
@@ -36,7 +36,7 @@ def decode(dialect: Dialect, body: Any) -> Request:
     return DIALECTS[dialect].decode_request(json.dumps(body).encode(), {})
 
 
-def encode(kind: Kind, request: Request) -> dict[str, Any]:
+def encode(kind: Wire, request: Request) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(ADAPTERS[kind].encode_request(request, TARGETS[kind]).body))
 
 

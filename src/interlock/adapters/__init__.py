@@ -11,10 +11,10 @@ knows is the `Opaque` part in BlockStarted's `value`.
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from interlock.adapters import anthropic, azure, bedrock, gemini, openai
+from interlock.adapters import anthropic, azure, bedrock, gemini, openai, openai_responses
 from interlock.adapters.call import HttpCall, Target
 from interlock.types.answer import Answer, Event, Failure
-from interlock.types.labels import Kind, Operation
+from interlock.types.labels import Operation, Wire
 from interlock.types.request import Request
 
 __all__ = ["ADAPTERS", "CALLS", "AdapterModule", "HttpCall", "StreamDecoder", "Target", "WholeCall"]
@@ -57,16 +57,21 @@ class AdapterModule(WholeCall, Protocol):
         """Begins to read a stream."""
 
 
-ADAPTERS: Final[dict[Kind, AdapterModule]] = {
+ADAPTERS: Final[dict[Wire, AdapterModule]] = {
     "openai": openai,
+    "openai-responses": openai_responses,
     "anthropic": anthropic,
     "gemini": gemini,
     "bedrock": bedrock,
     "azure": azure,
 }
-CALLS: Final[dict[Operation, Mapping[Kind, WholeCall]]] = {
+CALLS: Final[dict[Operation, Mapping[Wire, WholeCall]]] = {
     "answer": ADAPTERS,
-    "embed": {"openai": openai.embeddings, "azure": azure.embeddings},
+    "embed": {
+        "openai": openai.embeddings,
+        "openai-responses": openai.embeddings,
+        "azure": azure.embeddings,
+    },
     "count": {"anthropic": anthropic.counting},
 }
 """Which wire formats have a call for an operation. Without one, models there are not asked for it."""

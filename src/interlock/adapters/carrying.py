@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from interlock.errors import ApiError
 from interlock.types.labels import Kind
@@ -59,6 +60,68 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "verbosity": ("medium",),
 }
 """Values that ask for nothing: they are what happens anyhow."""
+
+_OF_ITEMS: Final[dict[str, str]] = {
+    "annotations": "what an earlier answer cited belongs to that answer",
+    "id": "the name of an item: nothing refers to it",
+    "logprobs": "how likely the words of an earlier answer were",
+    "phase": "which part of an earlier answer was said before its tools were called",
+    "status": "that an earlier item is complete",
+}
+"""Fields of items of a request for a response that tell no other model anything."""
+_OF_RESPONSES: Final[dict[str, tuple[Any, ...]]] = {
+    "include": (["reasoning.encrypted_content"], []),
+    "text": ({"verbosity": "medium"},),
+    "truncation": ("disabled",),
+}
+"""Values of its own fields that ask for nothing: they are what happens anyhow."""
+_SHOWN: Final = ("summary", "generate_summary")
+"""What is shown of a model's thoughts. Without being asked, others show what they show."""
+
+Reads = Callable[[Thinking], bool]
+"""Whether a model can make anything of an earlier thought."""
+
+
+def reads_none(part: Thinking) -> bool:  # noqa: ARG001 - it is a `Reads`
+    return False
+
+
+def plain(request: Request, reads: Reads) -> Request:
+    """A request for a response as other wire formats have it; any other request as it is.
+
+    Names and states of items go, and thoughts behind earlier answers that the model cannot read: what
+    came of them is sent.
+    """
+    if request.dialect != "openai-responses":
+        return request
+    messages = (_plain_message(message, reads) for message in request.messages)
+    extra = {
+        name: value
+        for name, value in request.extra.items()
+        if value not in _OF_RESPONSES.get(name, ()) and name not in FROM_ELSEWHERE
+    }
+    asked = request.reasoning
+    if asked is not None:
+        asked = replace(asked, extra=_without(asked.extra, _SHOWN))
+    return replace(
+        request,
+        messages=tuple(message for message in messages if message.parts),
+        extra=extra,
+        reasoning=asked,
+    )
+
+
+def _plain_message(message: Message, reads: Reads) -> Message:
+    parts = tuple(
+        part if part.extra is None else replace(part, extra=_without(part.extra, _OF_ITEMS))
+        for part in message.parts
+        if not isinstance(part, Thinking) or reads(part)
+    )
+    return replace(message, parts=parts, extra=_without(message.extra, _OF_ITEMS))
+
+
+def _without(extra: Extra | None, names: Container[str]) -> Extra | None:
+    return {name: value for name, value in (extra or {}).items() if name not in names} or None
 
 
 def asks_for(

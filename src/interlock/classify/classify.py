@@ -32,11 +32,11 @@ from interlock.types.labels import (
     Capability,
     DataClass,
     Effect,
-    Kind,
     LatencyClass,
     Modality,
     RiskTier,
     Trust,
+    Wire,
 )
 from interlock.types.request import (
     NO_HINTS,
@@ -54,7 +54,7 @@ from interlock.types.signals import ANY_TOOL, EMBEDS, Caller, Finding, Signals
 _AUTO: Final = "auto"
 _LANE: Final = "lane:"
 _TEXT: Final[tuple[Modality, ...]] = ("text",)
-_NOTHING_MISSING: Final[dict[Kind, tuple[str, ...]]] = {}
+_NOTHING_MISSING: Final[dict[Wire, tuple[str, ...]]] = {}
 
 
 def classify(
@@ -65,7 +65,7 @@ def classify(
     endpoint: str,
     hour_utc: int,
     session_class: DataClass | None = None,
-    cannot_carry: dict[Kind, tuple[str, ...]] = _NOTHING_MISSING,
+    cannot_carry: dict[Wire, tuple[str, ...]] = _NOTHING_MISSING,
 ) -> Signals:
     """The signals of one request.
 

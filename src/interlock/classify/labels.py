@@ -6,13 +6,16 @@ nothing by it, only the config can vouch for a tool or a source.
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from interlock.config.checked import Config
 from interlock.errors import ApiError
 from interlock.types.labels import DATA_CLASSES, RANK, RISK_TIERS, DataClass, RiskTier, Trust
 from interlock.types.request import AnyPart, File, Opaque, Request, Text, ToolResult
 
+_CALLS: Final = ("tool_use", "_call")
+_WITH_RESULTS: Final = ("code_interpreter_call", "file_search_call", "image_generation_call", "mcp_call")
+"""Calls of vendors' tools that hold what the tool gave back."""
 Label = TypeVar("Label", DataClass, RiskTier, Trust)
 
 
@@ -83,7 +86,7 @@ def _is_untrusted(part: AnyPart, config: Config, *, vouched: bool) -> bool:
     elif isinstance(part, ToolResult):
         tool = config.tools.get(part.name or "", config.default_tool)
         vouched = tool.output_trust == "trusted"
-    elif isinstance(part, Opaque) and part.kind.endswith(("tool_use", "_call")):
+    elif isinstance(part, Opaque) and part.kind.endswith(_CALLS) and part.kind not in _WITH_RESULTS:
         vouched = True  # the model's own call of a vendor's tool; the tool's result is another part
     if isinstance(part, ToolResult) and part.content:
         return any(_is_untrusted(inner, config, vouched=vouched) for inner in part.content)

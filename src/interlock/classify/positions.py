@@ -91,6 +91,7 @@ _NOT_SENT: Final = {
     "model",
     "operation",
     "hints",
+    "keeping",
     "stream",
     "include_usage",
     "parallel_tool_calls",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlock.types.signals import Caller
 
 CHAT: Final = "/v1/chat/completions"
+RESPONSES: Final = "/v1/responses"
 MESSAGES: Final = "/v1/messages"
 EMBEDDINGS: Final = "/v1/embeddings"
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
@@ -53,7 +54,7 @@ def _hints(function: Any) -> Any:
 @click.option("--model", metavar="NAME", help="The alias, lane or model to ask for, whatever the body says.")
 @click.option(
     "--endpoint",
-    type=click.Choice((CHAT, MESSAGES, EMBEDDINGS, COUNT_TOKENS)),
+    type=click.Choice((CHAT, RESPONSES, MESSAGES, EMBEDDINGS, COUNT_TOKENS)),
     default=CHAT,
     help="Whose body it is.",
     show_default=True,
@@ -171,6 +172,8 @@ def _dry_run(
     from interlock.resilience.health import Health
     from interlock.route.decide import decide
     from interlock.server.ids import Clock, draw, fresh_name
+    from interlock.server.judge import stricter, within
+    from interlock.server.kept import recall
     from interlock.server.records import to_row
     from interlock.server.state import make_state
     from interlock.wiring import put_world, world_of
@@ -178,9 +181,17 @@ def _dry_run(
     world = world_of(store)
     state = make_state(loaded.config, loaded.secrets, world, b"", Health())  # nobody authenticates against it
     put_world(store, state.world_hash, world)
-    request = ENDPOINTS[endpoint].decode_request(body, headers)
-    session, nanoseconds = request.hints.session, time.time_ns()
-    known = store.session_class(caller.tenant, session, nanoseconds // 1000) if session is not None else None
+    nanoseconds = time.time_ns()
+    now = nanoseconds // 1000
+    decode = ENDPOINTS[endpoint].decode_request
+    request = decode(body, headers)
+    known = None
+    if request.keeping is not None and request.keeping.previous is not None:
+        earlier = recall(store, caller, loaded.config, body, request.keeping.previous, now)
+        request, known = within(decode(earlier.body, headers), earlier.residency), earlier.data_class
+    session = request.hints.session
+    if session is not None:
+        known = stricter(known, store.session_class(caller.tenant, session, now))
     signals = classify(
         request,
         caller,

@@ -31,7 +31,7 @@ from interlock.config.written import (
     Telemetry,
     ToolSpec,
 )
-from interlock.types.labels import DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust
+from interlock.types.labels import Api, DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust, Wire
 from interlock.types.quirks import KeyHeader, Quirks
 from interlock.types.signals import Caller
 
@@ -66,6 +66,12 @@ class Provider(Struct, frozen=True, kw_only=True):
     auth: KeyHeader | None = None
     api_version: str | None = None
     quirks: Quirks = Quirks()
+    api: Api = "chat"
+
+    @property
+    def wire(self) -> Wire:
+        """What requests to it are written in."""
+        return "openai-responses" if self.kind == "openai" and self.api == "responses" else self.kind
 
 
 class Model(Struct, frozen=True, kw_only=True):

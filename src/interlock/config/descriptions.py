@@ -46,6 +46,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Provider": {
         "kind": "the wire format it speaks; not needed for a vendor that is known",
+        "api": "which API of `kind: openai`: chat completions, or `responses`",
         "vendor": "who serves: the name that allow-lists use, and that known vendors are found by; "
         "default: the provider's own name",
         "base_url": "its address, for one region or none; else use `endpoints`; a known vendor needs none",
@@ -226,6 +227,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "Store": {
         "url": "`sqlite:///FILE`, relative to this config",
         "counters": "a server that replicas count in together",
+        "responses": "which answers of the Responses API are kept: all but those with `store: false` "
+        "(`default`), only those with `store: true` (`asked`), or none (`never`)",
     },
     "Server": {
         "host": "the address to serve on; other than this machine only with `keys`",
@@ -236,7 +239,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Telemetry": {
         "otlp_endpoint": "where OpenTelemetry data is sent",
-        "retention_days": "how many days records are kept",
+        "retention_days": "how many days records and kept answers stay",
         "content": "whether prompts and answers are kept",
     },
     "AllowNames": {

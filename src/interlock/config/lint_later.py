@@ -8,7 +8,7 @@ from typing import Final
 
 from interlock.config.problems import warning
 from interlock.config.whole import Whole
-from interlock.config.written import Approvals, File, Telemetry
+from interlock.config.written import Approvals, File
 from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
@@ -25,10 +25,6 @@ _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
     "approvals": (
         lambda file: file.approvals != Approvals(),
         "nobody is asked: what needs a human is held back",
-    ),
-    "telemetry.retention_days": (
-        lambda file: file.telemetry.retention_days != Telemetry().retention_days,
-        "records are kept",
     ),
     "telemetry.otlp_endpoint": (
         lambda file: file.telemetry.otlp_endpoint is not None,

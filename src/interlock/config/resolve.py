@@ -147,6 +147,9 @@ def _provider(
         base_url = known.base_url
     if base_url is None and not provider.endpoints and spoken is not None:
         problems.append(error(path, "has neither `base_url` nor `endpoints`", _usual_address(kind)))
+    if provider.api != "chat" and kind != "openai":
+        hint = "only `kind: openai` has two APIs; take `api` out"
+        problems.append(error(below(path, "api"), f"`{kind}` has no API `{provider.api}`", hint))
     deployments = _deployments(name, provider, base_url, problems)
     for deployment in deployments:
         own = secrets.get(("providers", name, "endpoints", deployment.endpoint or "", "api_key"))
@@ -169,6 +172,7 @@ def _provider(
         local_model=provider.local_model,
         auth=provider.auth,
         api_version=provider.api_version,
+        api=provider.api,
         quirks=served_by.quirks if served_by is not None else Quirks(),
     )
 

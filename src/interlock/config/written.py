@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from interlock.types.labels import (
+    Api,
     Capability,
     DataClass,
     Degraded,
@@ -61,6 +62,7 @@ class Provider(Section, frozen=True, kw_only=True):
     """
 
     kind: Kind | None = None
+    api: Api = "chat"
     vendor: str | None = None
     base_url: str | None = None
     api_key: str | None = None
@@ -296,6 +298,7 @@ class Cache(Section, frozen=True, kw_only=True):
 class Store(Section, frozen=True, kw_only=True):
     url: str = "sqlite:///interlock.db"
     counters: str | None = None
+    responses: Literal["default", "asked", "never"] = "default"
 
 
 class Server(Section, frozen=True, kw_only=True):

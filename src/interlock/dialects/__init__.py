@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from interlock.dialects import anthropic_messages, openai_chat, openai_embeddings
+from interlock.dialects import anthropic_messages, openai_chat, openai_embeddings, openai_responses
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, Event
 from interlock.types.labels import Dialect
@@ -48,6 +48,7 @@ class DialectModule(Protocol):
 
 DIALECTS: Final[dict[Dialect, DialectModule]] = {
     "openai-chat": openai_chat,
+    "openai-responses": openai_responses,
     "anthropic-messages": anthropic_messages,
 }
 
@@ -67,6 +68,12 @@ class Endpoint(Struct, frozen=True):
 CHAT: Final = Endpoint(
     "/v1/chat/completions", "openai-chat", openai_chat.decode_request, openai_chat.encode_answer
 )
+RESPONSES: Final = Endpoint(
+    "/v1/responses",
+    "openai-responses",
+    openai_responses.decode_request,
+    openai_responses.encode_answer,
+)
 EMBEDDINGS: Final = Endpoint(
     "/v1/embeddings", "openai-chat", openai_embeddings.decode_request, openai_embeddings.encode_answer
 )
@@ -83,5 +90,5 @@ COUNT_TOKENS: Final = Endpoint(
     anthropic_messages.encode_count,
 )
 ENDPOINTS: Final[dict[str, Endpoint]] = {
-    endpoint.path: endpoint for endpoint in (CHAT, MESSAGES, EMBEDDINGS, COUNT_TOKENS)
+    endpoint.path: endpoint for endpoint in (CHAT, RESPONSES, MESSAGES, EMBEDDINGS, COUNT_TOKENS)
 }

@@ -14,6 +14,7 @@ _ROUTING: Final = "fallbacks, retries and routing follow the config"
 _TEST: Final = "it would replace the model's answer"
 _BUDGET: Final = "budgets and limits count `max_tokens` and one answer; this would get around them"
 _TOOLS: Final = "policy judges the tools in `tools`; this would add others beside them"
+_AT_VENDOR: Final = "policy cannot judge what only the vendor holds; send it in `input`"
 _IDENTITY: Final = "who a caller is follows from its key alone"
 
 CONTROL_FIELDS: Final[dict[str, str]] = {
@@ -58,10 +59,19 @@ CONTROL_FIELDS: Final[dict[str, str]] = {
     "search_parameters": _TOOLS,
     "tool_resources": _TOOLS,
 }
-"""Top-level fields, in every dialect. Neither dialect's own vendor has a field of such a name."""
+"""Top-level fields. The vendors of chat and messages have no field of such a name."""
 
 CHAT_CONTROL_FIELDS: Final[dict[str, str]] = {**CONTROL_FIELDS, "mcp_servers": _TOOLS}
 """Those of OpenAI chat. Anthropic's `mcp_servers` are read, and judged, as tools."""
+
+RESPONSES_CONTROL_FIELDS: Final[dict[str, str]] = {
+    **{name: reason for name, reason in CHAT_CONTROL_FIELDS.items() if name != "max_output_tokens"},
+    "max_completion_tokens": "the name here is `max_output_tokens`",
+    "max_tokens": "the name here is `max_output_tokens`",
+    "conversation": _AT_VENDOR,
+    "prompt": _AT_VENDOR,
+}
+"""Those of OpenAI responses."""
 
 CONTROL_METADATA: Final[dict[str, str]] = {
     "allow": _IDENTITY,

@@ -55,11 +55,11 @@ def objections(
         why = "reads the token ids of another tokenizer: send the text"
         found.append(Objection("tokenizer", why, "not_permitted"))
     if signals.cannot_carry:
-        fields = signals.cannot_carry.get(provider.kind)
+        fields = signals.cannot_carry.get(provider.wire)
         if fields:
             names = ", ".join(f"`{name}`" for name in fields)
             found.append(
-                Objection("wire", f"{names} cannot be carried to the {provider.kind} format", "not_permitted")
+                Objection("wire", f"{names} cannot be carried to the {provider.wire} format", "not_permitted")
             )
     found += _size(candidate, signals, budgets, limits)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from functools import lru_cache
 from typing import Any, Final
 
-from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, Endpoint
+from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint
 from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
@@ -19,6 +19,7 @@ from interlock.server.exchange import COST_NOTHING, Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import field
 from interlock.server.judge import judge
+from interlock.server.kept import is_kept, keep, named, response_in
 from interlock.types.decision import Decision
 from interlock.types.labels import LatencyClass
 from interlock.types.record import Status
@@ -33,6 +34,10 @@ async def chat(gateway: Gateway, exchange: Exchange) -> None:
 
 async def messages(gateway: Gateway, exchange: Exchange) -> None:
     await _infer(gateway, exchange, MESSAGES)
+
+
+async def responses(gateway: Gateway, exchange: Exchange) -> None:
+    await _infer(gateway, exchange, RESPONSES)
 
 
 async def embeddings(gateway: Gateway, exchange: Exchange) -> None:
@@ -66,6 +71,12 @@ async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> C
         raise refusal(decision)
     if gateway.load.sheds(decision.policy.latency_class):
         await _shed(gateway, exchange, case, decision.policy.latency_class)
+    try:
+        case = named(case, exchange.name, exchange.state.config)
+    except ApiError:
+        exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
+        await gateway.record(exchange, case, "denied")
+        raise
     if decision.policy.logging == "strict":
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING  # should the store fail
         # Until it has been carried out it counts as failed: a crash must not leave it open.
@@ -112,7 +123,10 @@ async def _whole(
     answer, step = execution.answer, execution.step
     if execution.error is not None or answer is None or step is None:
         raise execution.error or ApiError("internal", "the execution ended without an answer")
-    exchange.answer(endpoint.encode_answer(answer, case.request, step.model))
+    data = endpoint.encode_answer(answer, case.request, step.model)
+    if is_kept(case):
+        await keep(gateway, case, data)
+    exchange.answer(data)
 
 
 async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
@@ -120,6 +134,8 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     await guard(gateway, exchange, execution, execution.run_stream(sink))
     try:
         await settle(gateway, exchange, case, execution)
+        if is_kept(case) and exchange.call.begun and execution.error is None and not exchange.gone:
+            await keep(gateway, case, response_in(execution.ending()))
     except ApiError as error:  # the record is not safe: the answer must not look finished
         execution.error = error
     if exchange.gone:

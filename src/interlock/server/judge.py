@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Final
 
+import msgspec
+
 from interlock.classify import classify
 from interlock.dialects import Endpoint
 from interlock.errors import ApiError
@@ -11,8 +13,9 @@ from interlock.server.case import LARGE, Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
+from interlock.server.kept import recall
 from interlock.server.state import State
-from interlock.types.labels import DataClass
+from interlock.types.labels import RANK, DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Caller, Signals
 
@@ -38,12 +41,19 @@ async def judge(
     request = (
         await asyncio.to_thread(decode, body, exchange.headers) if large else decode(body, exchange.headers)
     )
-    _check_names(request)
-    state, caller, session = exchange.state, exchange.caller, request.hints.session
+    state, caller = exchange.state, exchange.caller
     nanoseconds = time.time_ns()
     now = nanoseconds // 1000
     hour = nanoseconds // _HOUR_NS % 24
-    known = gateway.store.session_class(caller.tenant, session, now) if session is not None else None
+    known: DataClass | None = None
+    if request.keeping is not None and request.keeping.previous is not None:
+        earlier = recall(gateway.store, caller, state.config, body, request.keeping.previous, now)
+        large, known = len(earlier.body) > LARGE, earlier.data_class
+        request = within(await asyncio.to_thread(decode, earlier.body, exchange.headers), earlier.residency)
+    _check_names(request)
+    session = request.hints.session
+    if session is not None:
+        known = stricter(known, gateway.store.session_class(caller.tenant, session, now))
     signals = (
         await asyncio.to_thread(_classify, request, caller, state, endpoint.path, hour, known)
         if large
@@ -60,6 +70,19 @@ async def judge(
         else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )
     return Case(request, decision, body, now)
+
+
+def within(request: Request, residency: tuple[str, ...]) -> Request:
+    """The request, to be kept to all places that its conversation must stay within as well."""
+    if not residency:
+        return request
+    places = tuple(dict.fromkeys((*request.hints.residencies, *residency)))
+    return msgspec.structs.replace(request, hints=msgspec.structs.replace(request.hints, residencies=places))
+
+
+def stricter(one: DataClass | None, other: DataClass | None) -> DataClass | None:
+    """The higher of two data classes, each of which may be unknown."""
+    return max((label for label in (one, other) if label is not None), key=RANK.__getitem__, default=None)
 
 
 def _classify(

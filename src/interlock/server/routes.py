@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from interlock.errors import ApiError
-from interlock.server import aliases, counting, decisions, health, inference, models
+from interlock.server import aliases, counting, decisions, health, inference, kept, models
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.types.labels import Role
@@ -39,6 +39,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/chat/completions", "user", inference.chat),
     Route("POST", "/v1/messages", "user", inference.messages),
     Route("POST", "/v1/messages/count_tokens", "user", counting.count_tokens),
+    Route("POST", "/v1/responses", "user", inference.responses),
+    Route("GET", "/v1/responses/{id}", "user", kept.show),
+    Route("DELETE", "/v1/responses/{id}", "user", kept.delete),
+    Route("GET", "/v1/responses/{id}/input_items", "user", kept.list_input),
     Route("POST", "/v1/embeddings", "user", inference.embeddings),
     Route("GET", "/v1/models", "user", models.list_models),
     Route("GET", "/v1/models/{id}", "user", models.show_model),

@@ -13,14 +13,14 @@ from interlock.resilience.health import Health
 from interlock.route.decide import hash_world
 from interlock.route.memory import Memory
 from interlock.server.auth import KeyTable, key_table
-from interlock.types.labels import Kind
+from interlock.types.labels import Wire
 from interlock.types.request import Request
 from interlock.types.world import World
 from interlock.wiring import setting
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """`kinds` are the wire formats that the config's providers speak and that we have adapters for.
+    """`wires` are the wire formats that the config's providers speak and that we have adapters for.
     `max_body` is in bytes.
 
     `memory` decides under exactly this config and world, and goes with them.
@@ -31,21 +31,21 @@ class State(Struct, frozen=True, kw_only=True):
     world_hash: str
     memory: Memory
     keys: KeyTable
-    kinds: tuple[Kind, ...]
+    wires: tuple[Wire, ...]
     max_body: int
 
-    def cannot_carry(self, request: Request) -> dict[Kind, tuple[str, ...]]:
+    def cannot_carry(self, request: Request) -> dict[Wire, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
         if request.operation == "embed":
             able = CALLS["embed"]
-            return {kind: ("input",) for kind in self.kinds if kind not in able}
-        found = {kind: ADAPTERS[kind].cannot_carry(request) for kind in self.kinds}
-        return {kind: fields for kind, fields in found.items() if fields}
+            return {wire: ("input",) for wire in self.wires if wire not in able}
+        found = {wire: ADAPTERS[wire].cannot_carry(request) for wire in self.wires}
+        return {wire: fields for wire, fields in found.items() if fields}
 
 
 def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, health: Health) -> State:
     """The state of a config that has just been loaded. `secret` is the store's, for hashing keys."""
-    spoken = {provider.kind for provider in config.providers.values()}
+    spoken = {provider.wire for provider in config.providers.values()}
     going_by, world_hash = setting(config, secrets, world, health), hash_world(world)
     return State(
         config=config,
@@ -53,7 +53,7 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, he
         world_hash=world_hash,
         memory=Memory(going_by.snapshot, world, world_hash),
         keys=key_table(config, secrets, secret),
-        kinds=tuple(kind for kind in ADAPTERS if kind in spoken),
+        wires=tuple(wire for wire in ADAPTERS if wire in spoken),
         max_body=int(config.server.max_body_mb * 1_000_000),
     )
 

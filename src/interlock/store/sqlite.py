@@ -16,7 +16,7 @@ import apsw
 from msgspec import Struct
 
 from interlock.errors import StoreError
-from interlock.store import aliases, control_log, evals, records
+from interlock.store import aliases, control_log, evals, records, responses
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
@@ -29,6 +29,7 @@ from interlock.store.connect import (
 from interlock.store.evals import StoredGate
 from interlock.store.migrate import migrate, scripts
 from interlock.store.records import BadCursor, StoredRecord
+from interlock.store.responses import StoredResponse
 from interlock.store.writer import MAX_PENDING, Write, Writer, done
 from interlock.types.labels import DATA_CLASSES, DataClass
 from interlock.types.record import Status
@@ -171,20 +172,52 @@ class Store:
         return self.writer.call(work)
 
     async def expire(self, before: int) -> int:
-        """Delete records from before an instant, and sessions that were over by then; how many records.
+        """Delete records and responses from before an instant, and sessions over by then; how many records.
 
         In small steps, so that other writes come in between. Configs and worlds stay: records name them.
         """
 
-        def work(db: apsw.Connection) -> int:
-            db.execute(records.EXPIRE, (before,))
-            return db.changes()
+        def delete(sql: str) -> Callable[[apsw.Connection], int]:
+            def work(db: apsw.Connection) -> int:
+                db.execute(sql, (before,))
+                return db.changes()
+
+            return work
 
         await self.writer.row("DELETE FROM sessions WHERE expires_at < ?", (before,))
+        while await self.writer.call(delete(responses.EXPIRE)):
+            pass
         total = 0
-        while deleted := await self.writer.call(work):
+        while deleted := await self.writer.call(delete(records.EXPIRE)):
             total += deleted
         return total
+
+    # Kept responses
+
+    def put_response(self, response: StoredResponse) -> Write[None]:
+        return self.writer.row(responses.PUT, responses.to_row(response))
+
+    def get_response(self, response_id: str, tenant: str, since: int) -> StoredResponse | None:
+        """A response; another tenant's, and one from before `since`, is as if absent."""
+        row = self._row(responses.GET, (response_id, tenant, since))
+        return None if row is None else responses.from_row(row)
+
+    def conversation(self, response_id: str, tenant: str, since: int) -> tuple[StoredResponse, ...]:
+        """A response and those that it follows, the first one first; see `get_response`.
+
+        Where one is missing, the conversation begins behind the gap: its first one has a `previous`.
+        """
+        rows = self._rows(responses.TURNS, (response_id, tenant, since))
+        return tuple(map(responses.from_row, rows))
+
+    def delete_response(self, response_id: str, tenant: str) -> Write[bool]:
+        """Delete a response; False if the tenant has none of that id."""
+
+        def work(db: apsw.Connection) -> bool:
+            db.execute(responses.DELETE, (response_id, tenant))
+            return db.changes() == 1
+
+        return self.writer.call(work)
 
     # What decisions were made from
 

@@ -75,7 +75,8 @@ class BlockStarted(Struct, frozen=True, gc=False):
 class BlockDelta(Struct, frozen=True, gc=False):
     """More of a block: text, thinking, refusal, or the JSON text of a tool call's arguments.
 
-    `extra` holds what rides along in the same dialect only: logprobs, a signature, a citation.
+    `extra` holds what rides along in the same dialect only: logprobs, a signature, a citation. A
+    signature stands in it under `signature` too, for dialects with a place of their own for one.
     """
 
     index: int

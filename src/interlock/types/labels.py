@@ -37,9 +37,12 @@ EscalateWhen = Literal[
 SelectedBy = Literal["alias", "model", "rule", "lane", "learned", "pin", "canary", "session", "default"]
 Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning", "embeddings"]
 Modality = Literal["text", "image", "file", "audio"]
-Dialect = Literal["openai-chat", "anthropic-messages"]
+Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 Operation = Literal["answer", "embed", "count"]
 Kind = Literal["openai", "anthropic", "gemini", "bedrock", "azure"]
+Api = Literal["chat", "responses"]
+Wire = Literal["openai", "openai-responses", "anthropic", "gemini", "bedrock", "azure"]
+"""What a provider is spoken to in: its kind, and for a kind with two, which of them (`api`)."""
 
 # From loosest to strictest; a label's rank is its place. Joining two labels takes the higher rank.
 DATA_CLASSES: Final[tuple[DataClass, ...]] = ("public", "internal", "confidential", "regulated")

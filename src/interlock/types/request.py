@@ -13,6 +13,7 @@ from msgspec import Struct
 from interlock.types.labels import Dialect, LatencyClass, Operation, Trust
 
 Extra = dict[str, Any]
+IN_INPUT: Final[Extra] = {"defined_in": "input"}
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -82,11 +83,15 @@ class ToolCall(Part, frozen=True, kw_only=True, tag="tool_call"):
 
 
 class Opaque(Part, frozen=True, kw_only=True, tag="opaque"):
-    """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result)."""
+    """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result).
+
+    `tool` says that it calls one: the name under which a request offers that tool.
+    """
 
     dialect: Dialect
     kind: str
     value: Extra
+    tool: str | None = None
 
 
 class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
@@ -117,7 +122,10 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Tool(Struct, frozen=True, kw_only=True):
-    """A tool the caller offers. `vendor` holds the whole definition of a vendor's built-in tool."""
+    """A tool the caller offers. `vendor` holds the whole definition of a vendor's built-in tool.
+
+    `extra` is IN_INPUT where the definition stands in an item of the input instead of in `tools`.
+    """
 
     name: str
     description: str | None = None
@@ -175,6 +183,18 @@ NO_HINTS: Final = Hints()
 """Of a caller that says nothing about its request: this very value."""
 
 
+class Keeping(Struct, frozen=True, kw_only=True):
+    """An answer that its caller may ask for again, and may go on from.
+
+    `id` is the answer's name, `store` whether it is kept (None: the caller said nothing), `previous` the
+    kept answer that the conversation goes on from: what was said up to it stands in the messages.
+    """
+
+    id: str = ""
+    store: bool | None = None
+    previous: str | None = None
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One inference call. Limits the caller left out are None; they are not zero.
 
@@ -200,5 +220,6 @@ class Request(Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     hints: Hints = NO_HINTS
+    keeping: Keeping | None = None
     metadata: dict[str, str] = {}
     extra: Extra = {}

@@ -12,12 +12,12 @@ from interlock.types.labels import (
     Capability,
     DataClass,
     Effect,
-    Kind,
     LatencyClass,
     Modality,
     RiskTier,
     Role,
     Trust,
+    Wire,
 )
 
 ANY_TOOL: Final = "*"
@@ -64,7 +64,7 @@ class Signals(Struct, frozen=True, kw_only=True):
 
     `lane` is the lane the caller chose, if any. `residency` lists every place the data must stay
     within. `risk_tier` is as derived and as raised by caller and key, before policy and lane.
-    `cannot_carry` names, per wire format, the request's fields that a provider of that kind
+    `cannot_carry` names, per wire format, the request's fields that a provider that speaks it
     cannot be given. `needs` lists the capabilities a model must have. `longest_input` is the size of the
     largest of several texts that a model reads one by one; None where it reads all at once. `tokenizer` is
     the one whose ids stand in the request in place of text.
@@ -103,7 +103,7 @@ class Signals(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     hour_utc: int = 0
     needs: tuple[str, ...] = ()
-    cannot_carry: dict[Kind, tuple[str, ...]] = {}
+    cannot_carry: dict[Wire, tuple[str, ...]] = {}
     max_output_tokens: int | None = None
     deadline_ms: int | None = None
     max_cost_usd: float | None = None

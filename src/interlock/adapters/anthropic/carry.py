@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.anthropic.messages import plain_text
+from interlock.adapters.anthropic.messages import is_signed, plain_text
 from interlock.adapters.anthropic.schema import narrowed
-from interlock.adapters.carrying import asks_for
+from interlock.adapters.carrying import asks_for, plain
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -67,6 +67,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     """The request's fields, by their names on the wire, that this wire format cannot express."""
     if request.dialect == "anthropic-messages":
         return ()
+    request = plain(request, is_signed)
     found = asks_for(request.extra, LEFT_OUT, _DEFAULTS)
     if request.seed is not None:
         found.append("seed")
@@ -74,7 +75,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         found.append("temperature")
     if request.response_format is not None and not _can_ask_for(request.response_format):
         found.append("response_format")
-    if request.reasoning is not None and request.reasoning.effort not in _EFFORTS:
+    if request.reasoning is not None and request.reasoning.effort not in (None, *_EFFORTS):
         found.append("reasoning_effort")
     for tool in request.tools:
         found += _of_tool(tool)
@@ -117,7 +118,7 @@ def _of_part(part: AnyPart) -> Iterable[str]:
             yield "tool_calls[].function.arguments"
         yield from (f"tool_calls[].{name}" for name in asks_for(part.extra, LEFT_OUT, _DEFAULTS))
     elif isinstance(part, Thinking):
-        yield "reasoning_content"  # without the vendor's own signature on it
+        yield from () if is_signed(part) else ("reasoning_content",)
     elif isinstance(part, Audio):
         yield "content[].input_audio"
     elif isinstance(part, Opaque):
@@ -150,5 +151,5 @@ def _is_image(part: Image) -> bool:
 
 def _is_document(part: File) -> bool:
     if part.file_id is not None or part.data is None:
-        return False
+        return part.url is not None
     return part.media_type == "application/pdf" or plain_text(part) is not None

@@ -60,6 +60,11 @@ def _is_empty(part: AnyPart) -> bool:
     return isinstance(part, Text) and not part.text
 
 
+def is_signed(part: Thinking) -> bool:
+    """Whether this vendor takes a thought back: with its signature, or in its opaque form."""
+    return bool(part.signature) or (part.redacted is not None and not is_sealed(part))
+
+
 def _add_turn(
     turns: list[dict[str, Any]], message: Message, role: str, blocks: list[_Block], *, own: bool
 ) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from interlock.adapters.anthropic.carry import cannot_carry
-from interlock.adapters.anthropic.messages import write_messages
+from interlock.adapters.anthropic.messages import is_signed, write_messages
 from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
-from interlock.adapters.carrying import refuse_loss
+from interlock.adapters.carrying import plain, refuse_loss
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -39,6 +39,8 @@ def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]
     own = request.dialect == "anthropic-messages"
     if not own:
         refuse_loss("anthropic", cannot_carry(request))
+    user = request.user or (None if own else request.extra.get("safety_identifier"))
+    request = plain(request, is_signed)
     system, turns = write_messages(request)
     body: dict[str, Any] = {
         "model": target.upstream_model,
@@ -50,7 +52,6 @@ def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]
     if own:
         body |= request.extra
     betas: list[str] = body.pop(_BETAS, [])
-    user = request.user or (None if own else request.extra.get("safety_identifier"))
     if user is not None:
         body["metadata"] = {"user_id": user}
     if request.tools:

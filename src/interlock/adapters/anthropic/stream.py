@@ -146,7 +146,10 @@ class StreamDecoder:
         elif word == "thinking_delta" and kind == "thinking":
             text = delta.thinking
         else:  # a signature, a citation, or more of a block that only the vendor knows
-            extra = {"anthropic-messages": _decode_any(data)["delta"]}
+            raw = _decode_any(data)["delta"]
+            extra = {"anthropic-messages": raw}
+            if word == "signature_delta":
+                extra["signature"] = raw.get("signature")
             out.append(BlockDelta(event.index, "", extra))
             return
         if text:
@@ -181,7 +184,8 @@ class StreamDecoder:
             self._begin(BlockStarted(index, "thinking", value=part.extra), part.text, out)
             if part.signature:
                 signature = {"type": "signature_delta", "signature": part.signature}
-                out.append(BlockDelta(index, "", {"anthropic-messages": signature}))
+                extra = {"anthropic-messages": signature, "signature": part.signature}
+                out.append(BlockDelta(index, "", extra))
         elif isinstance(part, Thinking):
             self._begin(BlockStarted(index, "redacted", value=part.redacted), "", out)
         else:

@@ -16,6 +16,8 @@ from interlock.adapters.carrying import (
     losses_of_messages,
     losses_of_tools,
     name_in,
+    plain,
+    unseal,
 )
 from interlock.types.request import (
     AnyPart,
@@ -47,6 +49,7 @@ _DEFAULTS: Final = {**DEFAULTS, "citations": ({"enabled": False}, {"enabled": Tr
 
 def cannot_carry(request: Request) -> tuple[str, ...]:
     """The request's fields, by their names on the caller's wire, that this wire format cannot express."""
+    request = plain(request, reads)
     found = asks_for(request.extra, FROM_ELSEWHERE, DEFAULTS) if request.extra else []
     if request.seed is not None:
         found.append("seed")
@@ -63,11 +66,16 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         choice = request.tool_choice
         if choice is not None and choice.mode == "none" and has_calls(request):
             found.append("tool_choice")  # with calls in the conversation the tools cannot be left out
-    loss = _loss if request.dialect == "anthropic-messages" else _loss_unsigned
+    loss = _loss_unsigned if request.dialect == "openai-chat" else _loss
     found += losses_of_messages(request, loss, _DEFAULTS)
     if all(message.role in ("system", "developer") for message in request.messages):
         found.append("messages")  # instructions alone are no turn that could be answered
     return tuple(dict.fromkeys(found)) if found else ()
+
+
+def reads(part: Thinking) -> bool:
+    """Whether models here can make anything of an earlier thought: signed, or in their own opaque form."""
+    return bool(part.signature) or unseal("bedrock", part.redacted) is not None
 
 
 def has_calls(request: Request) -> bool:

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from interlock.adapters.bedrock.carry import cannot_carry, has_calls
+from interlock.adapters.bedrock.carry import cannot_carry, has_calls, reads
 from interlock.adapters.bedrock.messages import cache_point, write_messages
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
-from interlock.adapters.carrying import refuse_loss
+from interlock.adapters.carrying import plain, refuse_loss
 from interlock.errors import ApiError
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolCall, ToolChoice
 from interlock.wire.sigv4 import Credentials, parse_credentials, region_of, sign
@@ -42,6 +42,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     Raises ApiError for a request that `cannot_carry` names a field of, and for a signature without a region.
     """
     refuse_loss("bedrock", cannot_carry(request))
+    request = plain(request, reads)
     place = _place(target.base_url, target.upstream_model)
     system, turns = write_messages(request, cached=place.is_claude or place.is_nova)
     body: dict[str, Any] = {"messages": turns}

@@ -196,7 +196,8 @@ class StreamDecoder:
             out.append(BlockDelta(self._block(at, "thinking", out), delta.text))
         elif delta.signature is not None:
             signature = {"type": "signature_delta", "signature": delta.signature}
-            out.append(BlockDelta(self._block(at, "thinking", out), "", {"anthropic-messages": signature}))
+            extra = {"anthropic-messages": signature, "signature": delta.signature}
+            out.append(BlockDelta(self._block(at, "thinking", out), "", extra))
 
     def _block(self, at: int, kind: BlockKind, out: list[Event]) -> int:
         """Our number of a block of text or thoughts, begun where it is none yet.

@@ -17,6 +17,8 @@ from interlock.adapters.carrying import (
     losses_of_messages,
     losses_of_tools,
     name_in,
+    plain,
+    unseal,
 )
 from interlock.types.request import (
     AnyPart,
@@ -53,6 +55,7 @@ _BY_ENDING: Final = {
 
 def cannot_carry(request: Request) -> tuple[str, ...]:
     """The request's fields, by their names on the caller's wire, that this wire format cannot express."""
+    request = plain(request, reads)
     found = asks_for(request.extra, _LEFT_OUT, DEFAULTS) if request.extra else []
     found += _of_sampling(request)
     if request.reasoning is not None:
@@ -65,6 +68,11 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     elif request.messages[-1].role == "assistant":
         found.append("messages[-1].role")  # whether it is answered or continued depends on the model
     return tuple(dict.fromkeys(found)) if found else ()
+
+
+def reads(part: Thinking) -> bool:
+    """Whether models here can make anything of an earlier thought: only of their own opaque form."""
+    return unseal("gemini", part.redacted) is not None
 
 
 def _of_sampling(request: Request) -> list[str]:

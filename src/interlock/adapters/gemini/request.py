@@ -8,8 +8,8 @@ import msgspec
 import re2
 
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
-from interlock.adapters.carrying import refuse_loss
-from interlock.adapters.gemini.carry import cannot_carry, is_search
+from interlock.adapters.carrying import plain, refuse_loss
+from interlock.adapters.gemini.carry import cannot_carry, is_search, reads
 from interlock.adapters.gemini.messages import write_messages
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
@@ -39,6 +39,7 @@ class _Place(NamedTuple):
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
     refuse_loss("gemini", cannot_carry(request))
+    request = plain(request, reads)
     place = _place(target.base_url, target.upstream_model)
     system, contents = write_messages(request, signed=place.has_levels)
     body: dict[str, Any] = {"contents": contents}

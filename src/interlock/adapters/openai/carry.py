@@ -7,7 +7,7 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for, is_sealed
+from interlock.adapters.carrying import asks_for, is_sealed, plain, reads_none
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import (
     AnyPart,
@@ -46,6 +46,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     """The request's fields, by their names on the wire, that this wire format cannot express."""
     if request.dialect == "openai-chat":
         return ()
+    request = plain(request, reads_none)
     found = asks_for(request.extra, LEFT_OUT, _DEFAULTS)
     if request.top_k is not None:
         found.append("top_k")
@@ -60,7 +61,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         found += _of_tool(tool)
     for message in request.messages:
         found += _of_message(message)
-    if request.messages[-1].role == "assistant":
+    if request.dialect == "anthropic-messages" and request.messages[-1].role == "assistant":
         found.append("messages[-1].role")  # this vendor answers it, where the other continues it
     return tuple(dict.fromkeys(found))
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
-from interlock.adapters.carrying import refuse_loss
+from interlock.adapters.carrying import plain, reads_none, refuse_loss
 from interlock.adapters.openai.carry import cannot_carry
 from interlock.adapters.openai.messages import write_messages
 from interlock.adapters.openai.schema import is_strict
@@ -36,6 +36,7 @@ def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
     own = request.dialect == "openai-chat"
     if not own:
         refuse_loss(kind, cannot_carry(request))
+        request = plain(request, reads_none)
     quirks = target.quirks
     body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request, quirks)}
     if own:

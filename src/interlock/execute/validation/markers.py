@@ -73,16 +73,17 @@ def native(extras: Iterable[Extra]) -> Iterator[Cited]:
     """The citations in vendors' own fields, of whole answers and of streams.
 
     Anthropic: `citations` of a text block, `citations_delta` in a stream. OpenAI and those that follow
-    it: `annotations` of kind `url_citation` or `file_citation`, flat or nested.
+    it: `annotations` of kind `url_citation` or `file_citation`, flat or nested, and one by one in a stream.
     """
     for own in (own for extra in extras for own in extra.values() if isinstance(own, dict)):
         for citation in (*_listed(own.get("citations")), own.get("citation")):
             if isinstance(citation, dict):
                 yield from _of_anthropic(citation)
-        for fields in (own, own.get("message"), own.get("delta")):
+        for fields in (own, own.get("message"), own.get("delta"), own.get("part")):
             if isinstance(fields, dict):
                 for annotation in _listed(fields.get("annotations")):
                     yield from _of_openai(annotation)
+        yield from _of_openai(own.get("annotation"))
 
 
 def listed_by_provider(extras: Iterable[Extra]) -> list[Any]:

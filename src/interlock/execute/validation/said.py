@@ -74,6 +74,8 @@ def calls_of(parts: Iterable[Any]) -> list[ToolCall]:
     for part in parts:
         if isinstance(part, ToolCall):
             found.append(part)
+        elif isinstance(part, Opaque) and part.tool is not None:
+            found.append(ToolCall(id="", name=part.tool, arguments=""))
         elif isinstance(part, Opaque) and part.kind.endswith("_use"):
             found.append(ToolCall(id="", name=_name_of(part), arguments=""))
     return found

@@ -1,0 +1,122 @@
+"""Canonical parts -> items of a response's `output`.
+
+Texts that stood in one item at their vendor stand in one again. Those of other vendors: words and
+refusals that follow each other are one message, each thought is an item of its own.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from interlock.dialects.openai_responses.thoughts import write_redacted, write_signature
+from interlock.dialects.vendor import vendor_fields
+from interlock.types.labels import Dialect
+from interlock.types.request import AnyPart, Opaque, Refusal, Text, Thinking, ToolCall
+
+OWN: Final[Dialect] = "openai-responses"
+Item = dict[str, Any]
+_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
+_PREFIXES: Final = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+
+
+def id_of(kind: str, name: str, place: int) -> str:
+    """The id of an item that its vendor gave none: `name` is that of the response, without its prefix."""
+    return f"{_PREFIXES[kind]}_{without_digits(f'{name}{place:03x}')}"
+
+
+def name_of(response_id: str) -> str:
+    return response_id.partition("_")[2] or response_id
+
+
+def without_digits(name: str) -> str:
+    """A hexadecimal name in letters alone.
+
+    Items come back in requests, and there a detector might take a row of digits for somebody's number.
+    """
+    return name.translate(_LETTERS)
+
+
+def message_item(item_id: str, more: dict[str, Any], status: str) -> Item:
+    return {
+        "id": item_id,
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": [],
+        **more,
+    }
+
+
+def reasoning_item(item_id: str, more: dict[str, Any]) -> Item:
+    return {"id": item_id, "type": "reasoning", "summary": [], **more}
+
+
+def call_item(item_id: str, call: ToolCall, more: dict[str, Any], status: str) -> Item:
+    return {
+        "id": item_id,
+        "type": "function_call",
+        "status": status,
+        "call_id": call.id,
+        "name": call.name,
+        "arguments": call.arguments,
+        **more,
+    }
+
+
+def text_part(kind: str, text: str, more: dict[str, Any]) -> dict[str, Any]:
+    """A part of a message, or a thought (`kind` is its type)."""
+    if kind == "output_text":
+        return {"type": kind, "text": text, "annotations": [], "logprobs": [], **more}
+    return {"type": kind, "refusal" if kind == "refusal" else "text": text, **more}
+
+
+def write_output(parts: Iterable[AnyPart], response_id: str, status: str) -> list[Item]:
+    """The items of a whole answer. `status` is that of the last message: the others are complete."""
+    output: list[Item] = []
+    name = name_of(response_id)
+    open_key: tuple[str, Any] | None = None
+    last: Item | None = None
+    for part in parts:
+        place = len(output)
+        own = vendor_fields(part.extra, OWN)
+        if isinstance(part, Text | Refusal | Thinking):
+            item, fields = own.get("item", {}), own.get("part", {})
+            thought = isinstance(part, Thinking)
+            key = ("reasoning" if thought else "message", item.get("id"))
+            if key != open_key or (thought and key[1] is None):
+                open_key = key
+                begun = _begin(part, item, id_of(key[0], name, place))
+                output.append(begun)
+                last = last if thought else begun
+            _add_text(output[-1], part, fields)
+            continue
+        open_key = None
+        if isinstance(part, ToolCall):
+            output.append(call_item(id_of("function_call", name, place), part, own, "completed"))
+        elif isinstance(part, Opaque) and part.dialect == OWN:
+            output.append(part.value)
+    if last is not None and status != "completed":
+        last["status"] = status
+    return output
+
+
+def _begin(part: Text | Refusal | Thinking, item: dict[str, Any], item_id: str) -> Item:
+    if not isinstance(part, Thinking):
+        return message_item(item_id, item, "completed")
+    begun = reasoning_item(item_id, item)
+    if part.signature:
+        begun["encrypted_content"] = write_signature(part.signature)
+    elif part.redacted is not None:
+        begun["encrypted_content"] = write_redacted(part.redacted)
+    return begun
+
+
+def _add_text(item: Item, part: Text | Refusal | Thinking, fields: dict[str, Any]) -> None:
+    if isinstance(part, Thinking):
+        kind = fields.get("type", "summary_text")
+        if part.text:
+            place = "summary" if kind == "summary_text" else "content"
+            item.setdefault(place, []).append(text_part(kind, part.text, fields))
+        return
+    item["content"].append(
+        text_part("refusal" if isinstance(part, Refusal) else "output_text", part.text, fields)
+    )
