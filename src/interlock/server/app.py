@@ -59,18 +59,21 @@ class Application:
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
             self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
         gateway.log_request(exchange)
+        call.forget()
 
     def refuse(self, call: Call, error: ApiError) -> None:
         """Answer a call that was not admitted, or whose body is not fit to be read."""
         exchange = call.held or self._exchange(call)
         self._fail(exchange, error)
         self.gateway.log_request(exchange)
+        call.forget()
 
     def lost(self, call: Call) -> None:
         """Note a caller that left before its request was whole."""
         exchange: Exchange = call.held
         exchange.status, exchange.error = 499, "client_closed"
         self.gateway.log_request(exchange)
+        call.forget()
 
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):

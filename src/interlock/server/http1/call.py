@@ -117,6 +117,14 @@ class Call:
         finally:
             self._worker = None
 
+    def forget(self) -> None:
+        """Let go of what knows this call: in a circle they would all wait for the garbage collector.
+
+        Memory that is free at once is used again while it is in the cache.
+        """
+        self.held = None
+        self._task = None
+
     def interrupt(self) -> None:
         """Cancel what may be cancelled."""
         worker, self._worker = self._worker, None
