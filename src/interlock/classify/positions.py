@@ -7,6 +7,7 @@ and fields that Interlock does not interpret. A place is named by its path in th
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -62,9 +63,9 @@ def _add_beside(request: Request, found: list[Place]) -> None:
         found.append(("stop", "\n".join(request.stop)))
     if request.user:
         found.append(("user", request.user))
-    _add_extra(request.extra, "extra", found)
-    for name in _REST:
-        value = getattr(request, name)
+    if request.extra:
+        _add_extra(request.extra, "extra", found)
+    for name, value in zip(_REST, _rest(request), strict=True):
         if value is not None:
             _add_rest(value, name, found)
 
@@ -99,6 +100,7 @@ _NOT_SENT: Final = {
 _REST: Final = tuple(
     name for name in Request.__struct_fields__ if name not in _READ_ABOVE and name not in _NOT_SENT
 )
+_rest: Final = attrgetter(*_REST)
 _SHORT_NUMBER: Final = 12  # characters; shorter ones are no card or account
 
 

@@ -331,12 +331,16 @@ class Execution:
             answer = await self._more().whole(trial, answer)
         trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
-            self.answer = msgspec.structs.replace(
-                inert_answer(answer) if self._expected.inert else answer,
-                usage=trial.usage(self.decision.signals.input_tokens, self.services.count),
-                id=answer.id or self.decision.id,
-                created=answer.created or self.services.epoch_s(),
-            )
+            answer = inert_answer(answer) if self._expected.inert else answer
+            usage = trial.usage(self.decision.signals.input_tokens, self.services.count)
+            if usage is not answer.usage or not answer.created or not answer.id:
+                answer = msgspec.structs.replace(
+                    answer,
+                    usage=usage,
+                    id=answer.id or self.decision.id,
+                    created=answer.created or self.services.epoch_s(),
+                )
+            self.answer = answer
 
     def _take_figures(self, trial: Trial, answer: Answer) -> None:
         """An answer without words: vectors, of which each input has one, or a count, which costs nothing."""

@@ -120,12 +120,22 @@ def _of_lane(request: Request, lane: Lane, model: Model) -> dict[str, Any]:
 
 def _stripped(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The messages without our own labels; the very same tuple where none carries any."""
-    if not any(_labelled(part) for message in messages for part in message.parts):
+    if not _any_labelled(messages):
         return messages
     return tuple(
         msgspec.structs.replace(message, parts=tuple(_strip(part) for part in message.parts))
         for message in messages
     )
+
+
+def _any_labelled(messages: tuple[Message, ...]) -> bool:
+    for message in messages:
+        for part in message.parts:
+            if part.trust is not None or part.source is not None:
+                return True
+            if type(part) is ToolResult and _labelled(part):
+                return True
+    return False
 
 
 def _labelled(part: AnyPart) -> bool:

@@ -37,6 +37,9 @@ def complete(usage: Usage, *, input_tokens: int, output_tokens: int) -> Usage:
 
 
 def _all_credible(usage: Usage) -> bool:
+    read, written = usage.input_tokens, usage.output_tokens
+    if usage.cached_tokens is None and usage.cache_write_tokens is None and usage.reasoning_tokens is None:
+        return (read is None or 1 <= read <= MOST) and (written is None or 0 <= written <= MOST)
     return (
         usage.input_tokens == _count(usage.input_tokens, 1)
         and usage.cached_tokens == _count(usage.cached_tokens)

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { APICallError, generateText, isStepCount, Output, RetryError, streamText, tool } from "ai";
+import { APICallError, embed, embedMany, generateText, isStepCount, Output, RetryError, streamText, tool } from "ai";
 import { z } from "zod";
 
 const URL = process.env.INTERLOCK_URL;
@@ -167,3 +167,19 @@ test("what may be tried again is tried again, and then given up", async () => {
   assert.ok(RetryError.isInstance(error), String(error));
   assert.equal(error.errors.length, 2);
 });
+
+for (const [provider, connect] of [
+  ["openai", (name) => createOpenAI({ baseURL: `${URL}/v1`, apiKey: KEY }).embeddingModel(name)],
+  ["openai-compatible", (name) => DIALECTS["openai-compatible"](KEY).embeddingModel(name)],
+]) {
+  test(`embeddings by ${provider}`, async () => {
+    const one = await embed({ model: connect("embed"), value: "two words", maxRetries: 0 });
+    const many = await embedMany({ model: connect("embed"), values: ["one", "two words"], maxRetries: 0 });
+    assert.equal(many.embeddings.length, 2);
+    assert.deepEqual(many.embeddings[1], one.embedding);
+    assert.equal(one.usage.tokens, 2);
+    const error = await embed({ model: connect("embed"), value: "[[429]]", maxRetries: 0 }).catch((error) => error);
+    assert.ok(APICallError.isInstance(error), String(error));
+    assert.equal(error.statusCode, 429);
+  });
+}

@@ -8,6 +8,7 @@ the gateway has also been understood on the way there. What a prompt can ask of 
 from typing import Any, Final, Protocol
 
 from tests.clients.vendor import anthropic_messages, openai_chat
+from tests.clients.vendor.embeddings import embed
 from tests.clients.vendor.mind import Asked, Refused, Said, think
 from tests.server.upstream import Reply, Seen, answer
 
@@ -34,6 +35,8 @@ WIRES: Final[dict[str, Wire]] = {
 
 def vendor(seen: Seen) -> Reply:
     """What the vendor answers to a call of any of its endpoints."""
+    if seen.path == "/v1/embeddings":
+        return embed(seen)
     wire = WIRES.get(seen.path)
     if wire is None:
         return answer({"error": {"message": f"no such path: {seen.path}"}}, 404)

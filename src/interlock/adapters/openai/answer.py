@@ -113,7 +113,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
         return broken.failure
     usage, more_usage = read_usage(raw.get("usage"))
     extra = _extra(raw, more_usage)
-    unjudged = _unjudged_calls(extra)
+    unjudged = _unjudged_calls(extra) if extra else None
     if unjudged is not None:
         return malformed(f"calls in `{code_of(unjudged)}`")
     return Answer(
@@ -184,7 +184,12 @@ def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, dict[st
     return {place: fields for place, fields in kept.items() if fields}
 
 
+_NOTHING: Final[dict[str, Any]] = {}
+
+
 def _others(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    if fields.keys() <= known:
+        return _NOTHING
     return {name: value for name, value in fields.items() if name not in known and value is not None}
 
 

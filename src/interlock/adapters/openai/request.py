@@ -11,7 +11,7 @@ from interlock.adapters.carrying import plain, reads_none, refuse_loss
 from interlock.adapters.openai.carry import cannot_carry
 from interlock.adapters.openai.messages import write_messages
 from interlock.adapters.openai.schema import is_strict
-from interlock.types.labels import Kind
+from interlock.types.labels import Dialect, Kind
 from interlock.types.quirks import KeyHeader, Quirks
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
@@ -49,7 +49,7 @@ def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
         body[quirks.limit] = request.max_output_tokens
     _add_sampling(body, request, quirks)
     if request.response_format is not None:
-        body["response_format"] = _format(request.response_format, own=own)
+        body["response_format"] = _format(request.response_format, request.dialect)
     if request.reasoning is not None:
         body |= _reasoning(request.reasoning)
     if request.stream:
@@ -137,8 +137,8 @@ def _choice(choice: ToolChoice) -> Any:
     return choice.mode
 
 
-def _format(asked: ResponseFormat, *, own: bool) -> dict[str, Any]:
-    """The output asked for. Other dialects' schemas are always enforced; here those are that are strict."""
+def _format(asked: ResponseFormat, dialect: Dialect) -> dict[str, Any]:
+    """The output asked for. Anthropic enforces every schema that it takes; here strict mode does."""
     if asked.json_schema is None:
         return {"type": "json_object"}
     inner: dict[str, Any] = {"name": asked.name or _FORMAT_NAME, "schema": asked.json_schema}
@@ -146,7 +146,7 @@ def _format(asked: ResponseFormat, *, own: bool) -> dict[str, Any]:
         inner["description"] = asked.description
     if asked.strict is not None:
         inner["strict"] = asked.strict
-    elif not own and is_strict(asked.json_schema):
+    elif dialect == "anthropic-messages" and is_strict(asked.json_schema):
         inner["strict"] = True
     return {"type": "json_schema", "json_schema": inner}
 

@@ -5,12 +5,17 @@ from typing import Any, Final
 from interlock.types.answer import Usage
 
 _OURS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTS: Final = frozenset(_OURS)
 
 
 def read_usage(raw: Any) -> tuple[Usage, dict[str, Any]]:
     """Our counts, and what else the vendor counted. A count that is no number is unknown."""
     if type(raw) is not dict:
         return Usage(), {}
+    if raw.keys() <= _COUNTS:
+        return Usage(
+            input_tokens=_count(raw.get("prompt_tokens")), output_tokens=_count(raw.get("completion_tokens"))
+        ), {}
     read, written = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
     of_read, of_written = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
     reasoning = _count(of_written.pop("reasoning_tokens", None))

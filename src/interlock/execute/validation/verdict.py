@@ -17,7 +17,7 @@ from interlock.types.answer import Answer, Failure
 from interlock.types.decision import Decision
 from interlock.types.labels import EscalateWhen
 from interlock.types.record import Validation
-from interlock.types.request import Request
+from interlock.types.request import Request, Text
 
 CHECKS: Final[tuple[Callable[[Asked], Iterable[Judge]], ...]] = (
     required.judges,
@@ -27,6 +27,7 @@ CHECKS: Final[tuple[Callable[[Asked], Iterable[Judge]], ...]] = (
 """Every check of what an answer says, in the order in which records name them."""
 
 _NOTHING_CHECKED: Final = Validation(verdict="unchecked")
+_FINE: Final = Verdict(validation=_NOTHING_CHECKED)
 _NOT_JUDGED: Final = {
     "cut": "the answer was cut before it was complete, so it was not judged",
     "refused": "the model refused, so there was nothing to judge",
@@ -82,6 +83,10 @@ class Expected:
 
 def judge_answer(answer: Answer, expected: Expected) -> Verdict:
     """The verdict on a whole answer."""
+    if not expected.judges and answer.finish == "stop" and len(answer.parts) == 1:
+        only = answer.parts[0]
+        if type(only) is Text and only.text:
+            return _FINE  # words that nothing was asked of
     said = said_of(answer)
     calls: Calls | None = None
     for call in calls_of(said.parts):
