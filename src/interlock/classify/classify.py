@@ -114,10 +114,14 @@ def classify(
         found["metadata"] = {key: request.metadata[key] for key in config.metadata if key in request.metadata}
     if request.response_format is not None:
         found["has_schema"] = _has_schema(request)
-    answers = request.operation == "answer" and request.response_format is None and request.reasoning is None
-    if bare is None or tools or not answers:
+    if bare is None or tools or not _is_plain(request):
         found["needs"] = _needs(request, found.get("modalities", _TEXT))
     return replace(_of_caller(caller), **found)
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether words are asked for and nothing else of a model."""
+    return request.operation == "answer" and request.response_format is None and request.reasoning is None
 
 
 @lru_cache(maxsize=1024)
