@@ -32,6 +32,7 @@ LAYERS: Final = (
     ("execute",),
     ("replay", "local_models"),
     ("wiring",),
+    ("release",),
     ("server",),
     ("harness", "mock"),
     ("cli.output",),

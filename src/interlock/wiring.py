@@ -18,6 +18,7 @@ from interlock.classify.tokens import count, family_of
 from interlock.config.checked import Config, Secrets, encode
 from interlock.config.loading import Loaded
 from interlock.config.written import Resilience
+from interlock.evals.identity import identity_text
 from interlock.execute.setting import Destination, Services, Setting
 from interlock.execute.validation.contract import contract_of
 from interlock.resilience.health import Health
@@ -48,8 +49,13 @@ def now_us() -> int:
 
 def remember(store: Store, config: Config) -> None:
     """Put into the store what decisions under a config will be computed again from. May block."""
-    store.seed_aliases(config.aliases, now=now_us(), by="config")
+    store.seed_aliases(config.aliases, now=now_us(), by="config", identities=identities(config))
     store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="config")
+
+
+def identities(config: Config) -> dict[str, str]:
+    """By model of the pool, the JSON of what really answers."""
+    return {name: identity_text(model) for name, model in config.models.items()}
 
 
 def world_of(

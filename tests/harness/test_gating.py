@@ -9,7 +9,8 @@ from tests.harness.world import asks, last, place, write_suite
 
 from interlock.evals.identity import are_related, change, identity_hash
 from interlock.evals.record import SECRET, GateRecord, Signed, find_passing, verify
-from interlock.harness.gating import NO_CHECKS, passing_record, run_gate
+from interlock.harness.gating import NO_CHECKS, run_gate
+from interlock.release.gates import passing_record as passing_from
 from interlock.store.evals import StoredGate
 
 MANY = 160
@@ -102,6 +103,10 @@ async def test_a_candidate_that_policy_treats_otherwise_fails_by_policy_drift(tm
         record = (await gated(here, suite)).record
     drift = record.checks[-1]
     assert (drift.metric, drift.verdict, record.verdict) == ("policy_drift", "fail", "fail")
+
+
+def passing_record(store, config, suites, alias, from_model, to_model):
+    return passing_from(store, config, suites, alias, identity_hash(config.models[from_model]), to_model)
 
 
 async def passed(tmp_path, here):

@@ -11,7 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from interlock.store import AliasError, AliasState, StaleVersion, Store, UnknownAlias, UnknownVersion, Write
+from interlock.store import (
+    AliasError,
+    AliasState,
+    StaleVersion,
+    Store,
+    TargetGone,
+    UnknownAlias,
+    UnknownVersion,
+    Write,
+)
 from tests.store.given import NOW, by_hand, clock, opened
 
 
@@ -165,6 +174,7 @@ def test_history_has_the_shape_of_the_contract(prod):
                 "reason": reason,
                 "gate": gate,
                 "override": override,
+                "identity": None,
             }
             for version, by, reason, gate, override in (
                 (1, "file", None, None, None),
@@ -210,6 +220,31 @@ async def test_p6_of_many_writers_in_one_process_one_wins(prod):
 
     ends = await asyncio.gather(*map(finish, changes), return_exceptions=True)
     assert [end for end in ends if not isinstance(end, StaleVersion)] == [at(2, "x0")]
+
+
+def test_the_same_model_as_something_else_is_a_new_version(prod):
+    promote(prod, "m2", identity='{"upstream":"a"}')
+    assert promote(prod, "m2", identity='{"upstream":"a"}').active == 2
+    changed = promote(prod, "m2", identity='{"upstream":"b"}')
+    assert (changed.active, changed.model) == (3, "m2")
+    versions = prod.alias_history("prod").versions
+    assert [one.identity for one in versions] == [None, {"upstream": "a"}, {"upstream": "b"}]
+
+
+def test_o7_a_rollback_to_what_the_pool_has_no_more_is_refused_and_what_was_good_stays(prod):
+    one, other = '{"upstream":"a"}', '{"upstream":"b"}'
+    first = promote(prod, "m2", identity=one)
+    now = promote(prod, "m3", identity=other)
+    for pool in ({"m3": now.identity}, {"m2": "another", "m3": now.identity}):
+        for _ in range(2):
+            with pytest.raises(
+                TargetGone, match="version 2 of `prod` was a `m2` that the pool does not have"
+            ):
+                prod.rollback("prod", 2, if_version=None, by="ann", now=NOW, pool=pool).result()
+            assert prod.aliases()["prod"] == now
+    pool = {"m1": "anything: what version 1 was is not known", "m2": first.identity}
+    assert prod.rollback("prod", 2, if_version=3, by="ann", now=NOW, pool=pool).result() == first
+    assert prod.rollback("prod", 1, if_version=2, by="ann", now=NOW, pool=pool).result() == at(1, "m1")
 
 
 class Releases(RuleBasedStateMachine):

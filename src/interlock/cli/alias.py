@@ -66,17 +66,22 @@ def promote(
 
     For an alias with a gate this needs a passing gate record, or --override REASON.
     """
+    from interlock.evals.identity import identity_text
+
     loaded = load_config(config_file)
-    _check_promotion(loaded, alias, model, override)
+    check_model(loaded, model)
     with opened(loaded) as store:
+        gate, seen = permitted(loaded, store, alias, model, override, if_version)
         write = store.promote(
             alias,
             model,
-            if_version=if_version,
+            if_version=seen,
             by=actor(),
             now=now_us(),
             reason=reason,
-            override=override,
+            gate=gate,
+            override=override or None,
+            identity=identity_text(loaded.config.models[model]),
         )
         _finish(store, write, alias, as_json=as_json)
 
@@ -98,24 +103,83 @@ def rollback(
     reason: str | None,
 ) -> None:
     """Return an alias to an earlier version, at once. It needs no gate."""
-    with opened(load_config(config_file)) as store:
-        write = store.rollback(alias, version, if_version=if_version, by=actor(), now=now_us(), reason=reason)
+    from interlock.release.pool import hashes
+
+    loaded = load_config(config_file)
+    with opened(loaded) as store:
+        write = store.rollback(
+            alias,
+            version,
+            if_version=if_version,
+            by=actor(),
+            now=now_us(),
+            reason=reason,
+            pool=hashes(loaded.config),
+        )
         _finish(store, write, alias, as_json=as_json)
 
 
-def _check_promotion(loaded: "Loaded", alias: str, model: str, override: str | None) -> None:
+def check_model(loaded: "Loaded", model: str) -> None:
+    """Raises Stop for what is no model of the pool."""
     config = loaded.config
     if model not in config.models:
         near = difflib.get_close_matches(model, config.models, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"the pool has {', '.join(config.models)}"
         raise Stop(f"`{model}` is not a model of the pool", where="--to", hint=hint)
-    if alias in config.gates and override is None:
-        raise Stop(
-            "it has a gate, and this version of Interlock cannot run gates yet",
-            where=alias,
-            hint="--override REASON releases it all the same; the audit log keeps the reason",
-            status=NO,
-        )
+
+
+def permitted(
+    loaded: "Loaded", store: "Store", alias: str, model: str, override: str | None, if_version: int | None
+) -> tuple[str | None, int | None]:
+    """The gate record that lets a release through, and the version that it has to start from.
+
+    Raises Stop where a gate has not passed for it.
+    """
+    from interlock.evals.identity import identity_hash
+    from interlock.release.gates import GateFailed, permit
+
+    state = store.aliases().get(alias)
+    if state is None or alias not in loaded.config.gates or if_version not in (None, state.active):
+        return None, if_version  # where something is wrong with it, the store says what
+    if (state.model, state.identity) == (model, identity_hash(loaded.config.models[model])):
+        return None, state.active
+    try:
+        gate = permit(store, loaded.config, loaded.path.parent, alias, model, override=override)
+    except GateFailed as error:
+        raise Stop(error.problem, where=alias, hint=error.hint, status=NO) from None
+    return gate, state.active
+
+
+@command.command("diff")
+@click.argument("alias", metavar="A")
+@click.argument("versions", metavar="[FROM [TO]]", type=int, nargs=-1)
+@common
+def diff(alias: str, versions: tuple[int, ...], config_file: Path | None, as_json: bool) -> None:
+    """Show in what two versions of an alias differ: what really answers, part by part.
+
+    Without numbers: the active version against the one before it; with one: that one against the active.
+    """
+    from interlock.evals.identity import differences
+
+    with opened(load_config(config_file)) as store:
+        found = _history(store, alias)
+    if len(versions) > 2:
+        raise Stop("two versions at most", where=" ".join(map(str, versions)))
+    to = versions[1] if len(versions) == 2 else found.active
+    start = versions[0] if versions else max(found.active - 1, 1)
+    for number in (start, to):
+        if not 1 <= number <= len(found.versions):
+            raise Stop(f"alias `{alias}` has no version {number}", where=str(number))
+    before, after = found.versions[start - 1], found.versions[to - 1]
+    if before.identity is None or after.identity is None:
+        raise Stop("what answered under one of them was not kept yet", where=f"{start}, {to}")
+    changed = differences(before.identity, after.identity)
+    if as_json:
+        parts = [{"part": name, "before": was, "after": now} for name, (was, now) in changed.items()]
+        write_json({"name": alias, "from": start, "to": to, "changes": parts})
+        return
+    say(f"{alias}: version {start} ({before.model}) to version {to} ({after.model})")
+    table(("part", "before", "after"), ((name, was, now) for name, (was, now) in changed.items()))
 
 
 def _finish(store: "Store", write: "Write[AliasState]", alias: str, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from interlock.cli.context import common, find_config, now_us
 from interlock.cli.output import NO, say, write_json
 from interlock.config.problems import suggest
 from interlock.errors import Problem, StoreError
+
+if TYPE_CHECKING:
+    from interlock.store.sqlite import Store
 
 
 @click.command("check")
@@ -82,8 +86,10 @@ def _against_store(loaded: config.Loaded) -> Iterator[Problem]:
         return
     try:
         states = store.aliases()
+        ungated = tuple(_ungated(loaded, store))
     finally:
         store.close()
+    yield from ungated
     for name, model in loaded.config.aliases.items():
         state = states.get(name)
         if state is not None and state.model != model:
@@ -94,6 +100,29 @@ def _against_store(loaded: config.Loaded) -> Iterator[Problem]:
                 hint=f"the store counts; `interlock alias promote {name} --to {model}` releases the file's",
                 severity="warning" if state.model in loaded.config.models else "error",
             )
+
+
+def _ungated(loaded: config.Loaded, store: "Store") -> Iterator[Problem]:
+    """Gated aliases whose active version no gate has passed, and models that are not what was released."""
+    from interlock.errors import ConfigError
+    from interlock.release.pool import changes_of
+
+    for name in loaded.config.gates:
+        found = store.alias_history(name)
+        version = found.versions[found.active - 1] if found is not None else None
+        if version is not None and version.gate is None:
+            why = f"by an override: {version.override}" if version.override else "it came with the file"
+            yield Problem(
+                file=str(loaded.path),
+                path=f"gates.{name}",
+                problem=f"version {version.version} (`{version.model}`) never passed this gate ({why})",
+                hint="`interlock gate` compares a candidate with it all the same",
+                severity="warning",
+            )
+    try:
+        changes_of(store, loaded.config, loaded.path)
+    except ConfigError as error:
+        yield from error.problems
 
 
 def _verdict(path: Path, problems: tuple[Problem, ...]) -> str:

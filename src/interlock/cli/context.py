@@ -59,11 +59,14 @@ def load_config(config_file: Path | None) -> "Loaded":
 @contextmanager
 def opened(loaded: "Loaded") -> Iterator["Store"]:
     """The store that a config names, with the file's aliases in it; made where there is none yet."""
+    from interlock.evals.identity import identity_text
     from interlock.store.sqlite import Store
 
-    store = Store.open(loaded.config.store.url, base=loaded.path.parent, now=now_us)
+    config = loaded.config
+    store = Store.open(config.store.url, base=loaded.path.parent, now=now_us)
     try:
-        store.seed_aliases(loaded.config.aliases, now=now_us(), by=actor())
+        known = {name: identity_text(model) for name, model in config.models.items()}
+        store.seed_aliases(config.aliases, now=now_us(), by=actor(), identities=known)
         yield store
     finally:
         store.close()

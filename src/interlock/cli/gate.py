@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interlock.evals.suite import Suite
     from interlock.harness.gating import Gated
     from interlock.harness.running import Harness
+    from interlock.store.sqlite import Store
 
 
 @click.command("gate")
@@ -59,11 +60,7 @@ def command(
     check_model(loaded, candidate, "--to", pool_only=True)
     check_judges(loaded, suites)
     with opened(loaded) as store:
-        states = store.aliases()
-        if alias not in states:
-            raise Stop("there is no such alias", where="--alias", hint=suggest(alias, list(states)))
-        baseline = states[alias].model
-        check_model(loaded, baseline, alias, pool_only=True)
+        baseline = _baseline(loaded, store, alias)
         budget = budget_usd if budget_usd is not None else _budget(suites)
         check_budget(loaded, store, budget, [candidate, baseline], suites)
 
@@ -87,6 +84,24 @@ def command(
     else:
         _show(value)
     ctx.exit(0 if gated.record.verdict == "pass" else NO)
+
+
+def _baseline(loaded: "Loaded", store: "Store", alias: str) -> str:
+    """The model of the pool that answers under an alias now. Raises Stop where the pool lacks it."""
+    from interlock.evals.identity import identity_hash
+
+    states = store.aliases()
+    if alias not in states:
+        raise Stop("there is no such alias", where="--alias", hint=suggest(alias, list(states)))
+    state = states[alias]
+    check_model(loaded, state.model, alias, pool_only=True)
+    if state.identity not in (None, identity_hash(loaded.config.models[state.model])):
+        raise Stop(
+            f"`{state.model}` is not what answers under version {state.active} any more",
+            where=alias,
+            hint="put its entry back, and give what is new an entry of its own",
+        )
+    return state.model
 
 
 def _suites(loaded: "Loaded", name: str, alias: str) -> tuple[tuple["Suite", ...], tuple["Suite", ...]]:

@@ -13,10 +13,6 @@ from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
     "budgets": (lambda file: bool(file.budgets), "spend is recorded per request, windows do not refuse"),
-    "gates": (
-        lambda file: bool(file.gates),
-        "`interlock gate` runs them; a promotion does not look at their records, so it needs an override",
-    ),
     "rollouts": (lambda file: bool(file.rollouts), "no canary or shadow traffic is sent"),
     "cache": (
         lambda file: file.cache.exact is not None or file.cache.semantic is not None,

@@ -29,6 +29,11 @@ def identity(model: Model) -> dict[str, Any]:
     return {name: value for name, value in parts.items() if name not in _NO_PART}
 
 
+def identity_text(model: Model) -> str:
+    """The same as text, equal for equal models: what the store keeps of a version."""
+    return _encode(identity(model)).decode()
+
+
 def digest(value: Any) -> str:
     """A hash of a value of plain parts and Structs, whatever the order of its names."""
     return hashlib.sha256(_encode(value)).hexdigest()
@@ -49,16 +54,28 @@ class Change(Struct, frozen=True, kw_only=True):
     candidate: str
 
 
+def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """By part, what two identities differ in: before and after. A part that one lacks is None there."""
+    names = dict.fromkeys((*before, *after))
+    pairs = {name: (before.get(name), after.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
 def change(config: Config, suites: tuple[Suite, ...], alias: str, from_model: str, to_model: str) -> Change:
     """The change that a promotion would make. Both models are keys of the pool; `suites` are the gate's
     own.
     """
+    return change_of(config, suites, alias, identity_hash(config.models[from_model]), to_model)
+
+
+def change_of(config: Config, suites: tuple[Suite, ...], alias: str, baseline: str, to_model: str) -> Change:
+    """The same, from an identity (its hash) that the pool may not have any more."""
     gate = config.gates.get(alias)
     checks: tuple[Check, ...] = gate.checks if gate is not None else ()
     return Change(
         alias=alias,
         gate=digest((checks, BUILT_IN, sorted(suite.hash for suite in suites))),
-        baseline=identity_hash(config.models[from_model]),
+        baseline=baseline,
         candidate=identity_hash(config.models[to_model]),
     )
 

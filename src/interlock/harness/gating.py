@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from interlock.config.checked import Config
 from interlock.evals.checks import Finding, Verdict, all_checks, judge, overall, policy_drift
-from interlock.evals.identity import Change, change, digest, identity
+from interlock.evals.identity import Change, digest, identity
 from interlock.evals.measures import Scored, Table, tabulate
-from interlock.evals.record import SECRET, GateRecord, Side, Signed, find_passing, sign
+from interlock.evals.record import SECRET, GateRecord, Side, sign
 from interlock.evals.sample import Posture
 from interlock.evals.suite import Suite
 from interlock.harness.running import Harness, Run
@@ -82,17 +82,6 @@ async def keep(store: Store, record: GateRecord) -> None:
         signature=signed.signature,
     )
     await store.put_gate_record(row, actor=record.by)
-
-
-def passing_record(
-    store: Store, config: Config, suites: tuple[Suite, ...], alias: str, from_model: str, to_model: str
-) -> GateRecord | None:
-    """The newest record in a store that lets exactly this change through; None: there is none.
-
-    `suites` are those that the alias's gate names, as they are now.
-    """
-    kept = (Signed(body=row.body, signature=row.signature) for row in store.gate_records(alias))
-    return find_passing(kept, change(config, suites, alias, from_model, to_model), store.secret(SECRET))
 
 
 def _verdict(findings: tuple[Finding, ...], *, has_checks: bool) -> tuple[Verdict, str]:

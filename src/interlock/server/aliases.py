@@ -1,15 +1,27 @@
 """Aliases over HTTP: what they stand for, their history, and moving them. For operators."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
 from msgspec import Struct
 
+from interlock.config.checked import Config
 from interlock.errors import ApiError
+from interlock.evals.identity import identity_hash, identity_text
+from interlock.release.gates import GateFailed, permit
+from interlock.release.pool import hashes
 from interlock.server.control import actor, read_json
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
-from interlock.store.aliases import AliasHistory, StaleVersion, UnknownAlias, UnknownVersion
+from interlock.store.aliases import (
+    AliasHistory,
+    AliasState,
+    StaleVersion,
+    TargetGone,
+    UnknownAlias,
+    UnknownVersion,
+)
 from interlock.wiring import now_us
 
 T = TypeVar("T")
@@ -44,42 +56,58 @@ async def show_alias(gateway: Gateway, exchange: Exchange) -> None:
 
 
 async def promote(gateway: Gateway, exchange: Exchange) -> None:
-    """Make a model the alias's next version. An alias with a gate needs a reason to go past it."""
+    """Make a model the alias's next version. One with a gate needs its record, or a reason to go past."""
     wanted = read_json(exchange.body, Promotion)
     name, config = _name(exchange), exchange.state.config
     if wanted.to not in config.models:
         raise ApiError("unknown_model", f"`{wanted.to}` is no model of the pool", param="to")
-    _check_seen(gateway, name, wanted.if_version)
-    if name in config.gates and not wanted.override:
-        raise ApiError(
-            "gate_failed",
-            f"`{name}` has a gate, and no record of `{wanted.to}` passing it",
-            hint="give a reason in `override` to go past it; the reason is kept in the audit log",
-        )
+    seen = _seen(gateway, name, wanted.if_version)
+    identity = identity_text(config.models[wanted.to])
+    gate = None
+    if (seen.model, seen.identity) != (wanted.to, identity_hash(config.models[wanted.to])):
+        gate = await allowed(gateway, config, name, wanted.to, wanted.override)
     await _changed(
         gateway.store.promote(
             name,
             wanted.to,
-            if_version=wanted.if_version,
+            # What was gated is the change from this version: from another one it would be another change.
+            if_version=seen.active if name in config.gates else wanted.if_version,
             by=actor(exchange),
             now=now_us(),
             reason=wanted.reason,
-            override=wanted.override,
+            gate=gate,
+            override=wanted.override or None,
+            identity=identity,
         )
     )
     gateway.refresh_world()
     exchange.answer_json(_history(gateway, exchange))
 
 
-def _check_seen(gateway: Gateway, name: str, seen: int | None) -> None:
-    """A caller whose view is stale is told that first; the store checks again as it changes."""
+async def allowed(
+    gateway: Gateway, config: Config, name: str, to_model: str, override: str | None
+) -> str | None:
+    """The gate record that lets a release through, by id. Raises ApiError: gate_failed."""
+    try:
+        return await asyncio.to_thread(
+            permit, gateway.store, config, gateway.folder, name, to_model, override=override
+        )
+    except GateFailed as error:
+        raise ApiError("gate_failed", error.problem, hint=error.hint) from None
+
+
+def _seen(gateway: Gateway, name: str, seen: int | None) -> AliasState:
+    """The alias as it is. A caller whose view is stale is told that first; the store checks again."""
     state = gateway.store.aliases().get(name)
-    if state is not None and seen is not None and seen != state.active:
+    if state is None:
+        raise _absent(name)
+    if seen is not None and seen != state.active:
         raise _stale(state.active)
+    return state
 
 
 async def roll_back(gateway: Gateway, exchange: Exchange) -> None:
-    """Make an earlier version active again. It passed once: going back needs no gate."""
+    """Make an earlier version active again. Going back needs no gate."""
     wanted = read_json(exchange.body or b"{}", Rollback)
     await _changed(
         gateway.store.rollback(
@@ -89,6 +117,7 @@ async def roll_back(gateway: Gateway, exchange: Exchange) -> None:
             by=actor(exchange),
             now=now_us(),
             reason=wanted.reason or wanted.override,
+            pool=hashes(exchange.state.config),
         )
     )
     gateway.refresh_world()
@@ -114,6 +143,10 @@ async def _changed(write: Awaitable[T]) -> T:
         return await write
     except UnknownAlias as error:
         raise _absent(error.alias) from None
+    except TargetGone as error:
+        raise ApiError(
+            "conflict", str(error), hint="put the model back into the pool, or go to another version"
+        ) from None
     except UnknownVersion as error:
         raise ApiError("not_found", str(error), param="to") from None
     except StaleVersion as error:

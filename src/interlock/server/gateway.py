@@ -6,12 +6,14 @@
 import asyncio
 import traceback
 from asyncio import get_running_loop
+from pathlib import Path
 from typing import Any, Final
 
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
+from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
 from interlock.resilience.load import Degrade, Load
 from interlock.server.case import LARGE, Case
@@ -32,8 +34,17 @@ ALERT_EVERY_S: Final = 60.0
 
 
 class Gateway:
+    """Mutable. `folder` is where the config's paths begin."""
+
     def __init__(
-        self, state: State, store: Store, services: Services, clock: Clock, log: Log, health: Health
+        self,
+        state: State,
+        store: Store,
+        services: Services,
+        clock: Clock,
+        log: Log,
+        health: Health,
+        folder: Path,
     ) -> None:
         self.state = state
         self.store = store
@@ -41,6 +52,7 @@ class Gateway:
         self.clock = clock
         self.log = log
         self.health = health
+        self.folder = folder
         self.draining = False
         self.reloads = 0
         self.reloads_failed = 0
@@ -145,10 +157,12 @@ class Gateway:
 
 
 def make_gateway(loaded: Loaded, log: Log) -> Gateway:
-    """A gateway for a config that has just been loaded. Raises StoreError."""
+    """A gateway for a config that has just been loaded. Raises StoreError, and ConfigError for a gate."""
     store = open_store(loaded)
+    follow_pool(store, loaded.config, loaded.path)
     clock, health = Clock(), Health()
     secret = store.secret(KEYS_SECRET)
     state = make_state(loaded.config, loaded.secrets, world_of(store), secret, health)
     put_world(store, state.world_hash, state.setting.world)
-    return Gateway(state, store, services(now=clock.now, fresh=fresh_nonce), clock, log, health)
+    acting = services(now=clock.now, fresh=fresh_nonce)
+    return Gateway(state, store, acting, clock, log, health, loaded.path.parent)

@@ -11,6 +11,7 @@ from typing import Final
 from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import ConfigError, StoreError
+from interlock.release.pool import follow_pool
 from interlock.server.exposure import check_exposure
 from interlock.server.gateway import Gateway
 from interlock.server.state import State, make_state
@@ -74,6 +75,7 @@ class Reloader:
         loaded = load(self._path, self._env)
         check_exposure(loaded.config, self._host, self._path)
         store = self.gateway.store
+        follow_pool(store, loaded.config, loaded.path)
         remember(store, loaded.config)
         world = world_of(store, self.gateway.latencies.bands(), self.gateway.degrade.mode)
         secret = store.secret(KEYS_SECRET)

@@ -8,6 +8,7 @@ from typing import Final
 from interlock import local_models
 from interlock.config import load
 from interlock.errors import InterlockError
+from interlock.release.pool import follow_pool
 from interlock.server.exposure import check_exposure
 from interlock.server.log import Log
 from interlock.server.supervisor import supervise
@@ -36,7 +37,11 @@ def serve(config_file: Path, env: Mapping[str, str], *, say: Callable[[str], Non
     check_exposure(config, config.server.host, config_file)
     for warning in loaded.warnings:
         say(str(warning))
-    open_store(loaded).close()
+    store = open_store(loaded)
+    try:
+        follow_pool(store, config, loaded.path)
+    finally:
+        store.close()
     with bind(config.server.host, config.server.port) as listener:
         models = local_models.start(config, say=say)
         try:

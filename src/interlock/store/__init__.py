@@ -8,6 +8,7 @@ from interlock.store.aliases import AliasError as AliasError
 from interlock.store.aliases import AliasHistory as AliasHistory
 from interlock.store.aliases import AliasState as AliasState
 from interlock.store.aliases import StaleVersion as StaleVersion
+from interlock.store.aliases import TargetGone as TargetGone
 from interlock.store.aliases import UnknownAlias as UnknownAlias
 from interlock.store.aliases import UnknownVersion as UnknownVersion
 from interlock.store.records import BadCursor as BadCursor

@@ -4,11 +4,13 @@ Each function runs inside a transaction of its caller. A writer names the versio
 and is told where another was faster. Every change is in the control log by the same transaction.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from interlock.errors import InterlockError
@@ -46,16 +48,32 @@ class StaleVersion(AliasError):  # noqa: N818  # it says what is the case
         super().__init__(f"alias `{alias}` is at version {active} by now")
 
 
+class TargetGone(AliasError):  # noqa: N818  # it says what is the case
+    """The pool no longer has what answered under that version."""
+
+    def __init__(self, alias: str, version: int, model: str) -> None:
+        self.alias = alias
+        self.version = version
+        self.model = model
+        super().__init__(
+            f"version {version} of `{alias}` was a `{model}` that the pool does not have any more"
+        )
+
+
 class AliasState(Struct, frozen=True, kw_only=True):
-    """Which version of an alias is active, and its model."""
+    """Which version of an alias is active, its model, and the hash of what answers (None: not known)."""
 
     name: str
     active: int
     model: str
+    identity: str | None = None
 
 
 class AliasVersion(Struct, frozen=True, kw_only=True):
-    """One release. `at` is RFC 3339; `gate` names the gate's record, `override` is why there was none."""
+    """One release. `at` is RFC 3339; `gate` names the gate's record, `override` is why there was none.
+
+    `identity` is what really answers, part by part; None for a version from before it was kept.
+    """
 
     version: int
     model: str
@@ -64,6 +82,7 @@ class AliasVersion(Struct, frozen=True, kw_only=True):
     reason: str | None
     gate: str | None
     override: str | None
+    identity: dict[str, Any] | None = None
 
 
 class AliasHistory(Struct, frozen=True, kw_only=True):
@@ -83,23 +102,33 @@ class Change(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class PoolChange(Struct, frozen=True, kw_only=True):
+    """An alias's model that is another one by now, though its name is the same. `identity` is JSON."""
+
+    alias: str
+    model: str
+    if_version: int
+    identity: str
+    gate: str | None
+    reason: str
+
+
 _STATES: Final = (
-    "SELECT alias, active, model FROM aliases JOIN alias_versions USING (alias) WHERE version = active"
+    "SELECT alias, active, model, identity FROM aliases JOIN alias_versions USING (alias) "
+    "WHERE version = active"
 )
 
 
 def states(db: apsw.Connection) -> dict[str, AliasState]:
-    return {
-        name: AliasState(name=name, active=active, model=model)
-        for name, active, model in db.execute(f"{_STATES} ORDER BY alias")
-    }
+    rows = db.execute(f"{_STATES} ORDER BY alias")
+    return {row[0]: _state(*row) for row in rows}
 
 
 def history(db: apsw.Connection, alias: str) -> AliasHistory | None:
     with db:  # versions and pointer of one moment
         state = _find(db, alias)
         rows: list[tuple[Any, ...]] = db.execute(
-            "SELECT version, model, at, by, reason, gate, override FROM alias_versions "
+            "SELECT version, model, at, by, reason, gate, override, identity FROM alias_versions "
             "WHERE alias = ? ORDER BY version",
             (alias,),
         ).fetchall()
@@ -107,19 +136,28 @@ def history(db: apsw.Connection, alias: str) -> AliasHistory | None:
         return None
     versions = tuple(
         AliasVersion(
-            version=version, model=model, at=_rfc3339(at), by=by, reason=reason, gate=gate, override=override
+            version=version,
+            model=model,
+            at=_rfc3339(at),
+            by=by,
+            reason=reason,
+            gate=gate,
+            override=override,
+            identity=None if identity is None else msgspec.json.decode(identity),
         )
-        for version, model, at, by, reason, gate, override in rows
+        for version, model, at, by, reason, gate, override, identity in rows
     )
     return AliasHistory(name=alias, active=state.active, model=state.model, versions=versions)
 
 
-def seed(db: apsw.Connection, file_aliases: Mapping[str, str], change: Change) -> None:
-    """Version 1 of each alias of the file that the store does not know yet."""
+def seed(
+    db: apsw.Connection, file_aliases: Mapping[str, str], identities: Mapping[str, str], change: Change
+) -> None:
+    """Version 1 of each alias of the file that the store does not know yet. `identities` go by model."""
     known = states(db)
     for alias, model in file_aliases.items():
         if alias not in known:
-            _add_version(db, alias, 1, model, change)
+            _add_version(db, alias, 1, model, change, identity=identities.get(model))
             _move(db, alias, "seed", None, 1, change, {"model": model})
 
 
@@ -132,25 +170,37 @@ def promote(
     if_version: int | None,
     gate: str | None,
     override: str | None,
+    identity: str | None = None,
 ) -> AliasState:
-    """Release a model as the next version. Where it is active already, nothing changes.
+    """Release a model as the next version. Where exactly that is active already, nothing changes.
 
-    `if_version` is the version that the writer saw active; None takes whatever is.
+    `if_version` is the version that the writer saw active; None takes whatever is. `identity` is the JSON of
+    what will answer.
     """
     state = _seen(db, alias, if_version)
-    if state.model == to_model:
+    if state.model == to_model and (identity is None or state.identity == _digest(identity)):
         return state
     version = _newest(db, alias) + 1
-    _add_version(db, alias, version, to_model, change, gate=gate, override=override)
-    details = {"model": to_model, "gate": gate, "override": override}
+    _add_version(db, alias, version, to_model, change, gate=gate, override=override, identity=identity)
+    digest = None if identity is None else _digest(identity)
+    details = {"model": to_model, "gate": gate, "override": override, "identity": digest}
     _move(db, alias, "promote", state.active, version, change, details)
-    return AliasState(name=alias, active=version, model=to_model)
+    return AliasState(name=alias, active=version, model=to_model, identity=digest)
 
 
 def rollback(
-    db: apsw.Connection, alias: str, to_version: int | None, change: Change, *, if_version: int | None
+    db: apsw.Connection,
+    alias: str,
+    to_version: int | None,
+    change: Change,
+    *,
+    if_version: int | None,
+    pool: Mapping[str, str] | None = None,
 ) -> AliasState:
     """Make an earlier version active again; without `to_version`, take back the last release.
+
+    `pool` is what each model of the pool is now (a hash); a version whose model is gone or has become another
+    one raises TargetGone, and the alias stays. None does not look.
 
     Without `to_version`, an alias that was just rolled back stays where it is: two operators (or an
     operator and a guardrail) who both pull the cord do not undo each other, nor go back twice.
@@ -165,11 +215,14 @@ def rollback(
         return state
     if to_version is None or not 1 <= to_version <= _newest(db, alias):
         raise UnknownVersion(alias, to_version)
-    model: str = db.execute(
-        "SELECT model FROM alias_versions WHERE alias = ? AND version = ?", (alias, to_version)
+    model, identity = db.execute(
+        "SELECT model, identity FROM alias_versions WHERE alias = ? AND version = ?", (alias, to_version)
     ).get
+    target = _state(alias, to_version, model, identity)
+    if pool is not None and (model not in pool or target.identity not in (None, pool[model])):
+        raise TargetGone(alias, to_version, model)
     _move(db, alias, "rollback", state.active, to_version, change, {"model": model})
-    return AliasState(name=alias, active=to_version, model=model)
+    return target
 
 
 def _seen(db: apsw.Connection, alias: str, if_version: int | None) -> AliasState:
@@ -183,7 +236,16 @@ def _seen(db: apsw.Connection, alias: str, if_version: int | None) -> AliasState
 
 def _find(db: apsw.Connection, alias: str) -> AliasState | None:
     row = db.execute(f"{_STATES} AND alias = ?", (alias,)).fetchone()
-    return None if row is None else AliasState(name=row[0], active=row[1], model=row[2])
+    return None if row is None else _state(*row)
+
+
+def _state(alias: str, version: int, model: str, identity: str | None) -> AliasState:
+    digest = None if identity is None else _digest(identity)
+    return AliasState(name=alias, active=version, model=model, identity=digest)
+
+
+def _digest(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def _newest(db: apsw.Connection, alias: str) -> int:
@@ -201,11 +263,12 @@ def _add_version(
     *,
     gate: str | None = None,
     override: str | None = None,
+    identity: str | None = None,
 ) -> None:
     db.execute(
-        "INSERT INTO alias_versions (alias, version, model, at, by, reason, gate, override) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (alias, version, model, change.at, change.by, change.reason, gate, override),
+        "INSERT INTO alias_versions (alias, version, model, at, by, reason, gate, override, identity) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (alias, version, model, change.at, change.by, change.reason, gate, override, identity),
     )
 
 

@@ -8,8 +8,10 @@ loop runs. Times are microseconds since the epoch. Whatever SQLite raises leaves
 import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -17,7 +19,7 @@ from msgspec import Struct
 
 from interlock.errors import StoreError
 from interlock.store import aliases, control_log, evals, records, responses
-from interlock.store.aliases import AliasHistory, AliasState, Change
+from interlock.store.aliases import AliasHistory, AliasState, Change, PoolChange
 from interlock.store.connect import (
     as_store_error,
     check_library,
@@ -40,6 +42,8 @@ BUSY_S: Final = 2.0
 READ_BUSY_S: Final = 0.25  # a reader waits only while another process opens, closes or recovers the file
 DAY_US: Final = 86_400_000_000
 HOUR_US: Final = 3_600_000_000
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 _RAISE_CLASS: Final = (
     "INSERT INTO sessions (tenant, session, data_class, expires_at) VALUES (?1, ?2, ?3, ?4 + ?5) "
@@ -259,10 +263,40 @@ class Store:
 
     # Aliases
 
-    def seed_aliases(self, file_aliases: Mapping[str, str], *, now: int, by: str) -> None:
-        """Make version 1 of each alias of the file that the store lacks. Blocks: for the start only."""
+    def seed_aliases(
+        self, file_aliases: Mapping[str, str], *, now: int, by: str, identities: Mapping[str, str] = _NONE
+    ) -> None:
+        """Make version 1 of each alias of the file that the store lacks. Blocks: for the start only.
+
+        `identities` has, by model, the JSON of what answers.
+        """
         if file_aliases.keys() - self.aliases().keys():
-            self.writer.run(lambda db: aliases.seed(db, file_aliases, Change(by=by, at=now)))
+            change = Change(by=by, at=now)
+            self.writer.run(lambda db: aliases.seed(db, file_aliases, identities, change))
+
+    def follow_pool(self, changes: Sequence[PoolChange], *, now: int) -> None:
+        """Make the next version of each alias whose model has become another. Blocks: for the start only.
+
+        An alias that somebody else has moved meanwhile stays where that put it.
+        """
+
+        def work(db: apsw.Connection) -> None:
+            for one in changes:
+                change = Change(by="config", at=now, reason=one.reason)
+                with suppress(aliases.StaleVersion):
+                    aliases.promote(
+                        db,
+                        one.alias,
+                        one.model,
+                        change,
+                        if_version=one.if_version,
+                        gate=one.gate,
+                        override=None,
+                        identity=one.identity,
+                    )
+
+        if changes:
+            self.writer.run(work)
 
     def aliases(self) -> dict[str, AliasState]:
         return self._read(aliases.states)
@@ -281,6 +315,7 @@ class Store:
         reason: str | None = None,
         gate: str | None = None,
         override: str | None = None,
+        identity: str | None = None,
     ) -> Write[AliasState]:
         """Release a model as the next version of an alias; see `aliases.promote`.
 
@@ -289,7 +324,14 @@ class Store:
         change = Change(by=by, at=now, reason=reason)
         return self.writer.call(
             lambda db: aliases.promote(
-                db, alias, to_model, change, if_version=if_version, gate=gate, override=override
+                db,
+                alias,
+                to_model,
+                change,
+                if_version=if_version,
+                gate=gate,
+                override=override,
+                identity=identity,
             ),
             durable=True,
         )
@@ -303,14 +345,16 @@ class Store:
         by: str,
         now: int,
         reason: str | None = None,
+        pool: Mapping[str, str] | None = None,
     ) -> Write[AliasState]:
         """Make an earlier version active, by default the one before the last release; see `aliases.rollback`.
 
-        Raises UnknownAlias, UnknownVersion, or StaleVersion where `if_version` is not the active version.
+        Raises UnknownAlias, UnknownVersion, TargetGone, or StaleVersion where `if_version` is not active.
         """
         change = Change(by=by, at=now, reason=reason)
         return self.writer.call(
-            lambda db: aliases.rollback(db, alias, to_version, change, if_version=if_version), durable=True
+            lambda db: aliases.rollback(db, alias, to_version, change, if_version=if_version, pool=pool),
+            durable=True,
         )
 
     # Evals
