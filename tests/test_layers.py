@@ -27,7 +27,7 @@ LAYERS: Final = (
     ("config.checked",),
     ("wire", "policy", "classify", "resilience"),
     ("config", "dialects", "adapters", "route"),
-    ("evals",),
+    ("evals", "live"),
     ("transport", "store"),
     ("execute",),
     ("replay", "local_models"),

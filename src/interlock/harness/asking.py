@@ -20,6 +20,7 @@ from interlock.evals.episode import read_call
 from interlock.evals.sample import OWN_FAULTS, Posture, State, Turn
 from interlock.execute.executor import Execution
 from interlock.execute.validation.said import calls_of, text_of
+from interlock.live.measures import EVALS_TENANT
 from interlock.resilience.health import Health
 from interlock.route.ask import model_of
 from interlock.server.ids import Clock, draw, fresh_name, fresh_nonce
@@ -32,7 +33,7 @@ from interlock.types.request import AnyPart, Refusal
 from interlock.types.signals import Caller
 from interlock.wiring import put_world, services, world_of
 
-CALLER: Final = Caller(key="eval", tenant="interlock-evals", role="operator")
+CALLER: Final = Caller(key="eval", tenant=EVALS_TENANT, role="operator")
 """Who asks in a run. A tenant of its own, so that nobody's budgets, sessions and figures are touched."""
 NO_KEYS: Final = b""
 """The secret that callers' keys are hashed with: nobody authenticates here."""
