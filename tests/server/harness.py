@@ -22,6 +22,7 @@ from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.records import to_record
 from interlock.server.reload import Reloader
+from interlock.server.watch import watch
 from interlock.server.worker import tick
 from interlock.types.record import Record
 
@@ -130,15 +131,16 @@ async def serving(
         await server.stop(DRAIN_S)
 
     running = asyncio.create_task(ending())
-    ticking = asyncio.create_task(tick(reloader))
+    beside = [asyncio.create_task(tick(reloader)), asyncio.create_task(watch(gateway))]
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
             yield Running(url, gateway, reloader, file, client, log_file, stopping)
     finally:
         stopping.set()
         await running
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await gateway.close()
         os.close(descriptor)
 

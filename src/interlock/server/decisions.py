@@ -13,6 +13,7 @@ from interlock.server.control import actor, read_json
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.judge import judge
+from interlock.server.metrics import note_override
 from interlock.server.records import microseconds, to_json
 from interlock.store.records import BadCursor, StoredRecord
 from interlock.types.record import Status
@@ -100,6 +101,7 @@ async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     kept = msgspec.json.encode(outcome)
     if not await gateway.store.put_outcome(row.id, row.tenant, kept):
         raise _absent()
+    await note_override(gateway.store, row, outcome.override)
     exchange.answer_json({"id": row.id, "outcome": msgspec.Raw(kept)})
 
 

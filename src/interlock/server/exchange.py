@@ -111,10 +111,10 @@ class Exchange:
         self.status = 200
         self.call.begin(200, self._named(b"content-type: %b\r\n" % kind) + self.extra)
 
-    def answer(self, data: bytes, status: int = 200) -> None:
-        """Send a whole JSON answer."""
+    def answer(self, data: bytes, status: int = 200, head: bytes = _JSON) -> None:
+        """Send a whole answer, JSON unless `head` names another media type."""
         self.status = status
-        self.call.respond(status, self._named(_JSON) + self.extra, data)
+        self.call.respond(status, self._named(head) + self.extra, data)
 
     def answer_json(self, value: Any, status: int = 200) -> None:
         self.answer(_encode(value), status)

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from interlock.errors import ApiError
-from interlock.server import aliases, counting, decisions, health, inference, kept, live, models
+from interlock.server import aliases, counting, decisions, health, inference, kept, live, metrics, models
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.types.labels import Role
@@ -55,6 +55,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/aliases/{name}/promote", "operator", aliases.promote),
     Route("POST", "/v1/aliases/{name}/rollback", "operator", aliases.roll_back),
     Route("GET", "/v1/routes", "operator", live.show_routes),
+    Route("GET", "/metrics", "operator", metrics.show_metrics),
 )
 
 

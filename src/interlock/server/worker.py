@@ -26,6 +26,7 @@ from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
+from interlock.server.watch import watch
 
 TICK_S: Final = 0.25
 EXPIRE_EVERY: Final = 14_400
@@ -78,7 +79,7 @@ async def _work(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     if lifeline:
         loop.add_reader(sys.stdin.fileno(), drain)
-    ticking = asyncio.create_task(tick(reloader))
+    beside = [asyncio.create_task(tick(reloader)), asyncio.create_task(watch(gateway))]
     try:
         await asyncio.sleep(0)  # a signal that came while this process was starting is heard now
         if not stop.is_set():
@@ -86,8 +87,9 @@ async def _work(
         await stop.wait()
         await server.stop(DRAIN_S)
     finally:
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await gateway.close()
 
 

@@ -29,6 +29,7 @@ from interlock.store.connect import (
     locate,
 )
 from interlock.store.evals import StoredGate
+from interlock.store.live import Counts
 from interlock.store.migrate import migrate, scripts
 from interlock.store.records import BadCursor, StoredRecord
 from interlock.store.responses import StoredResponse
@@ -83,6 +84,7 @@ class Store:
         self._watching = threading.Lock()
         self._once: set[tuple[str, str]] = set()
         self.writer = Writer(db, path, busy_s=busy_s, max_pending=max_pending)
+        self.counts = Counts(self._read, self.writer)
 
     @classmethod
     def open(

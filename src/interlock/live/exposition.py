@@ -1,0 +1,194 @@
+"""Metrics: what one record adds to which series, and all series as a scraper reads them.
+
+Source of the format: Prometheus, "Exposition formats", text format 0.0.4. A series is kept by the very text
+that names it. Labels hold names of the config, versions and words of ours; never a tenant, a key or what a
+caller wrote.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import Final, Literal
+
+import re2
+from msgspec import Struct
+
+from interlock.live.measures import Measures, RouteKey, is_open, is_traffic, measure, route_key
+from interlock.types.record import Record
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+MOST_ROUTES: Final = 500
+"""So many pairs of alias version and model have series of their own; later ones share one called `other`."""
+OTHER: Final = RouteKey(alias="other", provider="other", model="other")
+
+REQUESTS: Final = "interlock_requests_total"
+OVERRIDES: Final = "interlock_overrides_total"
+EXPORTED: Final = "interlock_otlp_records_total"
+RELOADS: Final = "interlock_reloads_total"
+LOG_DROPPED: Final = "interlock_log_lines_dropped_total"
+BACKLOG: Final = "interlock_records_not_counted_yet"
+BUILD: Final = "interlock_build_info"
+
+
+class Metric(Struct, frozen=True):
+    """`labels` beside those of a route, where `of_route` says that it has them."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    of_route: bool = True
+    labels: tuple[str, ...] = ()
+
+
+ROUTE_LABELS: Final = ("alias", "alias_version", "provider", "model", "arm")
+METRICS: Final[Mapping[str, Metric]] = {
+    REQUESTS: Metric("counter", "Requests by how they ended.", labels=("status",)),
+    "interlock_request_seconds": Metric(
+        "histogram", "What callers waited for requests that ended ok or failed."
+    ),
+    "interlock_first_token_seconds": Metric("histogram", "From the call of the model to its first event."),
+    "interlock_cost_usd_total": Metric("counter", "What requests cost, where the cost is known."),
+    "interlock_cost_unknown_total": Metric("counter", "Requests of which nobody knows the cost."),
+    "interlock_tokens_total": Metric("counter", "Tokens, as far as they are known.", labels=("direction",)),
+    "interlock_fallbacks_total": Metric(
+        "counter", "Requests that another model than the decided one answered."
+    ),
+    "interlock_schema_checked_total": Metric("counter", "Requests whose answers a JSON Schema has judged."),
+    "interlock_schema_invalid_total": Metric("counter", "Requests of which an answer broke its JSON Schema."),
+    "interlock_refusals_total": Metric("counter", "Requests whose answer was a refusal."),
+    "interlock_tool_calls_total": Metric("counter", "Tool calls in answers."),
+    "interlock_denied_tool_calls_total": Metric(
+        "counter", "Tool calls that models made and policy withheld."
+    ),
+    OVERRIDES: Metric("counter", "Feedback that an answer was overridden, by how.", labels=("override",)),
+    "interlock_attempts_total": Metric(
+        "counter", "Calls of models, by outcome.", of_route=False, labels=("provider", "model", "outcome")
+    ),
+    EXPORTED: Metric(
+        "counter", "Records for OpenTelemetry: sent, failed, skipped.", of_route=False, labels=("result",)
+    ),
+    RELOADS: Metric("counter", "Reloads of the config, of all workers.", of_route=False, labels=("result",)),
+    LOG_DROPPED: Metric("counter", "Log lines that nobody took, of all workers.", of_route=False),
+    BACKLOG: Metric("gauge", "Records that are in the store and in no counter yet.", of_route=False),
+    BUILD: Metric("gauge", "The version that answers; always 1.", of_route=False, labels=("version",)),
+}
+"""Every metric that `/metrics` gives, in its order."""
+
+_LE: Final = re2.compile(r'le="([^"]+)"')
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def series(name: str, labels: Mapping[str, object], route: RouteKey | None = None) -> str:
+    """The text that names a series: `name{label="value",…}`, a route's labels first."""
+    pairs = [f'{label}="{_escaped(value)}"' for label, value in labels.items()]
+    text = ",".join(pairs if route is None else (_labels(route), *pairs))
+    return f"{name}{{{text}}}" if text else name
+
+
+@lru_cache(maxsize=1024)
+def _labels(route: RouteKey) -> str:
+    return ",".join(f'{label}="{_escaped(getattr(route, label))}"' for label in ROUTE_LABELS)
+
+
+def routes_of(values: Iterable[str]) -> frozenset[str]:
+    """The routes that have series, as their labels name them."""
+    start = f"{REQUESTS}{{"
+    return frozenset(
+        text.removeprefix(start).rpartition(",status=")[0] for text in values if text.startswith(start)
+    )
+
+
+def within(route: RouteKey, known: AbstractSet[str]) -> RouteKey:
+    """The route itself, or `OTHER` where it would be one too many beside the known ones."""
+    return OTHER if _labels(route) not in known and len(known) >= MOST_ROUTES else route
+
+
+def override(record: Record, kind: str, known: AbstractSet[str]) -> dict[str, float]:
+    """What feedback adds that a record's answer was overridden."""
+    if not is_traffic(record):
+        return {}
+    return {series(OVERRIDES, {"override": kind}, within(route_key(record), known)): 1}
+
+
+def additions(records: Iterable[Record], known: AbstractSet[str]) -> dict[str, float]:
+    """What records add to each series. `known` are the routes that have series already (`routes_of`)."""
+    added: dict[str, float] = {}
+    routes = set(known)
+    for record in records:
+        if not is_traffic(record):
+            continue
+        route = within(route_key(record), routes)
+        routes.add(_labels(route))
+        for text, amount in _of(record, route):
+            added[text] = added.get(text, 0.0) + amount
+    return added
+
+
+def _of(record: Record, route: RouteKey) -> Iterable[tuple[str, float]]:
+    if is_open(record):
+        yield series(REQUESTS, {"status": "unfinished"}, route), 1
+        return
+    one = measure(record)
+    yield series(REQUESTS, {"status": one.status}, route), 1
+    yield from _amounts(one, route)
+    if one.latency_ms is not None:
+        yield from _observed("interlock_request_seconds", one.latency_ms / 1000, route)
+    if one.ttft_ms is not None:
+        yield from _observed("interlock_first_token_seconds", one.ttft_ms / 1000, route)
+    for attempt in record.attempts:
+        labels = {"provider": attempt.provider, "model": attempt.model, "outcome": attempt.outcome}
+        yield series("interlock_attempts_total", labels), 1
+
+
+def _amounts(one: Measures, route: RouteKey) -> Iterable[tuple[str, float]]:
+    invalid = None if one.schema_valid is None else not one.schema_valid
+    plain: tuple[tuple[str, float | None], ...] = (
+        ("interlock_cost_usd_total", one.cost_usd),
+        ("interlock_cost_unknown_total", one.cost_usd is None),
+        ("interlock_fallbacks_total", one.fallback),
+        ("interlock_schema_checked_total", None if invalid is None else 1),
+        ("interlock_schema_invalid_total", invalid),
+        ("interlock_refusals_total", one.refused),
+        ("interlock_tool_calls_total", one.tool_calls),
+        ("interlock_denied_tool_calls_total", one.denied_tool_calls),
+    )
+    for name, amount in plain:
+        if amount is not None:
+            yield series(name, {}, route), amount
+    for direction, tokens in (("input", one.input_tokens), ("output", one.output_tokens)):
+        if tokens is not None:
+            yield series("interlock_tokens_total", {"direction": direction}, route), tokens
+
+
+def _observed(name: str, value: float, route: RouteKey) -> Iterable[tuple[str, float]]:
+    for bound in BUCKETS_S:
+        yield series(f"{name}_bucket", {"le": f"{bound:g}"}, route), float(value <= bound)
+    yield series(f"{name}_bucket", {"le": "+Inf"}, route), 1
+    yield series(f"{name}_sum", {}, route), value
+    yield series(f"{name}_count", {}, route), 1
+
+
+def render(values: Mapping[str, float]) -> bytes:
+    """All series as text, with what each metric is; a metric without a series is only described."""
+    by_name: dict[str, list[str]] = {}
+    for text in values:
+        by_name.setdefault(text.partition("{")[0], []).append(text)
+    lines: list[str] = []
+    for name, metric in METRICS.items():
+        lines += [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
+        parts = ("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",)
+        for part in parts:
+            lines += [
+                f"{text} {values[text]:.17g}" for text in sorted(by_name.get(name + part, ()), key=_place)
+            ]
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def _place(text: str) -> tuple[str, float]:
+    """Buckets of one series stand together, from the lowest bound to the highest."""
+    found = _LE.search(text)
+    return (text, 0.0) if found is None else (text.replace(found[0], ""), float(found[1]))
+
+
+def _escaped(value: object) -> str:
+    return str(value).translate(_ESCAPES)

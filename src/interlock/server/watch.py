@@ -1,0 +1,67 @@
+"""What a worker does for its watchers, behind the requests and apart from the tick that reloads.
+
+It puts the process's own counts with those of all others, and keeps the counters from falling far behind the
+records where nobody scrapes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from interlock.errors import StoreError
+from interlock.live.exposition import LOG_DROPPED, RELOADS, series
+from interlock.server.gateway import Gateway
+from interlock.server.metrics import count_up
+from interlock.wiring import now_us
+
+T = TypeVar("T")
+
+LOOK_S: Final = 5.0
+COUNT_EVERY: Final = 12
+"""In looks: about once a minute."""
+
+
+class OwnCounts:
+    """Mutable: what this process counts in memory, and how much of it is in the store already."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    async def tell(self, gateway: Gateway) -> None:
+        """Add what is new to the counters of all processes. Raises StoreError."""
+        now: dict[str, float] = {
+            series(RELOADS, {"result": "ok"}): gateway.reloads,
+            series(RELOADS, {"result": "failed"}): gateway.reloads_failed,
+            LOG_DROPPED: gateway.log.dropped,
+        }
+        new = {name: more for name, value in now.items() if (more := value - self._told.get(name, 0))}
+        if new:
+            await gateway.store.counts.add(new)
+            self._told = now
+
+
+async def watch(gateway: Gateway) -> None:
+    """Run until it is cancelled."""
+    own = OwnCounts()
+    looks = 0
+    while True:
+        looks += 1
+        try:
+            await own.tell(gateway)
+            if looks % COUNT_EVERY == 0:
+                await in_thread(lambda: count_up(gateway.store, now_us()))
+        except StoreError as error:
+            gateway.say("store", error=error.problem)
+        except Exception as error:  # noqa: BLE001 - a fault in one look must not end all of them
+            gateway.fault("watch", error)
+        await asyncio.sleep(LOOK_S)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do work in a thread; whoever cancels this still waits for its end, for it uses the store."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
