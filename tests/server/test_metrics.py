@@ -9,6 +9,7 @@ import yaml
 from interlock.live import exposition
 from interlock.live.exposition import METRICS, additions, render, routes_of, series
 from interlock.live.measures import RouteKey
+from interlock.server.export import Exporter
 from interlock.server.following import PATIENCE_US
 from interlock.server.metrics import count_up, scraped
 from interlock.server.watch import OwnCounts
@@ -18,7 +19,7 @@ from tests.data import ROOT
 from tests.live.given import attempt, decision, record
 from tests.server.harness import pool, serving, until
 from tests.server.test_live import ANN, DEPLOY, KEYS, OPS, SCHEMA
-from tests.server.upstream import HANG, Upstream, answer, sse
+from tests.server.upstream import HANG, Upstream, answer, refused_port, sse
 from tests.server.vendors import ROLE, call, chat, chat_end, words
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([-+0-9.e]+|NaN)$")
@@ -33,7 +34,9 @@ async def up():
 
 @pytest.fixture
 async def server(tmp_path, up):
-    async with serving(tmp_path, pool(up.url, keys=KEYS)) as running:
+    gone = f"http://127.0.0.1:{refused_port()}"
+    async with serving(tmp_path, pool(up.url, keys=KEYS, telemetry={"otlp_endpoint": gone})) as running:
+        await until(lambda: running.gateway.store.counts.place("otlp"))
         yield running
 
 
@@ -82,6 +85,8 @@ async def everything(server, up):
     await server.chat(headers=ANN, tools=DEPLOY)
     await server.chat(headers=ANN, stream=True)
     await server.client.post(f"/v1/decisions/{name}/outcome", json={"override": "reask"}, headers=ANN)
+    await Exporter(server.gateway, pause_s=0.001).look()
+    await until(lambda: any("otlp" in name for name in server.gateway.store.counts.values()))
     server.file.write_text("nonsense: [")
     await server.reloader.reload()
     server.gateway.log.dropped += 1

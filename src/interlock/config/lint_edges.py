@@ -84,6 +84,7 @@ def _addresses(whole: Whole) -> Iterator[Problem]:
             parts = split_url(url)
             if parts is not None and parts.scheme == "http" and not _is_near(parts.hostname or ""):
                 yield warning(where, "prompts and keys travel unencrypted", "write `https://`")
+    yield from _collector(whole.file.telemetry.otlp_endpoint)
     recorded = {
         "telemetry.otlp_endpoint": whole.file.telemetry.otlp_endpoint,
         "store.counters": whole.file.store.counters,
@@ -95,6 +96,18 @@ def _addresses(whole: Whole) -> Iterator[Problem]:
             yield error(
                 where, "has a password in it, which would be recorded", "keep passwords out of the url"
             )
+
+
+def _collector(address: str | None) -> Iterator[Problem]:
+    path = "telemetry.otlp_endpoint"
+    if address is None:
+        return
+    parts = split_url(address)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        hint = "the address of a collector without `/v1/traces`: `http://127.0.0.1:4318`"
+        yield error(path, "is no http(s) address", hint)
+    elif parts.scheme == "http" and not _is_near(parts.hostname):
+        yield warning(path, "what requests cost and where they went travels unencrypted", "write `https://`")
 
 
 def _is_near(host: str) -> bool:

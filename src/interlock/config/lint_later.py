@@ -22,10 +22,6 @@ _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
         lambda file: file.approvals != Approvals(),
         "nobody is asked: what needs a human is held back",
     ),
-    "telemetry.otlp_endpoint": (
-        lambda file: file.telemetry.otlp_endpoint is not None,
-        "nothing is sent there",
-    ),
     "server.console": (lambda file: file.server.console, "there is no console"),
     "store.counters": (lambda file: file.store.counters is not None, "each replica counts for itself"),
 }

@@ -1,6 +1,8 @@
 """Reading the records behind the requests, by several processes, each record once."""
 
-from typing import Final
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -9,6 +11,8 @@ from interlock.server.records import to_record
 from interlock.store.live import Place
 from interlock.store.sqlite import Store
 from interlock.types.record import Record
+
+T = TypeVar("T")
 
 PAGE: Final = 100
 PATIENCE_US: Final = 900_000_000
@@ -41,3 +45,13 @@ def next_batch(store: Store, follower: str, now: int, limit: int = PAGE) -> Batc
             seq = number
     to = Place(seq=seq, waiting=tuple(waiting))
     return None if to == seen else Batch(seen, to, tuple(records))
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do work in a thread; whoever cancels this still waits for its end, for it uses the store."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

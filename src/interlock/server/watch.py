@@ -1,20 +1,19 @@
 """What a worker does for its watchers, behind the requests and apart from the tick that reloads.
 
 It puts the process's own counts with those of all others, and keeps the counters from falling far behind the
-records where nobody scrapes.
+records where nobody scrapes. Records go to a collector of OpenTelemetry from here.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from interlock.errors import StoreError
 from interlock.live.exposition import LOG_DROPPED, RELOADS, series
+from interlock.server.export import Exporter, export
+from interlock.server.following import in_thread
 from interlock.server.gateway import Gateway
 from interlock.server.metrics import count_up
 from interlock.wiring import now_us
-
-T = TypeVar("T")
 
 LOOK_S: Final = 5.0
 COUNT_EVERY: Final = 12
@@ -42,7 +41,7 @@ class OwnCounts:
 
 async def watch(gateway: Gateway) -> None:
     """Run until it is cancelled."""
-    own = OwnCounts()
+    own, exporter = OwnCounts(), Exporter(gateway)
     looks = 0
     while True:
         looks += 1
@@ -54,14 +53,5 @@ async def watch(gateway: Gateway) -> None:
             gateway.say("store", error=error.problem)
         except Exception as error:  # noqa: BLE001 - a fault in one look must not end all of them
             gateway.fault("watch", error)
+        await export(gateway, exporter)
         await asyncio.sleep(LOOK_S)
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Do work in a thread; whoever cancels this still waits for its end, for it uses the store."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

@@ -1,0 +1,195 @@
+"""OpenTelemetry: what a collector on loopback is sent, and that one which fails costs nobody anything."""
+
+import asyncio
+
+import pytest
+
+from interlock.server.export import MOST_BEHIND, TRIES, Exporter
+from interlock.store.live import Place
+from interlock.wiring import now_us
+from tests.server.harness import pool, serving, until
+from tests.server.test_metrics import scrape, value
+from tests.server.upstream import HANG, Upstream, answer, refused_port, sse
+from tests.server.vendors import ROLE, chat, chat_end, words
+
+TAKEN = answer({})
+
+
+@pytest.fixture
+async def up():
+    async with Upstream(chat()) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def collector():
+    async with Upstream(TAKEN) as double:
+        yield double
+
+
+async def watched(server):
+    """From here on records are followed."""
+    await until(lambda: server.gateway.store.counts.place("otlp"))
+
+
+def values(attributes):
+    return {one["key"]: next(iter(one["value"].values())) for one in attributes}
+
+
+def spans(seen):
+    return seen.json["resourceSpans"][0]["scopeSpans"][0]["spans"]
+
+
+async def results(server):
+    text = await scrape(server.gateway.store, now_us())
+    return {
+        kind: value(text, "interlock_otlp_records_total", result=kind)
+        for kind in ("sent", "failed", "skipped")
+    }
+
+
+async def test_a_request_is_a_span_with_one_below_it_for_each_call(tmp_path, up, collector):
+    config = pool(up.url, telemetry={"otlp_endpoint": collector.url + "/"})
+    async with serving(tmp_path, config) as server:
+        await watched(server)
+        up.replies = [answer({"error": {"message": "no"}}, 500), chat()]
+        asked = await server.chat(
+            "a secret word", max_tokens=30, headers={"x-interlock-session": "sess-secret"}
+        )
+        await Exporter(server.gateway).look()
+        traces, metrics = collector.seen
+    assert (traces.path, metrics.path) == ("/v1/traces", "/v1/metrics")
+    assert traces.headers["content-type"] == "application/json"
+    whole, *calls = spans(traces)
+    assert values(whole["attributes"])["interlock.decision.id"] == asked.headers["x-interlock-decision-id"]
+    assert values(whole["attributes"])["interlock.alias_version"] == "1"
+    assert {call["parentSpanId"] for call in calls} == {whole["spanId"]}
+    assert {call["traceId"] for call in calls} == {whole["traceId"]}
+    assert (len(whole["traceId"]), len(whole["spanId"])) == (32, 16)
+    last = values(calls[-1]["attributes"])
+    assert last["gen_ai.operation.name"] == "chat"
+    assert last["gen_ai.request.model"] == "up-1"
+    assert (last["gen_ai.usage.input_tokens"], last["gen_ai.usage.output_tokens"]) == ("11", "7")
+    assert last["gen_ai.request.max_tokens"] == "30"
+    assert "error.type" not in last
+    assert values(calls[0]["attributes"])["error.type"] == "upstream_error"
+    assert calls[0]["status"] == {"code": 2}
+    assert int(calls[0]["startTimeUnixNano"]) <= int(calls[0]["endTimeUnixNano"])
+    assert b"secret" not in traces.body + metrics.body
+
+
+async def test_histograms_hold_every_call_once_and_agree_with_their_sums(tmp_path, up, collector):
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server:
+        await watched(server)
+        for _ in range(3):
+            await server.chat()
+        up.replies = [sse(ROLE, *words("Hel", "lo"), chat_end())]
+        await server.chat(stream=True)
+        await Exporter(server.gateway).look()
+        found = collector.seen[1].json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    points = {one["name"]: one["histogram"]["dataPoints"] for one in found}
+    assert {one["histogram"]["aggregationTemporality"] for one in found} == {1}
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert (duration["count"], sum(map(int, duration["bucketCounts"]))) == ("4", 4)
+    assert len(duration["bucketCounts"]) == len(duration["explicitBounds"]) + 1
+    (first,) = points["gen_ai.client.operation.time_to_first_chunk"]
+    assert first["count"] == "1"
+    tokens = {
+        values(p["attributes"])["gen_ai.token.type"]: p["sum"] for p in points["gen_ai.client.token.usage"]
+    }
+    assert tokens == {"input": 44.0, "output": 28.0}
+
+
+async def test_each_record_is_sent_once_however_many_workers_look(tmp_path, up, collector):
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server:
+        await watched(server)
+        names = {(await server.chat()).headers["x-interlock-decision-id"] for _ in range(8)}
+        await asyncio.gather(*(Exporter(server.gateway).look() for _ in range(4)))
+        sent = [
+            values(span["attributes"])["interlock.decision.id"]
+            for seen in collector.seen
+            if seen.path == "/v1/traces"
+            for span in spans(seen)
+            if "parentSpanId" not in span
+        ]
+        assert sorted(sent) == sorted(names)
+        assert await results(server) == {"sent": 8, "failed": 0, "skipped": 0}
+
+
+@pytest.mark.parametrize(
+    ("reply", "tries"),
+    [
+        (answer({}, 503), TRIES),
+        (answer({}, 400), 1),
+        (answer({"partialSuccess": {"rejectedSpans": "2"}}), 1),
+        (sse(b"{", end="reset"), TRIES),
+    ],
+    ids=["busy", "not understood", "taken in part", "breaks off"],
+)
+async def test_what_a_collector_does_not_take_is_counted_and_fails_no_request(tmp_path, up, reply, tries):
+    async with (
+        Upstream(reply) as collector,
+        serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server,
+    ):
+        await watched(server)
+        assert (await server.chat()).status_code == 200
+        await Exporter(server.gateway, pause_s=0.001).look()
+        assert len(collector.seen) == tries
+        assert await results(server) == {"sent": 0, "failed": 1, "skipped": 0}
+        assert [line["records"] for line in server.log if line["event"] == "otlp_failed"] == [1]
+        collector.default = TAKEN
+        assert (await server.chat()).status_code == 200
+        await Exporter(server.gateway).look()
+        assert await results(server) == {"sent": 1, "failed": 1, "skipped": 0}
+
+
+async def test_a_collector_that_is_not_there_or_says_nothing_holds_up_no_request(tmp_path, up):
+    gone = f"http://127.0.0.1:{refused_port()}"
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": gone})) as server:
+        await watched(server)
+        await server.chat()
+        await Exporter(server.gateway, pause_s=0.001).look()
+        assert (await results(server))["failed"] == 1
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    async with (
+        Upstream(HANG) as silent,
+        serving(folder, pool(up.url, telemetry={"otlp_endpoint": silent.url})) as server,
+    ):
+        await watched(server)
+        await server.chat()
+        looking = asyncio.create_task(Exporter(server.gateway).look())
+        await until(lambda: silent.seen)
+        assert (await server.chat()).status_code == 200
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        assert (await results(server))["failed"] == 1
+
+
+async def test_strictly_logged_requests_are_not_sent(tmp_path, up, collector):
+    config = pool(up.url, telemetry={"otlp_endpoint": collector.url})
+    config["policy"] = [{"name": "s", "then": {"logging": "strict"}}]
+    async with serving(tmp_path, config) as server:
+        await watched(server)
+        await server.chat()
+        await Exporter(server.gateway).look()
+        assert collector.seen == []
+        assert await results(server) == {"sent": 0, "failed": 0, "skipped": 1}
+
+
+async def test_what_piled_up_is_skipped_and_said_to_be(tmp_path, up, collector):
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server:
+        await watched(server)
+        store = server.gateway.store
+        await server.chat()
+        behind = Place(seq=store.counts.newest() - MOST_BEHIND - 1)
+        await store.counts.advance("otlp", store.counts.place("otlp"), behind)
+        await Exporter(server.gateway).look()
+        assert collector.seen == []
+        assert (await results(server))["skipped"] == MOST_BEHIND + 1
+
+
+async def test_without_an_endpoint_nothing_is_followed(tmp_path, up):
+    async with serving(tmp_path, pool(up.url)) as server:
+        await Exporter(server.gateway).look()
+        assert server.gateway.store.counts.place("otlp") is None
