@@ -25,7 +25,7 @@ LAYERS: Final = (
     ("types", "errors", "stats"),
     ("config.written",),
     ("config.checked",),
-    ("wire", "policy", "classify", "resilience"),
+    ("wire", "policy", "classify", "resilience", "rollout"),
     ("config", "dialects", "adapters", "route"),
     ("evals", "live"),
     ("transport", "store"),

@@ -23,10 +23,11 @@ from interlock.execute.setting import Destination, Services, Setting
 from interlock.execute.validation.contract import contract_of
 from interlock.resilience.health import Health
 from interlock.route.snapshot import Candidate, snapshot
+from interlock.store.rollouts import live
 from interlock.store.sqlite import Store
 from interlock.transport.http1 import Http1Transport
 from interlock.types.labels import DegradeMode
-from interlock.types.world import ActiveAlias, World
+from interlock.types.world import ActiveAlias, Canary, World
 
 KEYS_SECRET: Final = "keys"  # noqa: S105 - a name, not a secret
 """The store's name for the secret that callers' keys are hashed with."""
@@ -69,6 +70,17 @@ def world_of(
         },
         latency_ms=dict(latency_ms),
         degrade=degrade,
+        rollouts={
+            row.alias: Canary(
+                rollout=row.id,
+                version=row.to_version,
+                model=row.candidate,
+                weight=row.weight,
+                sticky_by=row.plan.sticky_by,
+            )
+            for row in store.read(live)
+            if row.weight > 0
+        },
     )
 
 

@@ -185,11 +185,15 @@ def diff(alias: str, versions: tuple[int, ...], config_file: Path | None, as_jso
 def _finish(store: "Store", write: "Write[AliasState]", alias: str, *, as_json: bool) -> None:
     """Wait for a change and show the alias as it is now."""
     from interlock.store.aliases import AliasError, StaleVersion
+    from interlock.store.rollouts import RolloutUnderWay
 
     try:
         write.result()
     except StaleVersion as error:
         hint = f"look at `interlock alias history {alias}`, then name --if-version {error.active}"
+        raise Stop(str(error), where=alias, hint=hint, status=NO) from None
+    except RolloutUnderWay as error:
+        hint = f"`interlock rollout abort {alias}` or `promote {alias}` ends it"
         raise Stop(str(error), where=alias, hint=hint, status=NO) from None
     except AliasError as error:
         raise Stop(str(error), where=alias, hint="see `interlock alias list`") from None

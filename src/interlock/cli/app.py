@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("replay", "Compute recorded decisions again, or under another config."),
     "outcome": ("outcome", "Record feedback on a decision."),
     "alias": ("alias", "Show, promote and roll back aliases."),
+    "rollout": ("rollout", "Release a model in steps, under guardrails."),
     "eval": ("eval", "Run suites, and make cases of recorded traffic."),
     "gate": ("gate", "May this model be released under this alias?"),
     "audit": ("audit", "Check the chain of the control log."),

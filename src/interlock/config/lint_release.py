@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from interlock.config.problems import error, listed, warning
+from interlock.config.problems import error, listed, suggest, warning
 from interlock.config.whole import Whole
 from interlock.config.written import Check, Rollout
 from interlock.errors import Problem
+from interlock.rollout.measures import MEASURES
+from interlock.types.world import USER_KEYS
 
 _BOUNDS: Final = ("at_least", "at_most", "drop_at_most", "rise_at_most")
 
@@ -24,6 +26,13 @@ def check_releases(whole: Whole) -> Iterator[Problem]:
     for name, rollout in whole.file.rollouts.items():
         yield from _steps(f"rollouts.{name}.steps", rollout)
         yield from _checks(f"rollouts.{name}.guardrails", rollout.guardrails)
+        yield from _guardrails(f"rollouts.{name}", rollout)
+        if rollout.sticky_by == "user" and not set(whole.file.metadata) & set(USER_KEYS):
+            yield warning(
+                f"rollouts.{name}.sticky_by",
+                "no metadata says who the user is, so shares stick to sessions",
+                "add `user` or `user_id` to `metadata`",
+            )
 
 
 def _checks(path: str, checks: tuple[Check, ...]) -> Iterator[Problem]:
@@ -40,6 +49,24 @@ def _checks(path: str, checks: tuple[Check, ...]) -> Iterator[Problem]:
                 f"{path}[{place}]",
                 f"`{check.metric}` has {listed(given)}",
                 "a check has one bound: write two checks",
+            )
+
+
+def _guardrails(path: str, rollout: Rollout) -> Iterator[Problem]:
+    if not rollout.guardrails:
+        yield warning(f"{path}.guardrails", "there are none: only the clock moves this rollout", "add some")
+    for place, check in enumerate(rollout.guardrails):
+        if check.metric not in MEASURES:
+            yield error(
+                f"{path}.guardrails[{place}].metric",
+                f"there is no live measure `{check.metric}`, so it could never hold",
+                suggest(check.metric, tuple(MEASURES)),
+            )
+        if check.family is not None:
+            yield error(
+                f"{path}.guardrails[{place}].family",
+                "live measures are not kept by family",
+                "leave it out; families are for gates",
             )
 
 

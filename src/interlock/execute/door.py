@@ -15,6 +15,7 @@ from interlock.execute.failures import refused, verdict_on
 from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
 from interlock.execute.setting import Destination, Setting
 from interlock.resilience.health import Refusal
+from interlock.route.arms import on_canary
 from interlock.route.decide import permits
 from interlock.types.answer import Failure
 from interlock.types.decision import Decision, Dropped
@@ -131,7 +132,10 @@ def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | No
     route = decision.route
     if route is not None and step.model == route.model:
         return None
-    return permits(setting.snapshot, decision.signals, setting.world, step.model, step.endpoint)
+    world = setting.world
+    if route is not None and route.arm == "canary" and route.alias in world.rollouts:
+        world = on_canary(world, route.alias)
+    return permits(setting.snapshot, decision.signals, world, step.model, step.endpoint)
 
 
 def _turned(step: Step, refusal: Refusal | Busy) -> Turned:

@@ -10,9 +10,11 @@ import msgspec
 
 from interlock.config.checked import Config
 from interlock.errors import ConfigError, Problem
-from interlock.evals.identity import differences, identity, identity_hash, identity_text
+from interlock.evals.identity import differences, digest, identity, identity_hash, identity_text
 from interlock.release.gates import GateFailed, permit
+from interlock.store import releasing
 from interlock.store.aliases import AliasState, PoolChange
+from interlock.store.rollouts import live
 from interlock.store.sqlite import Store
 from interlock.wiring import now_us
 
@@ -27,7 +29,15 @@ def follow_pool(store: Store, config: Config, path: Path) -> None:
 
     `path` is the config's file. Raises ConfigError, and changes nothing, where a gate has not passed for it.
     """
-    store.follow_pool(changes_of(store, config, path), now=now_us())
+    releasing.follow_pool(store, changes_of(store, config, path), now=now_us())
+    current = hashes(config)
+    for row in store.read(live):
+        found = store.alias_history(row.alias)
+        candidate = found.versions[row.to_version - 1].identity if found is not None else None
+        if candidate is not None and digest(candidate) != current.get(row.candidate):
+            releasing.end_rollout(
+                store, row.alias, f"the pool changed: `{row.candidate}` is not what was rolled out"
+            )
 
 
 def changes_of(store: Store, config: Config, path: Path) -> list[PoolChange]:

@@ -10,12 +10,14 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.config.checked import Lane
 from interlock.errors import ErrorCode
 from interlock.policy.condition import Lanes
 from interlock.policy.rules import Ruling, rule_on
 from interlock.policy.tools import ToolVerdict, judge_tools
+from interlock.route.arms import on_canary, point
 from interlock.route.ask import Ask, Named, lane_before_policy, resolve
 from interlock.route.degrade import fewer_calls, in_force, not_essential, without_effects
 from interlock.route.fallbacks import later, stand_in
@@ -38,7 +40,7 @@ from interlock.types.decision import (
 )
 from interlock.types.labels import RANK, RISK_TIERS, SAFETY_MODES, Degraded, SelectedBy, When
 from interlock.types.signals import ANY_TOOL, Signals
-from interlock.types.world import World
+from interlock.types.world import Canary, World
 
 ROUTER_VERSION: Final = "rules"
 
@@ -136,6 +138,46 @@ def decide(
     `now` is RFC 3339 with microseconds, `draw` in [0, 1) a hash of the session, else of the
     request's id. Never raises for a request; `route` None carries `why.denied` and its code.
     """
+    provenance = _provenance(snapshot, world_hash, draw)
+    stable = _decide_in(world, id, now, signals, snapshot, provenance)
+    if not world.rollouts or stable.route is None or stable.why.selected_by == "pin":
+        return stable
+    alias = stable.route.alias
+    canary = world.rollouts.get(alias) if alias is not None else None
+    if alias is None or canary is None or canary.weight <= 0:
+        return stable
+    other = _decide_in(on_canary(world, alias), id, now, signals, snapshot, provenance)
+    return _arm(stable, other, canary, point(canary, signals, id, draw))
+
+
+def _arm(stable: Decision, other: Decision, canary: Canary, at: float) -> Decision:
+    """The decision of the arm that a request is on. Where the candidate may not serve it, there is none."""
+    route, why = other.route, stable.why
+    if route is None or route.model != canary.model or route.alias_version != canary.version:
+        reasons = tuple(drop for drop in other.why.dropped if drop.model == canary.model)
+        reasons = reasons or (
+            Dropped(model=canary.model, rule="rollout", why="it is not the first choice for this request"),
+        )
+        return replace(stable, why=replace(why, dropped=tuple(dict.fromkeys((*why.dropped, *reasons)))))
+    if at < canary.weight:
+        share = round(other.why.propensity * canary.weight, 9)
+        return replace(
+            other,
+            route=replace(route, arm="canary"),
+            why=replace(other.why, selected_by="canary", propensity=share),
+        )
+    return replace(stable, why=replace(why, propensity=round(why.propensity * (1 - canary.weight), 9)))
+
+
+def _decide_in(
+    world: World,
+    id: str,  # noqa: A002 - the decision's own field name
+    now: str,
+    signals: Signals,
+    snapshot: Snapshot,
+    provenance: Provenance,
+) -> Decision:
+    """Decide in a world in which each alias is one version."""
     before = lane_before_policy(signals, snapshot)
     ruling = rule_on(snapshot.rules, signals, before)
     ask = resolve(signals, snapshot, world, before, ruling)
@@ -144,13 +186,12 @@ def decide(
     policy, tools = _policy_outcome(signals, snapshot, ruling, lanes, bench.modes)
     denial = _denial(signals, ruling, ask, tools) or _given_up(ask, lanes, bench)
     if denial is None:
-        ranked, scores, propensity = _ranked(ask, bench, draw)
+        ranked, scores, propensity = _ranked(ask, bench, provenance.draw)
         if not ranked:
             denial = _nobody(bench, signals)
     if denial is not None:
         ranked, scores, propensity = [], [], 1.0
         _drop_all(denial, ask, bench)
-    provenance = _provenance(snapshot, world_hash, draw)
     budgets, limits = bench.budgets, bench.limits
     route: Route | None = None
     fallbacks: tuple[FallbackStep, ...] = ()

@@ -22,6 +22,7 @@ from interlock.store.aliases import (
     UnknownAlias,
     UnknownVersion,
 )
+from interlock.store.rollouts import RolloutUnderWay
 from interlock.wiring import now_us
 
 T = TypeVar("T")
@@ -143,6 +144,8 @@ async def _changed(write: Awaitable[T]) -> T:
         return await write
     except UnknownAlias as error:
         raise _absent(error.alias) from None
+    except RolloutUnderWay as error:
+        raise ApiError("conflict", str(error), hint="abort it, or promote it") from None
     except TargetGone as error:
         raise ApiError(
             "conflict", str(error), hint="put the model back into the pool, or go to another version"

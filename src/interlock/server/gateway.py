@@ -13,13 +13,14 @@ from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
+from interlock.release.controller import Controller
 from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
 from interlock.resilience.load import Degrade, Load
 from interlock.server.case import LARGE, Case
 from interlock.server.content import content_of
 from interlock.server.exchange import Exchange
-from interlock.server.ids import Clock, fresh_nonce
+from interlock.server.ids import Clock, fresh_name, fresh_nonce
 from interlock.server.latency import Latencies
 from interlock.server.lines import request_line
 from interlock.server.log import Log
@@ -60,6 +61,7 @@ class Gateway:
         self._alerted: dict[str, float] = {}
         self.load = Load(state.config.resilience.max_in_flight)
         self.degrade = Degrade(state.config.resilience.degrade)
+        self.controller = Controller(store, fresh_name(), self.say)
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""

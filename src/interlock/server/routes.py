@@ -7,7 +7,18 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from interlock.errors import ApiError
-from interlock.server import aliases, counting, decisions, health, inference, kept, live, metrics, models
+from interlock.server import (
+    aliases,
+    counting,
+    decisions,
+    health,
+    inference,
+    kept,
+    live,
+    metrics,
+    models,
+    rollouts,
+)
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.types.labels import Role
@@ -56,6 +67,13 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/aliases/{name}/rollback", "operator", aliases.roll_back),
     Route("GET", "/v1/routes", "operator", live.show_routes),
     Route("GET", "/metrics", "operator", metrics.show_metrics),
+    Route("POST", "/v1/rollouts", "operator", rollouts.start),
+    Route("GET", "/v1/rollouts", "operator", rollouts.list_rollouts),
+    Route("GET", "/v1/rollouts/{id}", "operator", rollouts.show),
+    Route("POST", "/v1/rollouts/{id}/pause", "operator", rollouts.act),
+    Route("POST", "/v1/rollouts/{id}/resume", "operator", rollouts.act),
+    Route("POST", "/v1/rollouts/{id}/abort", "operator", rollouts.act),
+    Route("POST", "/v1/rollouts/{id}/promote", "operator", rollouts.act),
 )
 
 

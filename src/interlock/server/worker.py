@@ -29,6 +29,8 @@ from interlock.server.supervisor import DRAIN_S
 from interlock.server.watch import watch
 
 TICK_S: Final = 0.25
+ROLLOUTS_EVERY: Final = 2
+"""In ticks: rollouts are looked at twice a second."""
 EXPIRE_EVERY: Final = 14_400
 """In ticks: about once an hour records older than `telemetry.retention_days` are deleted."""
 
@@ -94,7 +96,7 @@ async def _work(
 
 
 async def tick(reloader: Reloader) -> None:
-    """A few times a second: has an alias moved, has the file changed?
+    """A few times a second: has an alias moved, has the file changed, what do rollouts do?
 
     And once in a while: which records are too old to keep?
     """
@@ -108,6 +110,8 @@ async def tick(reloader: Reloader) -> None:
                 await gateway.expire()
             await reloader.look()
             gateway.measure(clock(), late_s)
+            if count % ROLLOUTS_EVERY == 0 and await gateway.controller.look():
+                gateway.refresh_world()
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
         due = clock() + TICK_S

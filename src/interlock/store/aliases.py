@@ -138,7 +138,7 @@ def history(db: apsw.Connection, alias: str) -> AliasHistory | None:
         AliasVersion(
             version=version,
             model=model,
-            at=_rfc3339(at),
+            at=rfc3339(at),
             by=by,
             reason=reason,
             gate=gate,
@@ -177,15 +177,46 @@ def promote(
     `if_version` is the version that the writer saw active; None takes whatever is. `identity` is the JSON of
     what will answer.
     """
-    state = _seen(db, alias, if_version)
+    state = seen(db, alias, if_version)
     if state.model == to_model and (identity is None or state.identity == _digest(identity)):
         return state
-    version = _newest(db, alias) + 1
-    _add_version(db, alias, version, to_model, change, gate=gate, override=override, identity=identity)
+    version = add_next(db, alias, to_model, change, gate=gate, override=override, identity=identity)
     digest = None if identity is None else _digest(identity)
     details = {"model": to_model, "gate": gate, "override": override, "identity": digest}
     _move(db, alias, "promote", state.active, version, change, details)
     return AliasState(name=alias, active=version, model=to_model, identity=digest)
+
+
+def add_next(
+    db: apsw.Connection,
+    alias: str,
+    model: str,
+    change: Change,
+    *,
+    gate: str | None,
+    override: str | None,
+    identity: str | None,
+) -> int:
+    """Make the next version, and leave the active one as it is; the number of the new one."""
+    version = _newest(db, alias) + 1
+    _add_version(db, alias, version, model, change, gate=gate, override=override, identity=identity)
+    return version
+
+
+def activate(db: apsw.Connection, alias: str, version: int, change: Change, *, if_version: int) -> None:
+    """Make a version active that was made before. Raises StaleVersion."""
+    state = seen(db, alias, if_version)
+    model, gate, override = db.execute(
+        "SELECT model, gate, override FROM alias_versions WHERE alias = ? AND version = ?", (alias, version)
+    ).get
+    details = {"model": model, "gate": gate, "override": override}
+    _move(db, alias, "promote", state.active, version, change, details)
+
+
+def note_taken_back(db: apsw.Connection, alias: str, change: Change) -> None:
+    """Note that a release was taken back before it was active: a plain `rollback` then has nothing to do."""
+    state = seen(db, alias, None)
+    _note_move(db, alias, "rollback", state.active, state.active, change)
 
 
 def rollback(
@@ -205,7 +236,7 @@ def rollback(
     Without `to_version`, an alias that was just rolled back stays where it is: two operators (or an
     operator and a guardrail) who both pull the cord do not undo each other, nor go back twice.
     """
-    state = _seen(db, alias, if_version)
+    state = seen(db, alias, if_version)
     if to_version is None:
         kind, before = db.execute(
             "SELECT kind, from_version FROM alias_moves WHERE alias = ? ORDER BY seq DESC LIMIT 1", (alias,)
@@ -225,7 +256,8 @@ def rollback(
     return target
 
 
-def _seen(db: apsw.Connection, alias: str, if_version: int | None) -> AliasState:
+def seen(db: apsw.Connection, alias: str, if_version: int | None) -> AliasState:
+    """An alias as it is. Raises UnknownAlias, or StaleVersion where another version is active."""
     state = _find(db, alias)
     if state is None:
         raise UnknownAlias(alias)
@@ -242,6 +274,21 @@ def _find(db: apsw.Connection, alias: str) -> AliasState | None:
 def _state(alias: str, version: int, model: str, identity: str | None) -> AliasState:
     digest = None if identity is None else _digest(identity)
     return AliasState(name=alias, active=version, model=model, identity=digest)
+
+
+def _note_move(
+    db: apsw.Connection,
+    alias: str,
+    kind: Literal["seed", "promote", "rollback"],
+    from_version: int | None,
+    to_version: int,
+    change: Change,
+) -> None:
+    db.execute(
+        "INSERT INTO alias_moves (alias, from_version, to_version, kind, at, by, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (alias, from_version, to_version, kind, change.at, change.by, change.reason),
+    )
 
 
 def _digest(identity: str) -> str:
@@ -287,14 +334,11 @@ def _move(
         "ON CONFLICT (alias) DO UPDATE SET active = excluded.active",
         (alias, to_version),
     )
-    db.execute(
-        "INSERT INTO alias_moves (alias, from_version, to_version, kind, at, by, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (alias, from_version, to_version, kind, change.at, change.by, change.reason),
-    )
+    _note_move(db, alias, kind, from_version, to_version, change)
     body = {"alias": alias, "from": from_version, "to": to_version, "reason": change.reason, **details}
     control_log.append(db, at=change.at, actor=change.by, action=f"alias.{kind}", body=body)
 
 
-def _rfc3339(at: int) -> str:
+def rfc3339(at: int) -> str:
+    """An instant (microseconds since the epoch) as text."""
     return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -8,8 +8,7 @@ loop runs. Times are microseconds since the epoch. Whatever SQLite raises leaves
 import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -18,8 +17,8 @@ import apsw
 from msgspec import Struct
 
 from interlock.errors import StoreError
-from interlock.store import aliases, control_log, evals, records, responses
-from interlock.store.aliases import AliasHistory, AliasState, Change, PoolChange
+from interlock.store import aliases, control_log, evals, records, responses, rollouts
+from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
     check_library,
@@ -276,30 +275,6 @@ class Store:
             change = Change(by=by, at=now)
             self.writer.run(lambda db: aliases.seed(db, file_aliases, identities, change))
 
-    def follow_pool(self, changes: Sequence[PoolChange], *, now: int) -> None:
-        """Make the next version of each alias whose model has become another. Blocks: for the start only.
-
-        An alias that somebody else has moved meanwhile stays where that put it.
-        """
-
-        def work(db: apsw.Connection) -> None:
-            for one in changes:
-                change = Change(by="config", at=now, reason=one.reason)
-                with suppress(aliases.StaleVersion):
-                    aliases.promote(
-                        db,
-                        one.alias,
-                        one.model,
-                        change,
-                        if_version=one.if_version,
-                        gate=one.gate,
-                        override=None,
-                        identity=one.identity,
-                    )
-
-        if changes:
-            self.writer.run(work)
-
     def aliases(self) -> dict[str, AliasState]:
         return self._read(aliases.states)
 
@@ -321,11 +296,13 @@ class Store:
     ) -> Write[AliasState]:
         """Release a model as the next version of an alias; see `aliases.promote`.
 
-        Raises UnknownAlias, or StaleVersion where `if_version` is not the active version.
+        Raises UnknownAlias, RolloutUnderWay, or StaleVersion where `if_version` is not the active version.
         """
         change = Change(by=by, at=now, reason=reason)
-        return self.writer.call(
-            lambda db: aliases.promote(
+
+        def work(db: apsw.Connection) -> AliasState:
+            rollouts.refuse_under_way(db, alias)
+            return aliases.promote(
                 db,
                 alias,
                 to_model,
@@ -334,9 +311,9 @@ class Store:
                 gate=gate,
                 override=override,
                 identity=identity,
-            ),
-            durable=True,
-        )
+            )
+
+        return self.writer.call(work, durable=True)
 
     def rollback(
         self,
@@ -355,9 +332,13 @@ class Store:
         """
         change = Change(by=by, at=now, reason=reason)
         return self.writer.call(
-            lambda db: aliases.rollback(db, alias, to_version, change, if_version=if_version, pool=pool),
+            lambda db: rollouts.roll_back(db, alias, to_version, change, if_version=if_version, pool=pool),
             durable=True,
         )
+
+    def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """A read that a module of the store offers, in a connection of this thread: `rollouts.live`, …"""
+        return self._read(work)
 
     # Evals
 

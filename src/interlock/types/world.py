@@ -4,6 +4,8 @@ It changes seldom (an alias moves, a measured latency leaves its band), so recor
 hash is cheap and every decision can be computed again from it.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from interlock.types.labels import DegradeMode
@@ -12,6 +14,23 @@ from interlock.types.labels import DegradeMode
 class ActiveAlias(Struct, frozen=True, kw_only=True):
     version: int
     model: str
+
+
+USER_KEYS: Final = ("user", "user_id")
+"""The metadata that say who the user is, where the config declares them."""
+
+
+class Canary(Struct, frozen=True, kw_only=True):
+    """A rollout of an alias: what the share `weight` of its requests gets instead of the active version.
+
+    `sticky_by` is what decides on which arm a request is: `session`, `user`, `key` or `request`.
+    """
+
+    rollout: str
+    version: int
+    model: str
+    weight: float
+    sticky_by: str
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -23,3 +42,5 @@ class World(Struct, frozen=True, kw_only=True):
     aliases: dict[str, ActiveAlias] = {}
     latency_ms: dict[str, float] = {}
     degrade: DegradeMode = "none"
+    rollouts: dict[str, Canary] = {}
+    """By alias; only those that have a share of the traffic."""

@@ -1,0 +1,141 @@
+"""Moves rollouts on: one of all workers at a time, chosen by a lease in the store.
+
+Everything it knows it reads from the store, so whoever takes over, or starts again after a crash, goes on
+where the last one was: at the same step, with the same records. What an old holder still wants to write is
+refused by its token.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from interlock.errors import StoreError
+from interlock.rollout.measures import read
+from interlock.rollout.plan import Plan, Progress, advance
+from interlock.rollout.watch import Finding, Watch, overall
+from interlock.store import rollouts
+from interlock.store.releasing import lease_rollouts, move_rollout
+from interlock.store.rollouts import Fenced, StoredRollout
+from interlock.store.sqlite import Store
+from interlock.types.labels import Arm
+
+LEASE_US: Final = 5_000_000
+BY: Final = "rollouts"
+
+
+class _Route(Struct):
+    arm: Arm
+
+
+class _Why(Struct):
+    propensity: float
+
+
+class _Decided(Struct):
+    route: _Route | None
+    why: _Why
+
+
+_decode: Final = msgspec.json.Decoder(_Decided).decode
+
+
+class _Followed:
+    """Mutable: one step of one rollout, and how far its records have been read."""
+
+    def __init__(self, row: StoredRollout) -> None:
+        self.began = row.progress.began
+        self.watch = Watch(row.plan.guardrails, len(row.plan.steps))
+        self.after: int | None = None
+        self.open: set[int] = set()
+
+    def follow(self, store: Store, row: StoredRollout) -> tuple[Finding, ...]:
+        """Read what has ended since, and judge. May take long."""
+        again, self.open = self.open, set()
+        more = True
+        while more:
+            rows = store.read(
+                partial(rollouts.ended, alias=row.alias, since=self.began, after=self.after, again=again)
+            )
+            for seq, version, decision, rest in rows:
+                if seq not in again:
+                    self.after = seq
+                self._add(row, seq, version, decision, rest)
+            more, again = len(rows) >= rollouts.PAGE, set()
+        counted = store.read(partial(rollouts.overridden, alias=row.alias, since=self.began))
+        self.watch.overrides(
+            {"canary": counted.get(row.to_version, 0), "stable": counted.get(row.from_version, 0)}
+        )
+        return self.watch.findings(row.weight)
+
+    def _add(self, row: StoredRollout, seq: int, version: int, decision: bytes, rest: bytes) -> None:
+        if version not in (row.from_version, row.to_version):
+            return
+        ended, decided = read(rest), _decode(decision)
+        # Who could not have been on the other arm is no part of the comparison.
+        if decided.route is None or (row.weight < 1 and decided.why.propensity >= 1):
+            return
+        if ended.is_open:
+            self.open.add(seq)
+        else:
+            self.watch.add(decided.route.arm, ended)
+
+
+class Controller:
+    """Mutable: the rollouts that this process follows while it has the lease. `holder` names the process."""
+
+    def __init__(self, store: Store, holder: str, say: Callable[..., None]) -> None:
+        self._store = store
+        self._holder = holder
+        self._say = say
+        self._followed: dict[str, _Followed] = {}
+
+    async def look(self) -> bool:
+        """Look once at every rollout under way, if it is this process's turn; whether one has moved."""
+        store = self._store
+        live = store.read(rollouts.live)
+        if not live:
+            self._followed.clear()
+            return False
+        token = await lease_rollouts(store, self._holder, LEASE_US)
+        if token is None:
+            self._followed.clear()
+            return False
+        moved = False
+        self._followed = {row.id: self._followed[row.id] for row in live if row.id in self._followed}
+        for row in live:
+            try:
+                moved = await self._move(row, token) or moved
+            except Fenced:
+                self._followed.pop(row.id, None)
+            except StoreError as error:
+                self._say("store", error=error.problem)
+        return moved
+
+    async def _move(self, row: StoredRollout, token: int) -> bool:
+        followed = self._followed.get(row.id)
+        if followed is None or followed.began != row.progress.began:
+            followed = self._followed[row.id] = _Followed(row)
+        findings = await asyncio.to_thread(followed.follow, self._store, row)
+        verdict, why = overall(findings)
+
+        def change(plan: Plan, progress: Progress, now: int) -> Progress:
+            return advance(plan, progress, verdict, why, now)
+
+        moved = await move_rollout(
+            self._store, row.id, change, by=BY, findings=findings, token=token, rev=row.rev
+        )
+        changed = moved.progress != row.progress
+        if changed:
+            self._say(
+                "rollout",
+                id=row.id,
+                alias=row.alias,
+                state=moved.progress.state,
+                step=moved.progress.step,
+                why=moved.progress.why,
+            )
+        return changed
