@@ -127,6 +127,20 @@ def test_both_fail_and_what_follows_the_first_is_tried():
     run(story())
 
 
+def test_a_first_that_failed_long_ago_is_not_waited_for_past_the_deadline():
+    async def story():
+        made = place(refusal(429, {"retry-after": "3"}), answer("never", 1000), max_attempts=5)
+        made.net.upstreams["one"].script[0].pieces[0] = (
+            2.0,
+            made.net.upstreams["one"].script[0].pieces[0][1],
+        )
+        execution = await made.ask()
+        assert code(execution) == "deadline_exceeded"
+        assert execution.elapsed_ms <= 30_100
+
+    run(story())
+
+
 def test_c1_a_caller_that_leaves_a_race_cancels_both():
     async def story():
         slow, slower = answer("slow", 20), answer("slower", 30)

@@ -149,7 +149,8 @@ class Execution:
             self._race, self._held_usd = None, 0.0
             # In the order in which they began, whoever ended first.
             self.attempts[before:] = sorted(self.attempts[before:], key=lambda a: a.model != step.model)
-        return msgspec.structs.replace(end, calls=len(self.attempts) - before, hedged=race.hedged)
+        calls, left_s = len(self.attempts) - before, self.deadline - self.clock()
+        return msgspec.structs.replace(end, calls=calls, hedged=race.hedged, left_s=left_s)
 
     def _worst_usd(self) -> float | None:
         """What the call under way may still cost, where there is a limit; None: it has none that is known."""
