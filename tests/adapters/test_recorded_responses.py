@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, get_args
 
+import msgspec
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
+from interlock.adapters import ADAPTERS
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, BlockStarted, Event, Failure, Finished, Started
@@ -142,6 +144,56 @@ def test_a_recorded_request_is_carried_to_another_vendor_or_names_what_it_cannot
         for text in texts_of(row["request"]):
             assert json.dumps(text, ensure_ascii=False)[1:-1] in sent, (row["source"], text)
     assert carried > 25
+
+
+@pytest.mark.parametrize("wire", [wire for wire in ADAPTERS if wire != "openai-responses"])
+def test_a_recorded_request_is_carried_to_every_wire_format_or_names_fields_that_it_has(wire):
+    target = msgspec.structs.replace(TARGETS["openai"], regions=("us-east-1",))
+    carried = 0
+    for row, request in requests():
+        named = ADAPTERS[wire].cannot_carry(request)
+        known = json.dumps(row["request"])
+        for field in named:
+            name = field.rpartition(".")[2].removesuffix("[]")
+            assert f'"{name}"' in known or name in ("thinking", *WORDS), (row["source"], field)
+        if not named:
+            carried += 1
+            ADAPTERS[wire].encode_request(request, target)
+    assert carried > 35
+
+
+# Other names for what is asked for: chat's and messages' own.
+WORDS: Final = (
+    "content",
+    "response_format",
+    "reasoning_effort",
+    "image_url",
+    "file",
+    "source",
+    "tool_call_id",
+)
+
+
+@pytest.mark.parametrize(
+    ("wire", "signed"),
+    [("openai", False), ("azure", False), ("gemini", False), ("anthropic", True), ("bedrock", True)],
+)
+def test_thoughts_behind_earlier_answers_go_only_to_models_that_can_read_them(wire, signed):
+    shown = [{"type": "summary_text", "text": "a-thought"}]
+    items = [
+        {"role": "user", "content": "hi"},
+        {"type": "reasoning", "id": "rs_1", "summary": shown, "encrypted_content": "gAAA-sealed"},
+        {"type": "reasoning", "summary": shown, "encrypted_content": "interlock-signature:SIGNED"},
+        {"role": "assistant", "content": "an-answer"},
+        {"role": "user", "content": "and?"},
+    ]
+    request = DIALECTS[RESPONSES].decode_request(json.dumps({"model": "m", "input": items}).encode(), {})
+    assert ADAPTERS[wire].cannot_carry(request) == ()
+    target = msgspec.structs.replace(TARGETS["openai"], upstream_model="anthropic.claude-x")
+    sent = ADAPTERS[wire].encode_request(request, target).body
+    assert b"an-answer" in sent
+    assert b"gAAA-sealed" not in sent
+    assert sent.count(b"a-thought") == sent.count(b"SIGNED") == int(signed)
 
 
 def texts_of(body: dict[str, Any]) -> Iterator[str]:

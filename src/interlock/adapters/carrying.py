@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from interlock.errors import ApiError
 from interlock.types.labels import Kind
 from interlock.types.request import (
+    IN_INPUT,
     AnyPart,
     Extra,
     Message,
@@ -90,7 +91,7 @@ def plain(request: Request, reads: Reads) -> Request:
     """A request for a response as other wire formats have it; any other request as it is.
 
     Names and states of items go, and thoughts behind earlier answers that the model cannot read: what
-    came of them is sent.
+    came of them is sent. Tools that an item brings are named by that item.
     """
     if request.dialect != "openai-responses":
         return request
@@ -106,6 +107,7 @@ def plain(request: Request, reads: Reads) -> Request:
     return replace(
         request,
         messages=tuple(message for message in messages if message.parts),
+        tools=tuple(tool for tool in request.tools if tool.extra != IN_INPUT),
         extra=extra,
         reasoning=asked,
     )
