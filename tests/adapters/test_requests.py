@@ -8,7 +8,7 @@ import pytest
 
 from interlock.adapters import ADAPTERS, HttpCall, Target
 from interlock.config.vendors import vendor_at
-from interlock.types.labels import Kind
+from interlock.types.labels import Wire
 from interlock.types.quirks import Quirks
 from interlock.types.request import (
     Audio,
@@ -40,11 +40,11 @@ def target(base_url: str = "https://x.test/v1", **more: Any) -> Target:
     )
 
 
-def send(kind: Kind, request: Request, to: Target | None = None) -> HttpCall:
+def send(kind: Wire, request: Request, to: Target | None = None) -> HttpCall:
     return ADAPTERS[kind].encode_request(request, to or target())
 
 
-def sent(kind: Kind, request: Request, to: Target | None = None) -> dict[str, Any]:
+def sent(kind: Wire, request: Request, to: Target | None = None) -> dict[str, Any]:
     body = json.loads(send(kind, request, to).body)
     assert isinstance(body, dict)
     return body

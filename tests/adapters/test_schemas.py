@@ -123,12 +123,15 @@ def test_openai_enforces_another_dialects_schema_where_its_strict_mode_takes_it(
     assert is_strict(schema) is strict
     body = sent("openai", message(response_format=ResponseFormat(json_schema=schema)))
     assert body["response_format"]["json_schema"].get("strict") is (True if strict else None)
+    responses = sent("openai-responses", message(response_format=ResponseFormat(json_schema=schema)))
+    assert responses["text"]["format"].get("strict") is (True if strict else None)
     own = sent("openai", chat(response_format=ResponseFormat(json_schema=schema)))
     assert "strict" not in own["response_format"]["json_schema"]
 
 
 def test_a_strict_tool_whose_schema_openai_cannot_enforce_is_refused_by_name():
     tool = Tool(name="f", parameters=OPTIONAL, strict=True)
-    assert ADAPTERS["openai"].cannot_carry(message(tools=(tool,))) == ("tools[].strict",)
     enforced = Tool(name="f", parameters=CLOSED, strict=True)
-    assert ADAPTERS["openai"].cannot_carry(message(tools=(enforced,))) == ()
+    for wire in (ADAPTERS["openai"], ADAPTERS["openai-responses"]):
+        assert wire.cannot_carry(message(tools=(tool,))) == ("tools[].strict",)
+        assert wire.cannot_carry(message(tools=(enforced,))) == ()

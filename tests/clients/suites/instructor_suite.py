@@ -26,6 +26,7 @@ MODES = [
     (chat, Mode.TOOLS),
     (chat, Mode.JSON_SCHEMA),
     (messages, Mode.ANTHROPIC_TOOLS),
+    (chat, Mode.RESPONSES_TOOLS),
 ]
 SDKS = {chat: openai, messages: anthropic}
 

@@ -10,8 +10,6 @@ from pydantic import BaseModel
 from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, KEY, OPENAI, SLOW_DOWN
 from tests.clients.suites.langchain_given import StandardTests
 
-DETAILS = ["cache_read_input", "reasoning_output"]
-
 
 def chat(model: str, **more: Any) -> ChatOpenAI:
     return ChatOpenAI(**{**GIVEN, "model": model, **more})
@@ -20,22 +18,25 @@ def chat(model: str, **more: Any) -> ChatOpenAI:
 GIVEN: dict[str, Any] = {"base_url": OPENAI, "api_key": KEY, "max_retries": 0, "stream_usage": True}
 
 
-class TestChatBeforeOpenAI(StandardTests):
+class OpenAITests(StandardTests):
+    name = "gpt"
+    api: dict[str, Any] = {}
+
     @property
     def chat_model_class(self):
         return ChatOpenAI
 
     @property
     def chat_model_params(self):
-        return {**GIVEN, "model": "gpt"}
+        return {**GIVEN, "model": self.name, **self.api}
 
     @property
     def model_override_value(self):
-        return "claude"
+        return "claude" if self.name == "gpt" else "gpt"
 
     @property
     def supports_json_mode(self):
-        return True
+        return self.name != "claude"
 
     @property
     def supports_anthropic_inputs(self):
@@ -47,33 +48,16 @@ class TestChatBeforeOpenAI(StandardTests):
 
     @property
     def supported_usage_metadata_details(self):
-        return {"invoke": DETAILS, "stream": DETAILS}
+        details = ["cache_read_input"] if self.name == "claude" else ["cache_read_input", "reasoning_output"]
+        return {"invoke": details, "stream": details}
 
 
-class TestChatBeforeAnthropic(StandardTests):
-    @property
-    def chat_model_class(self):
-        return ChatOpenAI
+class TestChatBeforeOpenAI(OpenAITests):
+    pass
 
-    @property
-    def chat_model_params(self):
-        return {**GIVEN, "model": "claude"}
 
-    @property
-    def model_override_value(self):
-        return "gpt"
-
-    @property
-    def supports_anthropic_inputs(self):
-        return True
-
-    @property
-    def supports_pdf_inputs(self):
-        return True
-
-    @property
-    def supported_usage_metadata_details(self):
-        return {"invoke": ["cache_read_input"], "stream": ["cache_read_input"]}
+class TestChatBeforeAnthropic(OpenAITests):
+    name = "claude"
 
     @pytest.mark.xfail(
         raises=openai.BadRequestError,
@@ -82,6 +66,16 @@ class TestChatBeforeAnthropic(StandardTests):
     )
     def test_message_with_name(self, model):
         super().test_message_with_name(model)
+
+
+class TestResponsesBeforeOpenAI(OpenAITests):
+    name = "answers"
+    api = {"use_responses_api": True}
+
+
+class TestResponsesBeforeAnthropic(OpenAITests):
+    name = "claude"
+    api = {"use_responses_api": True}
 
 
 class Person(BaseModel):

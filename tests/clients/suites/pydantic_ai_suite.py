@@ -18,7 +18,7 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ThinkingPart
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -31,13 +31,18 @@ def chat(name: str, key: str = KEY) -> Model[Any]:
     return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
 
 
+def responses(name: str, key: str = KEY) -> Model[Any]:
+    client = AsyncOpenAI(base_url=OPENAI, api_key=key, max_retries=0)
+    return OpenAIResponsesModel(name, provider=OpenAIProvider(openai_client=client))
+
+
 def messages(name: str, key: str = KEY) -> Model[Any]:
     client = AsyncAnthropic(base_url=URL, api_key=key, max_retries=0)
     profile = ModelProfile(supports_json_schema_output=True)  # it goes by the name, and does not know ours
     return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client), profile=profile)
 
 
-DIALECTS = {"chat": chat, "messages": messages}
+DIALECTS = {"chat": chat, "responses": responses, "messages": messages}
 
 
 class Person(BaseModel):

@@ -7,7 +7,7 @@ the gateway has also been understood on the way there. What a prompt can ask of 
 
 from typing import Any, Final, Protocol
 
-from tests.clients.vendor import anthropic_messages, openai_chat
+from tests.clients.vendor import anthropic_messages, openai_chat, openai_responses
 from tests.clients.vendor.embeddings import embed
 from tests.clients.vendor.mind import Asked, Refused, Said, think
 from tests.server.upstream import Reply, Seen, answer
@@ -28,6 +28,7 @@ class Wire(Protocol):
 
 WIRES: Final[dict[str, Wire]] = {
     "/v1/chat/completions": openai_chat,
+    "/v1/responses": openai_responses,
     "/v1/messages": anthropic_messages,
 }
 """One module for each wire format, by its path."""

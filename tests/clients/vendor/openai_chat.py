@@ -39,7 +39,7 @@ def read(seen: Seen) -> Asked:
         raise Refused(400, "`stream_options` is only allowed when `stream` is true", param="stream_options")
     messages = body["messages"]
     _check_turns(messages)
-    tools = {tool["function"]["name"]: _parameters(tool["function"]) for tool in body.get("tools", ())}
+    tools = {tool["function"]["name"]: parameters(tool["function"]) for tool in body.get("tools", ())}
     choice = body.get("tool_choice", "auto")
     if "tool_choice" in body and not tools:
         raise Refused(400, "`tool_choice` is only allowed when `tools` are specified", param="tool_choice")
@@ -98,14 +98,14 @@ def _check_turns(messages: list[dict[str, Any]]) -> None:
         raise Refused(400, f"these tool_call_ids have no response messages: {', '.join(sorted(waiting))}")
 
 
-def _parameters(function: dict[str, Any]) -> Mapping[str, Any]:
+def parameters(function: dict[str, Any]) -> Mapping[str, Any]:
     if NAME.fullmatch(function["name"]) is None:
         raise Refused(400, f"a tool's name must match {NAME.pattern}", param="tools")
     schema: dict[str, Any] = function.get("parameters") or {"type": "object", "properties": {}}
     if schema.get("type") != "object":
         raise Refused(400, f"Invalid schema for function '{function['name']}': type must be 'object'")
     if function.get("strict"):
-        _check_strict(schema, f"function '{function['name']}'")
+        check_strict(schema, f"function '{function['name']}'")
     return schema
 
 
@@ -116,16 +116,16 @@ def _schema(asked: dict[str, Any]) -> Mapping[str, Any] | None:
     if NAME.fullmatch(inner.get("name", "")) is None:
         raise Refused(400, "Missing or invalid 'response_format.json_schema.name'", param="response_format")
     if inner.get("strict"):
-        _check_strict(inner["schema"], f"response_format '{inner['name']}'")
+        check_strict(inner["schema"], f"response_format '{inner['name']}'")
     schema: dict[str, Any] = inner["schema"]
     return schema
 
 
-def _check_strict(schema: Any, whose: str) -> None:
+def check_strict(schema: Any, whose: str) -> None:
     """A strict schema closes every object and requires every property."""
     if isinstance(schema, list):
         for one in schema:
-            _check_strict(one, whose)
+            check_strict(one, whose)
     if not isinstance(schema, dict):
         return
     if schema.get("type") == "object":
@@ -135,7 +135,7 @@ def _check_strict(schema: Any, whose: str) -> None:
             raise Refused(400, f"Invalid schema for {whose}: 'required' must include every property")
     for name, inner in schema.items():
         if name not in ("enum", "const", "default", "required", "examples"):
-            _check_strict(inner if name != "properties" else list(inner.values()), whose)
+            check_strict(inner if name != "properties" else list(inner.values()), whose)
 
 
 def refuse(refused: Refused) -> Reply:
@@ -149,12 +149,17 @@ def refuse(refused: Refused) -> Reply:
     return answer({"error": error}, refused.status, x_request_id="req_1")
 
 
+def words(arguments: dict[str, Any]) -> str:
+    """A call's arguments as this vendor writes them: JSON text, letters as they are."""
+    return json.dumps(arguments, ensure_ascii=False)
+
+
 def _calls(said: Said) -> list[dict[str, Any]]:
     return [
         {
             "id": f"call_{at}aB3xYz{len(call.name)}",
             "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            "function": {"name": call.name, "arguments": words(call.arguments)},
         }
         for at, call in enumerate(said.calls)
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from interlock.adapters.carrying import asks_for, is_sealed
+from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import AnyPart, Audio, File, Message, Opaque, Request, Thinking, Tool, ToolResult
 
 CARRIED: Final = (
@@ -85,6 +86,8 @@ def _of_tool(tool: Tool) -> list[str]:
     if tool.vendor is not None:
         names = ("mcp_server", "mcp_servers"), ("web_search_options", "web_search_options")
         return [next((shown for key, shown in names if key in tool.vendor), "tools[].type")]
+    if tool.strict and tool.parameters and not is_strict({"type": "object", **tool.parameters}):
+        return ["tools[].strict"]
     return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
 
 

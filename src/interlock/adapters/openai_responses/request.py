@@ -7,8 +7,10 @@ import msgspec
 from interlock.adapters.call import HttpCall, Target
 from interlock.adapters.carrying import refuse_loss
 from interlock.adapters.openai.request import headers_of, place_of
+from interlock.adapters.openai.schema import is_strict
 from interlock.adapters.openai_responses.carry import CARRIED, cannot_carry
 from interlock.adapters.openai_responses.input import write_input
+from interlock.types.labels import Dialect
 from interlock.types.request import IN_INPUT, Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -107,11 +109,12 @@ def _text(request: Request, *, own: bool) -> dict[str, Any]:
     if request.dialect == "openai-chat" and "verbosity" in request.extra:
         text["verbosity"] = request.extra["verbosity"]
     if request.response_format is not None:
-        text["format"] = _format(request.response_format)
+        text["format"] = _format(request.response_format, request.dialect)
     return text
 
 
-def _format(asked: ResponseFormat) -> dict[str, Any]:
+def _format(asked: ResponseFormat, dialect: Dialect) -> dict[str, Any]:
+    """The output asked for. Anthropic enforces every schema that it takes; here strict mode does."""
     if asked.json_schema is None:
         return {"type": "json_object"}
     found: dict[str, Any] = {
@@ -123,6 +126,8 @@ def _format(asked: ResponseFormat) -> dict[str, Any]:
         found["description"] = asked.description
     if asked.strict is not None:
         found["strict"] = asked.strict
+    elif dialect == "anthropic-messages" and is_strict(asked.json_schema):
+        found["strict"] = True
     return found
 
 
