@@ -135,3 +135,24 @@ def test_a_strict_tool_whose_schema_openai_cannot_enforce_is_refused_by_name():
     for wire in (ADAPTERS["openai"], ADAPTERS["openai-responses"]):
         assert wire.cannot_carry(message(tools=(tool,))) == ("tools[].strict",)
         assert wire.cannot_carry(message(tools=(enforced,))) == ()
+
+
+NO_SCHEMAS = [
+    {"type": []},
+    {"type": [{}], "enum": [1]},
+    {"type": "string", "format": {}},
+    {"type": "object", "properties": ["a"]},
+    {"type": "object", "properties": {}, "required": 5, "additionalProperties": False},
+    {"type": "object", "properties": {}, "required": [{}], "additionalProperties": False},
+    {"type": "object", "properties": {"a": {"anyOf": 5}}, "required": ["a"], "additionalProperties": False},
+    {"$defs": 3},
+]
+
+
+@pytest.mark.parametrize("schema", NO_SCHEMAS, ids=json.dumps)
+def test_what_is_no_schema_is_a_reason_not_to_ask_and_never_a_fault(schema):
+    assert not is_strict(schema)
+    for asked in (Tool(name="f", parameters=schema, strict=True), ResponseFormat(json_schema=schema)):
+        request = chat(tools=(asked,)) if isinstance(asked, Tool) else chat(response_format=asked)
+        for adapter in ADAPTERS.values():
+            adapter.cannot_carry(request)

@@ -18,7 +18,7 @@ _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
 _ENFORCED: Final[dict[str, Callable[[Any], bool]]] = {
-    "format": lambda value: value in _FORMATS,
+    "format": lambda value: isinstance(value, str) and value in _FORMATS,
     "minItems": lambda value: value in (0, 1),
 }
 """Bounds that the vendor enforces for some values."""
@@ -40,7 +40,8 @@ class _CannotBeSaidError(Exception):
 def narrowed(schema: Schema) -> Schema | None:
     """The schema as the vendor takes it; None where it has no such thing as what the schema asks for.
 
-    That is an object whose keys are not known beforehand (a mapping), and a value of no stated type.
+    That is an object whose keys are not known beforehand (a mapping), a value of no stated type, and what
+    is no JSON Schema at all (`properties` that is a list): nobody has read a caller's schema before.
     """
     try:
         return _narrowed(schema)
@@ -79,10 +80,14 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _each(value: Any) -> list[Schema]:
+    if not isinstance(value, list):
+        raise _CannotBeSaidError
     return [_narrowed(inner) for inner in value]
 
 
 def _by_name(value: Any) -> dict[str, Schema]:
+    if not isinstance(value, dict):
+        raise _CannotBeSaidError
     return {name: _narrowed(inner) for name, inner in value.items()}
 
 
@@ -96,8 +101,10 @@ _KEYWORDS: Final[dict[str, Callable[[Any], Any]]] = {
 """What the vendor compiles."""
 
 
-def _one_type_each(schema: Schema, kinds: list[str]) -> Schema:
+def _one_type_each(schema: Schema, kinds: list[Any]) -> Schema:
     """A value of several types as one of several values, each with the keywords that concern it."""
+    if not kinds or not all(isinstance(kind, str) for kind in kinds):
+        raise _CannotBeSaidError
     shared = {name: value for name, value in schema.items() if name in ("description", "title", "$defs")}
     rest = {name: value for name, value in schema.items() if name not in ("type", *shared)}
     variants = [

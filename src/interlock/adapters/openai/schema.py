@@ -21,6 +21,14 @@ _KNOWN: Final = frozenset(
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     }
 )
+_SHAPES: Final[dict[str, type]] = {
+    "properties": dict,
+    "required": list,
+    "anyOf": list,
+    "$defs": dict,
+    "definitions": dict,
+}
+"""What keywords hold that are looked into. Nobody has read a caller's schema before."""
 _FORMATS: Final = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
 
@@ -34,9 +42,12 @@ def _is_strict(schema: Any) -> bool:
         return False
     if "format" in schema and schema["format"] not in _FORMATS:
         return False
-    keys = schema.get("properties", {})
+    if not all(isinstance(schema[name], shape) for name, shape in _SHAPES.items() if name in schema):
+        return False
+    keys, required = schema.get("properties", {}), schema.get("required", [])
     if schema.get("type") == "object":
-        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(keys):
+        closed = schema.get("additionalProperties") is False
+        if not closed or not all(isinstance(key, str) for key in required) or set(required) != set(keys):
             return False
     elif not any(name in schema for name in ("type", "enum", "const", "anyOf", "$ref")):
         return False
