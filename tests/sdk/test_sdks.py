@@ -25,7 +25,7 @@ from tests.sdk.replay import (
 )
 from tests.server.harness import keyed, pool, serving
 from tests.server.upstream import Upstream, answer, sse
-from tests.server.vendors import ROLE, chat, words
+from tests.server.vendors import ROLE, chat, chat_stream, message_stream, words
 
 KEY = "key-sdk"
 
@@ -321,6 +321,21 @@ async def test_u8_both_sdks_raise_when_a_stream_is_cut(up, gpt, claude):
     with pytest.raises(anthropic.APIError):
         async with claude.messages.stream(model="gpt", max_tokens=5, messages=HELLO) as stream:
             await stream.get_final_message()
+
+
+@pytest.mark.parametrize("said", [1, 2, 3])
+@pytest.mark.parametrize("model", ["gpt", "claude"])
+async def test_u8_both_sdks_raise_after_whichever_word_the_stream_is_reset(up, gpt, claude, model, said):
+    texts = ["one ", "two ", "three"]
+    whole = chat_stream(*texts).pieces if model == "gpt" else message_stream(*texts).pieces
+    preamble = 1 if model == "gpt" else 2
+    up.default = sse(*whole[: preamble + said], end="reset")
+    with pytest.raises(openai.APIError):
+        await gathered(await gpt.chat.completions.create(model=model, messages=HELLO, stream=True))
+    with pytest.raises(anthropic.APIError):
+        async with claude.messages.stream(model=model, max_tokens=5, messages=HELLO) as stream:
+            await stream.get_final_message()
+    assert len(up.seen) == 2, "what was begun is not asked for again"
 
 
 async def test_models_can_be_listed_by_both_sdks(gpt, claude):
