@@ -38,12 +38,12 @@ def test_a_count_that_nobody_knows_stays_unknown_and_a_known_one_is_summed():
     ("status", "failed", "aborted", "waited"),
     [
         ("ok", False, False, 120.0),
-        ("failed", True, False, 120.0),
-        ("cancelled", None, True, None),
+        ("failed", True, False, None),
+        ("cancelled", False, True, 120.0),
         ("denied", None, None, None),
     ],
 )
-def test_a_caller_that_left_and_a_denial_say_nothing_of_how_well_a_route_works(
+def test_a_denial_says_nothing_of_a_route_and_a_failure_nothing_of_how_long_an_answer_takes(
     status, failed, aborted, waited
 ):
     found = measure(record(status=status, attempts=(attempt(),)))
@@ -54,7 +54,7 @@ def test_a_model_that_stood_in_is_a_fallback_of_the_route_that_was_decided():
     one = record(attempts=(attempt(outcome="timeout"), attempt(model="small")), fallbacks_taken=("small",))
     assert route_key(one).model == "gpt"
     assert measure(one).fallback is True
-    assert measure(record(status="failed", attempts=())).fallback is None
+    assert measure(record(status="denied", attempts=())).fallback is None
 
 
 @pytest.mark.parametrize("kind", ["edit", "reask", "escalate"])

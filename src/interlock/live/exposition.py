@@ -44,7 +44,7 @@ ROUTE_LABELS: Final = ("alias", "alias_version", "provider", "model", "arm")
 METRICS: Final[Mapping[str, Metric]] = {
     REQUESTS: Metric("counter", "Requests by how they ended.", labels=("status",)),
     "interlock_request_seconds": Metric(
-        "histogram", "What callers waited for requests that ended ok or failed."
+        "histogram", "What callers waited for an answer, or until they left."
     ),
     "interlock_first_token_seconds": Metric("histogram", "From the call of the model to its first event."),
     "interlock_cost_usd_total": Metric("counter", "What requests cost, where the cost is known."),

@@ -16,7 +16,7 @@ RATES: Final = (
     "override_rate",
     "schema_validity",
     "refusal_rate",
-    "client_abort_rate",
+    "abort_rate",
 )
 
 
@@ -71,7 +71,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     override_rate: Rate
     schema_validity: Rate
     refusal_rate: Rate
-    client_abort_rate: Rate
+    abort_rate: Rate
 
 
 class Tally:
@@ -124,8 +124,8 @@ def _figures(key: RouteKey, found: Sequence[Measures], unfinished: int) -> Figur
         cost_usd=_total(of("cost_per_request")),
         input_tokens=_total(of("input_tokens")),
         output_tokens=_total(of("output_tokens")),
-        tool_calls=_total(of("tool_calls")),
-        denied_tool_calls=_total(of("denied_tool_calls")),
+        tool_calls=_total(of("tool_calls_per_request")),
+        denied_tool_calls=_total(of("denied_tool_calls_per_request")),
         **{name: _rate(of(name)) for name in RATES},
     )
 

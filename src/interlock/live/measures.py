@@ -31,9 +31,9 @@ class RouteKey(Struct, frozen=True, kw_only=True, order=True):
 class Measures(Struct, frozen=True, kw_only=True):
     """One request. Times in milliseconds, money in US dollars; `schema_valid` over all judged attempts.
 
-    `latency_ms` is what the caller waited, `ttft_ms` from the call of the model that answered to its first
-    event. `failed` is None for a request that was denied or that its caller gave up: neither speaks of the
-    route.
+    `latency_ms` is what the caller waited, for its answer or until it left: a failure does not say how long
+    an answer takes. `ttft_ms` is from the call of the model that answered to its first event. A request that
+    was denied says nothing of how well its route works, but for the tool calls that were withheld.
     """
 
     status: Status
@@ -63,9 +63,9 @@ READ: Final[Mapping[str, Callable[[Measures], float | None]]] = {
     "override_rate": lambda one: one.overridden,
     "schema_validity": lambda one: one.schema_valid,
     "refusal_rate": lambda one: one.refused,
-    "client_abort_rate": lambda one: one.aborted,
-    "tool_calls": lambda one: one.tool_calls,
-    "denied_tool_calls": lambda one: one.denied_tool_calls,
+    "abort_rate": lambda one: one.aborted,
+    "tool_calls_per_request": lambda one: one.tool_calls,
+    "denied_tool_calls_per_request": lambda one: one.denied_tool_calls,
 }
 """Every measure by the name that guardrails use; rates are 0 or 1 for one request."""
 
@@ -100,18 +100,18 @@ def route_key(record: Record) -> RouteKey:
 def measure(record: Record) -> Measures:
     """The measures of a record that is not open."""
     status, attempts = record.status, record.attempts
-    answered = attempts[-1] if attempts and attempts[-1].outcome == "ok" else None
-    ended = status in ("ok", "failed")
+    answered = attempts[-1] if attempts and status == "ok" else None
+    ran = status in ("ok", "failed", "cancelled")
     return Measures(
         status=status,
-        failed=status == "failed" if ended else None,
-        aborted=status == "cancelled" if status != "denied" else None,
-        latency_ms=record.budgets_used.get("deadline_ms") if ended else None,
+        failed=status == "failed" if ran else None,
+        aborted=status == "cancelled" if ran else None,
+        latency_ms=record.budgets_used.get("deadline_ms") if status in ("ok", "cancelled") else None,
         ttft_ms=answered.ttft_ms if answered is not None else None,
         cost_usd=record.cost_usd if attempts else 0.0,
         input_tokens=_sum(attempts, "input_tokens"),
         output_tokens=_sum(attempts, "output_tokens"),
-        fallback=bool(record.fallbacks_taken) if attempts else None,
+        fallback=bool(record.fallbacks_taken) if ran else None,
         overridden=_overridden(record.outcome) if status == "ok" else None,
         schema_valid=_schema_valid(attempts),
         refused=answered.refused if answered is not None else None,
