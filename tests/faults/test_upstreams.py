@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
-from interlock.mock import Answering, Behaviour, Mock, Script
+from interlock.mock import Answering, Behaviour, Mock, Plan, Received, Repeat, Script
 from interlock.server.records import to_record
 from interlock.store import Store
 from tests.faults.served import config, free_port, served
@@ -122,13 +123,28 @@ def gateway(tmp_path_factory):
         yield running
 
 
+def endless(request):
+    """A gigabyte that does not say how long it is, as a body or as one event."""
+    kind = b"text/event-stream" if request.stream else b"application/json"
+    start = b"data: " if request.stream else b""
+    return (b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n\r\n" % kind + start, Repeat(b" " * 1_000_000, 1000))
+
+
+FLOODS: dict[str, Callable[[Received], Plan]] = {
+    fault: Answering(Script(default=Behaviour(faults=(fault,))))
+    for fault in ("huge_body", "huge_header", "many_headers", "gzip_bomb")
+}
+FLOODS["no length"] = endless
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("fault", ["huge_body", "huge_header", "many_headers", "gzip_bomb"])
-async def test_u14_an_answer_without_measure_is_cut_at_a_limit_and_memory_is_bounded(gateway, fault, stream):
+@pytest.mark.parametrize("flooding", FLOODS.values(), ids=FLOODS)
+async def test_u14_an_answer_without_measure_is_cut_at_a_limit_and_memory_is_bounded(
+    gateway, flooding, stream
+):
     """A gigabyte of body, a megabyte of one header, 100,000 headers, a gigabyte packed to a thousandth."""
     async with Mock(Answering(), port=gateway.upstream):
         assert (await exchange(gateway.port, chat(model="chat")))[0].startswith(OK)
-    flooding = Answering(Script(default=Behaviour(faults=(fault,))))
     async with Mock(flooding, port=gateway.upstream) as mock:
         before, most = gateway.memory, 0
         for make, model in ((chat, "chat"), (messages, "claude")):

@@ -62,6 +62,7 @@ class Http1Response:
         while data := await self.chunk(by):
             size += len(data)
             if size > limit:
+                body.clear()  # the error remembers this frame, and may outlast it
                 raise self._refuse(limit)
             body.append(data)
         return body[0] if len(body) == 1 else b"".join(body)
