@@ -161,7 +161,7 @@ def read_block(raw: dict[str, Any]) -> AnyPart:
     Raises msgspec.ValidationError for a known kind in a wrong shape, Broken for an unknown kind and for
     what looks like a call but is none of a kind that is judged as one.
     """
-    kind: str = raw["type"]
+    kind = msgspec.convert(raw, _Block).type
     read = _BLOCKS.get(kind)
     if read is not None:
         return read(raw)

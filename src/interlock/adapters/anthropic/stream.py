@@ -171,7 +171,7 @@ class StreamDecoder:
 
     def _block_start(self, raw: dict[str, Any], out: list[Event]) -> None:
         index, block = raw.get("index"), _fields(raw, "content_block")
-        if type(index) is not int or index in self._seen or not self._started or "type" not in block:
+        if type(index) is not int or index in self._seen or not self._started:
             raise Broken(malformed(_ORDER))
         self._seen.add(index)
         part = read_block(block)

@@ -60,7 +60,8 @@ _Source = tuple[str, str, int, int]
 def _of_search(raw: Any) -> Iterable[_Source]:
     if type(raw) is not dict:
         return
-    chunks = raw.get("groundingChunks") or ()
+    given = raw.get("groundingChunks")
+    chunks = given if type(given) is list else ()
     for support in raw.get("groundingSupports") or ():
         segment = support.get("segment") or {}
         for index in support.get("groundingChunkIndices") or ():

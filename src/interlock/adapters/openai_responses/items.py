@@ -106,12 +106,15 @@ def read_content(raw: dict[str, Any], item: dict[str, Any]) -> Text | Refusal:
 
 
 def read_reasoning(raw: dict[str, Any]) -> tuple[Thinking | Opaque, ...]:
-    """Thoughts, one by one; an item that shows none is for its own dialect only."""
+    """Thoughts, one by one; an item that shows none is for its own dialect only.
+
+    Raises msgspec.ValidationError.
+    """
     item = item_fields(raw)
     parts = tuple(
         Thinking(text=msgspec.convert(part, _OutputText).text, extra=extra(item, others(part, _TEXT)))
         for place in ("summary", "content")
-        for part in raw.get(place) or ()
+        for part in msgspec.convert(raw.get(place) or [], list[dict[str, Any]])
     )
     return parts or (Opaque(dialect="openai-responses", kind="reasoning", value=raw),)
 
@@ -129,8 +132,11 @@ def read_call(raw: dict[str, Any]) -> ToolCall:
 
 
 def read_opaque(raw: dict[str, Any]) -> Opaque:
-    """An item of the vendor's own. Raises Broken for a kind that is not known: it may be a call."""
-    kind: str = raw["type"]
+    """An item of the vendor's own.
+
+    Raises msgspec.ValidationError, and Broken for a kind that is not known: it may be a call.
+    """
+    kind = msgspec.convert(raw, _Item).type
     tool = _tool_of(kind, raw)
     if tool is None and kind not in _PASSED_ON:
         raise Broken(malformed(f"an item of the kind `{code_of(kind)}`"))

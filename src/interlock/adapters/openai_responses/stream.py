@@ -293,7 +293,7 @@ class StreamDecoder:
         text = part.get(field)
         if text and not item.said:
             self._say(item, msgspec.convert(text, str), None, out)
-        for annotation in (part.get("annotations") or ())[item.annotations :]:
+        for annotation in _listed(part, "annotations")[item.annotations :]:
             item.annotations += 1
             out.append(BlockDelta(item.open, "", {OWN: {"annotation": annotation}}))
         if part.get("logprobs") and not item.logprobs:
@@ -384,8 +384,7 @@ class StreamDecoder:
         if response.get("error"):
             raise Broken(failure_of(response["error"], None))
         self._start(response, out)
-        output = response.get("output") or ()
-        for index, item in enumerate(output):
+        for index, item in enumerate(_listed(response, "output")):
             if index in self._items or (index not in self._done and not self._is_known(item)):
                 self._item_done(index, msgspec.convert(item, dict[str, Any]), out)
         if self._items:
@@ -469,3 +468,8 @@ def _index(raw: dict[str, Any]) -> int:
 def _fields(raw: dict[str, Any], name: str) -> dict[str, Any]:
     """An object that must be there. Raises msgspec.ValidationError."""
     return msgspec.convert(raw.get(name), dict[str, Any])
+
+
+def _listed(raw: dict[str, Any], name: str) -> list[Any]:
+    """A list that may be left out. Raises msgspec.ValidationError."""
+    return msgspec.convert(raw.get(name) or [], list[Any])
