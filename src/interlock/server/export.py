@@ -6,6 +6,7 @@ delivered after some tries is given up and counted. A slow or dead collector cos
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -28,8 +29,8 @@ from interlock.types.record import Record
 from interlock.wiring import now_us
 
 FOLLOWER: Final = "otlp"
-BATCH: Final = 200
-MOST_BATCHES: Final = 20
+BATCH: Final = 100
+MOST_BATCHES: Final = 40
 """In one look."""
 MOST_BEHIND: Final = 20_000
 """Older records are skipped: they pile up while no collector is configured, or it cannot keep pace."""
@@ -84,12 +85,14 @@ class Exporter:
         """Send traces and metrics of records; how many records were not taken."""
         describe = _describer(self._gateway.state.config)
         since_ns, self._since_ns = self._since_ns, time.time_ns()
+        until_ns = self._since_ns
         bodies = (
-            ("traces", otlp.traces(records, describe, self._whose)),
-            ("metrics", otlp.metrics(records, describe, self._whose, since_ns, self._since_ns)),
+            ("traces", lambda: otlp.traces(records, describe, self._whose)),
+            ("metrics", lambda: otlp.metrics(records, describe, self._whose, since_ns, until_ns)),
         )
-        for kind, body in bodies:
-            why = await self._deliver(f"{endpoint}/v1/{kind}", _encode(body))
+        for kind, make in bodies:
+            body = await asyncio.to_thread(_encoded, make)
+            why = await self._deliver(f"{endpoint}/v1/{kind}", body)
             if why is not None:
                 self._gateway.say("otlp_failed", kind=kind, records=len(records), why=why)
                 return len(records)
@@ -124,6 +127,11 @@ class Exporter:
             return response.status, await response.read(_MOST_ANSWER, now + ANSWER_S)
         finally:
             response.close()
+
+
+def _encoded(make: Callable[[], dict[str, Any]]) -> bytes:
+    """Off the loop: a batch takes milliseconds to write down, and requests would wait."""
+    return _encode(make())
 
 
 def _claim(store: Store, now: int) -> Batch | None:

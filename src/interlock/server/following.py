@@ -14,7 +14,8 @@ from interlock.types.record import Record
 
 T = TypeVar("T")
 
-PAGE: Final = 100
+PAGE: Final = 25
+"""Between batches the loop has its turn, which decoding would keep from it for milliseconds."""
 PATIENCE_US: Final = 900_000_000
 """A record that is still open after so long was cut short: no request may take longer."""
 
