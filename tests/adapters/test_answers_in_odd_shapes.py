@@ -4,12 +4,15 @@ import json
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.adapters import ADAPTERS
+from interlock.dialects import DIALECTS
 from interlock.types.answer import Answer, Failure, Finished
+from tests.adapters.test_requests import chat
 
 RESPONSE: dict[str, Any] = {"id": "resp_1", "created_at": 1, "model": "m", "status": "completed"}
 THOUGHT: dict[str, Any] = {
@@ -118,7 +121,11 @@ def test_a_stream_in_an_odd_shape_ends_as_finished_or_as_a_failure(wire, data):
     events = data.draw(bent(STREAMS[wire]))
     decoder = ADAPTERS[wire].StreamDecoder()
     sent = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
-    assert isinstance([*decoder.feed(sent), *decoder.end()][-1], Finished | Failure)
+    found = [*decoder.feed(sent), *decoder.end()]
+    assert isinstance(found[-1], Finished | Failure)
+    for name, dialect in DIALECTS.items():
+        asked = msgspec.structs.replace(chat(), dialect=name)
+        assert isinstance(dialect.StreamEncoder(asked, "m").encode(found), bytes)
 
 
 @pytest.mark.parametrize("wire", WHOLE)
@@ -127,6 +134,10 @@ def test_the_answers_that_are_bent_here_are_good_ones_before(wire):
     decoder = ADAPTERS[wire].StreamDecoder()
     sent = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in STREAMS[wire])
     assert isinstance([*decoder.feed(sent), *decoder.end()][-1], Finished)
+
+
+def bent_part(**odd: Any) -> dict[str, Any]:
+    return {**SAID, "content": [{**SAID["content"][0], **odd}]}
 
 
 CRASHED = [
@@ -139,6 +150,14 @@ CRASHED = [
     (
         "openai-responses",
         [{"type": "response.completed", "response": {**RESPONSE, "output": [{**THOUGHT, "summary": True}]}}],
+    ),
+    (
+        "openai-responses",
+        [{"type": "response.completed", "response": {**RESPONSE, "output": [bent_part(annotations=0)]}}],
+    ),
+    (
+        "openai-responses",
+        [{"type": "response.completed", "response": {**RESPONSE, "output": [bent_part(logprobs="x")]}}],
     ),
     (
         "anthropic",

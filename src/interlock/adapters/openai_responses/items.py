@@ -59,6 +59,8 @@ class _Message(Struct):
 
 class _OutputText(Struct):
     text: str
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
 
 
 class _Refusal(Struct):

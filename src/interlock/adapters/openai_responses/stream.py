@@ -43,7 +43,14 @@ class _Event(Struct, gc=False):
     content_index: int = 0
     summary_index: int = 0
     delta: Any = None
-    logprobs: Any = None
+    logprobs: list[Any] | None = None
+
+
+class _Lists(Struct):
+    """What is said about a text, bit by bit."""
+
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Event).decode
@@ -230,6 +237,7 @@ class StreamDecoder:
         if block is None:
             raise Broken(malformed(_ORDER))
         self._stop(item, out)
+        msgspec.convert(part, _Lists)
         kind, field = block
         rest = {name: value for name, value in part.items() if value not in (None, [])}
         known = frozenset({field} if kind == "thinking" else {"type", field})
@@ -293,12 +301,13 @@ class StreamDecoder:
         text = part.get(field)
         if text and not item.said:
             self._say(item, msgspec.convert(text, str), None, out)
-        for annotation in _listed(part, "annotations")[item.annotations :]:
+        lists = msgspec.convert(part, _Lists)
+        for annotation in (lists.annotations or ())[item.annotations :]:
             item.annotations += 1
             out.append(BlockDelta(item.open, "", {OWN: {"annotation": annotation}}))
-        if part.get("logprobs") and not item.logprobs:
+        if lists.logprobs and not item.logprobs:
             item.logprobs = True
-            out.append(BlockDelta(item.open, "", {OWN: {"logprobs": part["logprobs"]}}))
+            out.append(BlockDelta(item.open, "", {OWN: {"logprobs": lists.logprobs}}))
 
     def _stop(self, item: _Growing, out: list[Event]) -> None:
         if item.open >= 0:
