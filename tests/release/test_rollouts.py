@@ -1,12 +1,16 @@
 """Rollouts on a real server: shares, steps, guardrails, hands of operators, restarts, two who race."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from interlock.cli.app import cli
 from interlock.release.controller import Controller
 from interlock.replay import recompute
 from interlock.route.snapshot import snapshot
@@ -392,3 +396,30 @@ async def test_a_promotion_that_lost_the_race_against_the_alias_changes_nothing(
         with pytest.raises(StaleVersion):
             await server.gateway.store.rollback("prod", 2, if_version=9, by="x", now=now_us())
         assert (await look(server, row["id"]))["state"] == "running"
+
+
+def test_the_commands_start_show_hold_and_end_a_rollout(tmp_path, monkeypatch):
+    (tmp_path / "interlock.yaml").write_text(
+        yaml.safe_dump(pool("http://127.0.0.1:9", **plans(canary=GUARDED)), sort_keys=False)
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALPHA_KEY", "a")
+    monkeypatch.setenv("BETA_KEY", "b")
+
+    def run(*arguments):
+        return CliRunner().invoke(cli, ["rollout", *arguments, "--json"])
+
+    began = json.loads(run("start", "prod", "--to", "small").stdout)
+    assert (began["state"], began["weight"], began["plan"]) == ("running", 0.5, "canary")
+    assert began["guardrails"] == [
+        {"metric": "error_rate", "verdict": "undecided", "why": "not looked at yet"}
+    ]
+    assert run("start", "prod", "--to", "claude").exit_code == 1
+    assert run("start", "prod", "--to", "none").exit_code == 2
+    assert json.loads(run("pause", "prod", "--reason", "lunch").stdout)["why"] == "lunch"
+    assert json.loads(run("status", began["id"]).stdout)["waits_for"] == "operator"
+    assert json.loads(run("resume", began["id"]).stdout)["state"] == "running"
+    assert json.loads(run("promote", "prod").stdout)["state"] == "promoted"
+    assert run("abort", began["id"]).exit_code == 1
+    assert run("abort", "prod").exit_code == 2, "none is under way"
+    assert [json.loads(line)["id"] for line in run("status").stdout.splitlines()] == [began["id"]]

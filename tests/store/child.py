@@ -8,7 +8,10 @@ from pathlib import Path
 
 import apsw
 
+from interlock.rollout.plan import Plan, Step
 from interlock.store import StaleVersion, Store
+from interlock.store.releasing import start_rollout
+from interlock.store.rollouts import RolloutUnderWay, Wanted
 from tests.store.given import NOW, clock, record
 
 
@@ -67,6 +70,28 @@ def race(path: Path, name: str, rounds: int) -> None:
     store.close()
 
 
+def race_rollouts(path: Path, name: str, rounds: int) -> None:
+    """Once for each line, try to begin a rollout of one alias, and say whether this one began."""
+    store = Store.open(path, now=clock)
+    say("ready")
+    for number in range(rounds):
+        sys.stdin.readline()
+        wanted = Wanted(
+            id=f"rol_{name}_{number}",
+            alias="prod",
+            model=name,
+            identity="{}",
+            plan=Plan(name="p", steps=(Step(weight=0.1),)),
+        )
+        try:
+            start_rollout(store, wanted, by=name).result()
+        except RolloutUnderWay:
+            say("under way")
+        else:
+            say("began")
+    store.close()
+
+
 def hold_lock(path: Path) -> None:
     """Hold the write lock until told to let go."""
     db = apsw.Connection(str(path))
@@ -95,6 +120,8 @@ if __name__ == "__main__":
             write_until_killed(Path(file), int(first))
         case "race", (name, rounds):
             race(Path(file), name, int(rounds))
+        case "race_rollouts", (name, rounds):
+            race_rollouts(Path(file), name, int(rounds))
         case "hold_lock", ():
             hold_lock(Path(file))
         case "open_only", ():

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from interlock.errors import StoreError
+from interlock.store import rollouts
+from interlock.store.releasing import end_rollout
 from tests.store.given import NOW, answer, child, go, opened, record, said
 
 
@@ -76,6 +78,24 @@ def test_p6_of_two_processes_that_promote_at_once_one_wins_each_time(path):
         assert [one.model for one in history.versions[1:]] == [
             f"{name}-{version}" for version, name in enumerate(winners, start=1)
         ]
+        assert store.verify_control_log() is None
+
+
+def test_p6_of_two_processes_that_begin_a_rollout_of_one_alias_at_once_one_begins_each_time(path):
+    rounds = 100
+    with opened(path) as store:
+        store.seed_aliases({"prod": "first"}, now=NOW, by="file")
+        with child("race_rollouts", path, "a", rounds) as a, child("race_rollouts", path, "b", rounds) as b:
+            for number in range(rounds):
+                go(a, b)
+                answers = {"a": answer(a), "b": answer(b)}
+                assert sorted(answers.values()) == ["began\n", "under way\n"]
+                (row,) = store.read(rollouts.live)
+                winner = next(name for name, answer in answers.items() if answer == "began\n")
+                assert (row.id, row.to_version) == (f"rol_{winner}_{number}", number + 2)
+                end_rollout(store, "prod", "next round")
+            assert said(a) == said(b) == []
+        assert store.aliases()["prod"].active == 1
         assert store.verify_control_log() is None
 
 
