@@ -155,7 +155,7 @@ class StreamEncoder:
         own = vendor_fields(event.value, OWN)
         of_item, more = own.get("item", {}), own.get("part", {})
         kind = more.get("type") if event.kind == "thinking" else None
-        kind = kind if kind in _PART else _KINDS[event.kind]
+        kind = kind if type(kind) is str and kind in _PART else _KINDS[event.kind]
         item = self._item_for(event.kind, of_item, out)
         item.growing += 1
         parts = item.fields.setdefault("summary" if kind == "summary_text" else "content", [])
