@@ -608,6 +608,20 @@ async def test_a7_a_request_keeps_the_world_it_began_with(tmp_path):
         assert (await server.chat()).headers["x-interlock-alias"] == "prod@2"
 
 
+async def test_a_fault_of_ours_while_an_answer_is_read_leaves_the_call_in_the_record(tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyError("boom")
+
+    monkeypatch.setattr("interlock.execute.executor.judge_answer", broken)
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (500, "internal")
+        record = server.record(got)
+        assert record.status == "failed"
+        assert outcomes(record) == [("gpt", "malformed")]
+        assert record.cost_usd is not None, "what the provider counted is to be paid"
+
+
 async def test_our_own_faults_are_500_without_a_trace(tmp_path, monkeypatch):
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
 

@@ -191,6 +191,12 @@ class Execution:
                 trial.fail(Failure(outcome="cancelled", message="the request was cancelled"))
                 self._close(trial)
             raise
+        except Exception:
+            # A fault of ours. The call was made all the same, and may have to be paid for.
+            if trial is not None and not trial.ended:
+                trial.fail(Failure(outcome="malformed", message="the answer could not be read"))
+                self._close(trial)
+            raise
         finally:
             self._depart(passed, trial)
 
