@@ -105,7 +105,7 @@ async def test_o6_a_canary_that_fails_is_aborted_with_its_evidence_and_the_alias
             assert evidence["baseline"] == 0.0
             assert evidence["low"] > 0.05
             assert "beyond `rise_at_most 0.05`" in row["why"]
-            await until(lambda: not server.gateway.state.setting.world.rollouts, 1)
+            await until(lambda: not server.gateway.state.setting.world.rollouts)
             assert set(await many(server, 20)) == {"prod@1"}
             # Whoever pulls the cord now finds it pulled: the release before stays.
             got = await server.client.post("/v1/aliases/prod/rollback", json={})
@@ -268,10 +268,8 @@ async def test_d6_of_two_controllers_one_leads_and_the_other_is_fenced_off(tmp_p
             own = Controller(server.gateway.store, "a", lambda *_, **__: None)
             other = Controller(skewed, "b", lambda *_, **__: None)
             store = server.gateway.store
+            await _stands_down(server.gateway.controller, store)
             held = await lease_rollouts(store, "a", 60_000_000)
-            if held is None:  # the server's own controller has it until its lease is over
-                await until(lambda: _takes(store, "a"), 10)
-                held = await lease_rollouts(store, "a", 60_000_000)
             assert await lease_rollouts(skewed, "b", 60_000_000) is None, "its clock is five minutes ahead"
             before = store.read(lambda db: rollouts.find(db, row["id"]))
             await other.look()
@@ -289,8 +287,14 @@ async def test_d6_of_two_controllers_one_leads_and_the_other_is_fenced_off(tmp_p
             skewed.close()
 
 
-async def _takes(store, holder):
-    return await lease_rollouts(store, holder, 60_000_000) is not None
+async def _stands_down(controller, store):
+    """The server's own controller gives up its lease, and asks for none again."""
+
+    async def idle():
+        return None
+
+    controller.look = idle
+    await lease_rollouts(store, controller._holder, 0)
 
 
 async def test_a_candidate_that_may_not_serve_a_request_leaves_it_on_the_stable_arm(tmp_path):
