@@ -4,7 +4,7 @@ Readers take fields out of the object they are given, so that what is left over 
 nobody interpreted.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from interlock.errors import ApiError
@@ -124,6 +124,30 @@ def need(fields: Fields, key: str, check: Callable[[Any], T]) -> T:
         return check(value)
     except Misfit as misfit:
         raise misfit.under(key) from None
+
+
+def read_fields(
+    fields: Fields, readers: Mapping[str, tuple[str, Callable[[Any], Any]]]
+) -> tuple[dict[str, Any], Fields]:
+    """What the readers made of a body's fields, by their own names, and the fields that have no reader.
+
+    A reader is a name and a check; null is as good as absent. Raises Misfit.
+    """
+    found: dict[str, Any] = {}
+    extra: Fields = {}
+    for key, value in fields.items():
+        if value is None:
+            continue
+        reader = readers.get(key)
+        if reader is None:
+            extra[key] = value
+            continue
+        field, read = reader
+        try:
+            found[field] = read(value)
+        except Misfit as misfit:
+            raise misfit.under(key) from None
+    return found, extra
 
 
 def nothing_else(fields: Fields) -> None:

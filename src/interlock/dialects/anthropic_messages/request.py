@@ -20,6 +20,7 @@ from interlock.wire.fields import (
     need,
     nothing_else,
     number,
+    read_fields,
     take,
     text,
     texts,
@@ -64,20 +65,7 @@ def _refuse_what_is_no_input(fields: Fields) -> None:
 
 def _read(fields: Fields, headers: Mapping[str, str], needed: Sequence[str]) -> Request:
     refuse_control_fields(fields, CONTROL_FIELDS)
-    found: dict[str, Any] = {}
-    extra: Fields = {}
-    for key, value in fields.items():
-        if value is None:
-            continue
-        reader = _FIELDS.get(key)
-        if reader is None:
-            extra[key] = value
-            continue
-        field, read = reader
-        try:
-            found[field] = read(value)
-        except Misfit as misfit:
-            raise misfit.under(key) from None
+    found, extra = read_fields(fields, _FIELDS)
     for key in needed:
         if fields.get(key) is None:
             raise Misfit("is missing", path=key)

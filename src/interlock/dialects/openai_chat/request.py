@@ -18,6 +18,7 @@ from interlock.wire.fields import (
     need,
     nothing_else,
     number,
+    read_fields,
     take,
     text,
     texts,
@@ -44,20 +45,7 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
 
 def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
     refuse_control_fields(fields, CHAT_CONTROL_FIELDS)
-    found: dict[str, Any] = {}
-    extra: Fields = {}
-    for key, value in fields.items():
-        if value is None:
-            continue
-        reader = _FIELDS.get(key)
-        if reader is None:
-            extra[key] = value
-            continue
-        field, read = reader
-        try:
-            found[field] = read(value)
-        except Misfit as misfit:
-            raise misfit.under(key) from None
+    found, extra = read_fields(fields, _FIELDS)
     found.pop("n", None)
     for key in ("model", "messages"):
         if key not in found:
