@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 
@@ -103,7 +103,10 @@ async def scripted(handler: Handler, *, tls: ssl.SSLContext | None = None) -> As
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         for writer in writers:
-            writer.transport.abort()
+            # asyncio's own transport, closed while bytes waited, forgets its loop when they are out, and then
+            # stumbles over `abort`: there is nothing left of it that could be aborted.
+            with suppress(AttributeError):
+                writer.transport.abort()
         await server.wait_closed()
         for end in ends:
             if isinstance(end, Exception):
