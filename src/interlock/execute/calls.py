@@ -74,6 +74,7 @@ async def call_stream(
     """
     try:
         response = await _send(transport, call, limits)
+        del call  # a stream may stay open for long
         heard(response)
         if response.status != 200:
             return await _error(adapter, response, limits)

@@ -326,7 +326,9 @@ class Execution:
         )
 
     async def _call_whole(self, trial: Trial) -> None:
-        found = await call_whole(self.services.transport, trial.whole, trial.call, trial.limits, trial.heard)
+        found = await call_whole(
+            self.services.transport, trial.whole, trial.take_call(), trial.limits, trial.heard
+        )
         if isinstance(found, Failure):
             trial.fail(found)
             return
@@ -373,7 +375,7 @@ class Execution:
         services, most = self.services, self.decision.budgets.max_continuations
         into = Joint(flow, most) if most else flow
         failure = await call_stream(
-            services.transport, trial.adapter, trial.call, trial.limits, into, emit, trial.heard
+            services.transport, trial.adapter, trial.take_call(), trial.limits, into, emit, trial.heard
         )
         if isinstance(into, Joint) and into.cut is not None:
             await self._more().stream(trial, into, emit)

@@ -56,7 +56,7 @@ class Trial:
         self.whole = whole
         self.free = free
         self.request = request
-        self.call = signed(call, started_at)
+        self._call: HttpCall | None = signed(call, started_at)
         self.secret = secret
         self.mark = mark
         self.limits = limits
@@ -77,6 +77,12 @@ class Trial:
         self.rest_s = 0.0
         self._response: Response | None = None
         self._usage: Usage | None = None
+
+    def take_call(self) -> HttpCall:
+        """What to send, once: nobody holds it while the answer comes, which may take long."""
+        call, self._call = self._call, None
+        assert call is not None, "an attempt calls once"
+        return call
 
     def heard(self, response: Response) -> None:
         """Note an answer whose head has come, and how long its sender wants the next call to wait."""

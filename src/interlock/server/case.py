@@ -15,7 +15,10 @@ The dearest text costs about a microsecond a byte.
 
 
 class Case(Struct, frozen=True, gc=False):
-    """`body` is what the caller sent; `at` when it was decided, in microseconds since the epoch."""
+    """`body` is what the caller sent, where its record or a kept response will hold it, else empty.
+
+    `at` is when it was decided, in microseconds since the epoch.
+    """
 
     request: Request
     decision: Decision

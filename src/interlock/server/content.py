@@ -11,12 +11,16 @@ from interlock.types.labels import Logging
 _encode: Final = msgspec.json.Encoder().encode
 
 
+def is_kept(config: Config, logging: Logging) -> bool:
+    """Whether anything of what was said in a request goes into its record."""
+    return config.telemetry.content != "off" and logging == "full"
+
+
 def content_of(config: Config, logging: Logging, body: bytes, answer: str) -> msgspec.Raw | None:
     """The content to keep of one request, as JSON. `logging` of the decision can only keep less."""
-    mode = config.telemetry.content
-    if mode == "off" or logging != "full":
+    if not is_kept(config, logging):
         return None
-    if mode == "full":
+    if config.telemetry.content == "full":
         return msgspec.Raw(_encode({"request": msgspec.Raw(body), "answer": answer}))
     masked = {"request": _masked_value(msgspec.json.decode(body)), "answer": mask(answer)}
     return msgspec.Raw(_encode(masked))

@@ -18,7 +18,7 @@ from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
 from interlock.resilience.load import Degrade, Load
 from interlock.server.case import LARGE, Case
-from interlock.server.content import content_of
+from interlock.server.content import content_of, is_kept
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_name, fresh_nonce
 from interlock.server.latency import Latencies
@@ -95,7 +95,7 @@ class Gateway:
         durable: bool = False,
     ) -> None:
         """Commit the record of a request. Raises ApiError: overloaded, where the store cannot."""
-        decision = case.decision
+        decision, config = case.decision, exchange.state.config
         logging = decision.policy.logging
         exchange.outcome = status
         if execution is not None:
@@ -107,9 +107,8 @@ class Gateway:
                 elif attempt.status in (401, 402, 403):
                     self._alert(attempt)
         content = None
-        if logging == "full" and self.state.config.telemetry.content != "off":
+        if is_kept(config, logging):
             text = execution.text if execution is not None else ""
-            config = self.state.config
             if len(case.body) + len(text) > LARGE:
                 content = await asyncio.to_thread(content_of, config, logging, case.body, text)
             else:

@@ -46,6 +46,7 @@ async def embeddings(gateway: Gateway, exchange: Exchange) -> None:
 
 async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> None:
     case = await decided(gateway, exchange, endpoint)
+    exchange.call.understood()
     services = gateway.services
     execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
     gateway.load.in_flight += 1

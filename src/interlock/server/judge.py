@@ -10,6 +10,7 @@ from interlock.classify import classify
 from interlock.dialects import Endpoint
 from interlock.errors import ApiError
 from interlock.server.case import LARGE, Case
+from interlock.server.content import is_kept
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
@@ -69,7 +70,8 @@ async def judge(
         if large
         else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )
-    return Case(request, decision, body, now)
+    wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
+    return Case(request, decision, body if wanted else b"", now)
 
 
 def within(request: Request, residency: tuple[str, ...]) -> Request:

@@ -39,7 +39,6 @@ class ResponseParser:
         "headers",
         "keep_alive",
         "on_body",
-        "on_header",
         "parts",
         "status",
         "until_eof",
@@ -48,9 +47,7 @@ class ResponseParser:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
-        lines = self._lines.append
         self.on_body = self.parts.append  # straight into the list: no Python frame per chunk
-        self.on_header = lambda name, value: lines((name, value))
         self.reset()
         self._http = httptools.HttpResponseParser(self)
 
@@ -104,6 +101,9 @@ class ResponseParser:
         if self.complete:
             raise MalformedError("a second answer that nobody asked for")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines.append((name, value))
+
     def on_headers_complete(self) -> None:
         status = self._http.get_status_code()
         if 100 <= status < 200 and status != 101:
@@ -116,6 +116,7 @@ class ResponseParser:
         if len(self._lines) > MAX_HEADERS:
             raise MalformedError(f"over {MAX_HEADERS} headers")
         self.headers = headers = _join(self._lines)
+        self._lines.clear()  # a stream may stay open for long
         self._check_codings(headers)
         self.status = status
         self.keep_alive = self._http.should_keep_alive()

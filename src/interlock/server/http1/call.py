@@ -117,6 +117,11 @@ class Call:
         finally:
             self._worker = None
 
+    def understood(self) -> None:
+        """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
+        self.body = b""
+        self.headers = {}
+
     def forget(self) -> None:
         """Let go of what knows this call: in a circle they would all wait for the garbage collector.
 

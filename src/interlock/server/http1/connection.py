@@ -6,7 +6,6 @@ A timer per request would cost more than all of its parsing.
 
 import asyncio
 import socket
-from collections import deque
 from math import inf
 from typing import Any, Final, Literal, cast
 
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._parser: Any = None
         self._active: Call | None = None
-        self._waiting: deque[Call] = deque()
+        self._waiting: list[Call] = []
         self._arriving: Call | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -237,7 +236,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
         elif self._waiting:
-            self._serve(self._waiting.popleft())
+            self._serve(self._waiting.pop(0))
             if not self._waiting:
                 self._transport.resume_reading()
         elif self._arriving is None:
