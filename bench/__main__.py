@@ -7,7 +7,9 @@ no failure: one run on a busy machine is no judgement. `bench/transport.py` meas
 import argparse
 import importlib
 import os
+import platform
 import sys
+from pathlib import Path
 from typing import Final
 
 from bench.lab import Line, NotMeasured, Wrong
@@ -35,6 +37,13 @@ def run(name: str, options: dict[str, float]) -> tuple[list[Line], bool]:
         print(flush=True)
 
 
+def interpreter() -> str:
+    """What runs the gateway; an interpreter in a library of its own calls itself through a table."""
+    shared = "libpython" in Path("/proc/self/maps").read_text("utf-8")
+    how = "as a shared library, some per cent slower" if shared else "linked into the program"
+    return f"CPython {platform.python_version()}, {platform.python_compiler()}, {how}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME")
@@ -42,6 +51,7 @@ def main() -> int:
     parser.add_argument("--soak", type=float, default=60, help="seconds of the streams bench")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
     given = parser.parse_args()
+    print(f"{interpreter()}\n")
     lines: list[Line] = []
     believed = True
     load, _, _ = os.getloadavg()

@@ -24,10 +24,6 @@ LONGER: Final[dict[str, str]] = {}
 # Folders that tools make beside the source; what is in them is not ours.
 MADE: Final = {
     ".git",
-    ".venv",
-    ".venv-peers",
-    ".venv-clients",
-    ".venv-clients-instructor",
     ".hypothesis",
     ".mypy_cache",
     ".pytest_cache",
@@ -58,10 +54,14 @@ GROUPS: Final = {"dev": "dev.txt", "clients": "clients.txt", "clients-instructor
 """The dependency groups of pyproject.toml, each with its lock."""
 
 
+def is_made(folder: str) -> bool:
+    return folder.startswith(".venv") or folder.endswith(".egg-info")
+
+
 def files() -> Iterator[Path]:
     """Every file of the checkout that somebody wrote."""
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in MADE and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if name not in MADE and not is_made(name)]
         # In a linked worktree `.git` is a file, git's own.
         yield from (Path(folder, name) for name in names if name != ".git")
 

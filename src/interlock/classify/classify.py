@@ -75,9 +75,9 @@ def classify(
     """
     hints, tools = request.hints, request.tools
     stated = _stated(request, config)
-    size, request = _sized(request, config)
+    size, request = _sized(request, config, caller.tenant)
     bare = bare_texts(request)
-    findings = find(request, bare)
+    findings = find(request, bare, caller.tenant)
     data_class = _data_class(stated, findings, caller, config, session_class)
     trust: Trust = "trusted" if bare is not None else trust_of(request, config)
     found: dict[str, Any] = {
@@ -266,11 +266,11 @@ class Size(Struct, frozen=True):
     tokenizer: str | None = None
 
 
-def _sized(request: Request, config: Config) -> tuple[Size, Request]:
+def _sized(request: Request, config: Config, whose: str) -> tuple[Size, Request]:
     """The size of a request, and the request as it can be looked into: ids of tokens as text."""
     family, exact = _family(request.model, config)
     if request.operation != "embed":
-        return Size(*count_request(request, family, exact)), request
+        return Size(*count_request(request, family, exact, whose)), request
     total, longest, estimated = count_inputs(request, family, exact)
     tokenizer = tokenizer_of(_upstream(request.model, config)) if holds_ids(request) else None
     return Size(total, estimated, longest, tokenizer), spelled_out(request, family, exact)

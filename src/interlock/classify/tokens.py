@@ -15,6 +15,7 @@ from msgspec import Struct
 from splintr import Tokenizer
 
 from interlock.classify.disguise import text_in_base64
+from interlock.classify.seen import Seen, name_of
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -233,12 +234,13 @@ class _Tally:
             self.texts.append(text)
 
 
-def count_request(request: Request, family: str, exact: bool) -> tuple[int, bool]:
+def count_request(request: Request, family: str, exact: bool, whose: str = "") -> tuple[int, bool]:
     """Input tokens of a request, and whether the figure is an estimate.
 
     `exact`: the family holds the model's own tokenizer. Messages of plain text are exact then, where
     their framing is published. Tools, schemas, calls and their results are counted by their JSON,
-    pictures, documents and sound by a figure each: estimates.
+    pictures, documents and sound by a figure each: estimates. `whose` is the tenant, for whom counts of long
+    texts are remembered.
     """
     known = FAMILIES[family]
     tally = _Tally(estimated=not (exact and known.published))
@@ -250,18 +252,30 @@ def count_request(request: Request, family: str, exact: bool) -> tuple[int, bool
         tally.estimate(known.tools_preamble + _count_tools(tools, known.vocabulary))
     if request.response_format is not None:
         tally.estimate(0, msgspec.json.encode(request.response_format).decode())
-    return _scaled(_total(tally, known), known), tally.estimated
+    return _scaled(_total(tally, known, whose), known), tally.estimated
 
 
-def _total(tally: _Tally, family: Family) -> int:
+_COUNTED: Final = Seen[int]()
+
+
+def _total(tally: _Tally, family: Family, whose: str) -> int:
     texts = tally.texts
     if sum(map(len, texts)) * 4 > EXACT_BYTES:
         joined = "\n".join(texts)
         if is_long(joined):
             tally.estimated = True
             return tally.figures + _sampled(joined, family.vocabulary)
-    encode = _vocabulary(family.vocabulary).encode_ordinary
-    return tally.figures + sum([len(encode(_encodable(text))) for text in texts])
+    whose = f"{family.vocabulary} {whose}"
+    return tally.figures + sum([_count_again(text, family.vocabulary, whose) for text in texts])
+
+
+def _count_again(text: str, vocabulary: str, whose: str) -> int:
+    name = name_of(whose, text)
+    known = _COUNTED.get(name)
+    if known is None:
+        known = len(_vocabulary(vocabulary).encode_ordinary(_encodable(text)))
+        _COUNTED.put(name, known)
+    return known
 
 
 @lru_cache(maxsize=64)
