@@ -149,6 +149,7 @@ class Writer:
         self._closing = False
         self._stopped = False
         db.set_busy_handler(self._wait)
+        db.execute("PRAGMA temp_store = MEMORY")  # else a statement of many rows opens a file to undo them
         db.set_wal_hook(self._note_pages)
         self._thread = threading.Thread(target=self._run, name="interlock-store", daemon=True)
         self._thread.start()

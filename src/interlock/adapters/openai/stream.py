@@ -25,6 +25,7 @@ from interlock.types.answer import (
     FinishReason,
     Started,
 )
+from interlock.wire.around import PROBE, Around, around
 from interlock.wire.sse import EventParser, EventTooLargeError
 
 _DONE: Final = b"[DONE]"
@@ -103,6 +104,9 @@ _NOTHING_ELSE: Final = _beside_content(_Delta())
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
 
+MOST_GUESSES: Final = 4
+"""How often a stream is asked for what its chunks have in common; some pad each with its own random field."""
+
 
 class StreamDecoder:
     """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
@@ -117,8 +121,11 @@ class StreamDecoder:
         self._filtered: Any = None
         self._next = 0
         self._open: tuple[int, BlockKind] | None = None
+        self._block = 0
         self._calls: dict[int, tuple[int, str]] = {}
         self._open_calls: list[int] = []
+        self._around: Around | None = None
+        self._guesses = MOST_GUESSES
 
     def feed(self, data: bytes) -> list[Event]:
         """The events in the next piece of a stream, however it was cut."""
@@ -147,30 +154,48 @@ class StreamDecoder:
                     self._done(out)
                     self._over = True
                     break
-                chunk = _decode(data)
-                if not self._is_more_text(chunk, out):
-                    self._chunk(chunk, out)
+                words = self._around.words(data) if self._around is not None else None
+                if words:
+                    out.append(BlockDelta(self._block, words))
+                else:
+                    self._read_whole(data, out)
         except Broken as broken:
             out += self._fail(broken.failure)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             out += self._fail(malformed(f"not a chunk: {type(error).__name__}"))
         return out
 
-    def _is_more_text(self, chunk: _Chunk, out: list[Event]) -> bool:
-        """Take a chunk that adds words to the open text and says nothing else, as nearly all of them do."""
+    def _read_whole(self, data: bytes, out: list[Event]) -> None:
+        """Read a chunk field by field; if it only adds to the open text, those like it need not be."""
+        chunk = _decode(data)
+        words = self._more_text(chunk)
+        if words is None:
+            self._around = None  # it belongs to the block that was open
+            self._chunk(chunk, out)
+            return
+        assert self._open is not None, "there is text to add to"
+        self._block = self._open[0]
+        out.append(BlockDelta(self._block, words))
+        if self._guesses:
+            self._guesses -= 1
+            guess = around(data, words)
+            if guess is not None and self._more_text(_decode(guess.probe())) == PROBE:
+                self._around = guess
+
+    def _more_text(self, chunk: _Chunk) -> str | None:
+        """The words that a chunk adds to the open text, if that is all it does, as nearly all of them."""
         block, choices = self._open, chunk.choices
         if block is None or block[1] != "text" or choices is None or len(choices) != 1:
-            return False
+            return None
         choice = choices[0]
         delta = choice.delta
         if delta is None or type(delta.content) is not str or not delta.content:
-            return False
+            return None
         if _beside_choices(chunk) != _NOTHING_MORE:
-            return False
+            return None
         if _beside_delta(choice) != _GOES_ON or _beside_content(delta) != _NOTHING_ELSE:
-            return False
-        out.append(BlockDelta(block[0], delta.content))
-        return True
+            return None
+        return delta.content
 
     def _fail(self, failure: Failure) -> list[Event]:
         self._over = True

@@ -1,0 +1,107 @@
+"""An event that has the bytes of another around its words is read as if it were read in full."""
+
+import json
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlock.adapters.openai import stream
+from interlock.adapters.openai.stream import StreamDecoder
+from interlock.types.answer import BlockDelta
+from interlock.wire.around import PROBE, around
+
+words = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["I", "id-1", "content", '"', "\\", '","x":"', '"}}]}', "\n\n", "é", "\u2028", "data: "]),
+)
+choice_changes = st.sampled_from([{}, {"finish_reason": None}, {"logprobs": None}, {"index": 0}])
+chunk_changes = st.sampled_from([{}, {"usage": None}, {"system_fingerprint": "fp"}, {"obfuscation": "x7"}])
+
+
+@st.composite
+def chunks(draw):
+    """A chunk as vendors write them: the same fields time and again, now and then others, or broken JSON."""
+    said = draw(words)
+    chunk = {
+        "id": draw(st.sampled_from(["id-1", "I", said])),
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": draw(st.sampled_from(["m", "I"])),
+        "choices": [{"index": 0, "delta": {"content": said}, **draw(choice_changes)}],
+        **draw(chunk_changes),
+    }
+    kind = draw(st.integers(0, 19))
+    if kind == 0:
+        chunk["choices"][0]["delta"] = {"reasoning_content": said}
+    elif kind == 1:
+        chunk["choices"][0]["finish_reason"] = "stop"
+    elif kind == 2:
+        chunk["choices"] = []
+    compact = draw(st.booleans())
+    escaped = draw(st.booleans())
+    data = json.dumps(chunk, separators=(",", ":") if compact else None, ensure_ascii=escaped)
+    if kind == 3:
+        data = data.replace('"content"', '"content": "first", "content"')
+    elif kind == 4:
+        data = data[: draw(st.integers(0, len(data)))]
+    return data.encode("utf-8", "surrogatepass")
+
+
+def read(pieces: list[bytes], guesses: int, monkeypatch):
+    monkeypatch.setattr(stream, "MOST_GUESSES", guesses)
+    decoder = StreamDecoder()
+    return [event for piece in pieces for event in decoder.feed(b"data: " + piece + b"\n\n")] + decoder.end()
+
+
+@given(
+    st.lists(chunks(), max_size=12),
+    st.lists(st.integers(0, 11), max_size=30),
+)
+def test_a_stream_of_chunks_alike_says_what_it_says_read_field_by_field(made, order):
+    import pytest
+
+    pieces = [made[place % len(made)] for place in order] if made else []
+    with pytest.MonkeyPatch.context() as patch:
+        assert read(pieces, 1000, patch) == read(pieces, 0, patch)
+
+
+def chunk_of(text: str, name: str = "chatcmpl-1") -> bytes:
+    return msgspec.json.encode(
+        {"id": name, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    )
+
+
+def test_words_are_read_where_the_bytes_around_them_are_the_same_and_nowhere_else():
+    place = around(chunk_of("harbour"), "harbour")
+    assert place is not None
+    assert msgspec.json.decode(place.probe())["choices"][0]["delta"]["content"] == PROBE
+    assert place.words(chunk_of('"the" \\ sea')) == '"the" \\ sea'
+    assert place.words(chunk_of("sea", "chatcmpl-2")) is None
+    assert place.words(chunk_of("sea").replace(b"null", b'"stop"')) is None
+    assert place.words(chunk_of("sea").replace(b"null", b'"st"')) is None
+    assert place.words(chunk_of("sea").replace(b"chatcmpl-1", b"chatcmpl-2")) is None
+    assert place.words(chunk_of('sea","refusal":"no').replace(b'\\"', b'"')) is None
+    assert place.words(chunk_of("sea")[:-1]) is None
+
+
+def test_words_that_are_written_in_another_way_or_stand_elsewhere_too_are_no_place():
+    assert around(b'{"content":"caf\\u00e9"}', "café") is None
+    elsewhere = around(chunk_of("I", "I"), "I")
+    assert elsewhere is not None
+    assert msgspec.json.decode(elsewhere.probe())["id"] == PROBE, "the probe shows it"
+
+
+def test_most_of_a_plain_stream_is_read_by_what_its_chunks_have_in_common(monkeypatch):
+    read_whole = []
+    whole = StreamDecoder._read_whole
+
+    def noted(self, data, out):
+        read_whole.append(data)
+        whole(self, data, out)
+
+    monkeypatch.setattr(StreamDecoder, "_read_whole", noted)
+    decoder, said = StreamDecoder(), list("harbour")
+    events = [event for text in said for event in decoder.feed(b"data: " + chunk_of(text) + b"\n\n")]
+    assert [event.text for event in events if isinstance(event, BlockDelta)] == said
+    assert len(read_whole) == 2, "the first opens the block, the second shows the place"
