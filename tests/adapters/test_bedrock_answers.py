@@ -448,6 +448,7 @@ def test_u6_status_and_exception_say_how_a_call_failed(status, code, outcome, fi
     named = {} if code is None else {"x-amzn-errortype": f"{code}:http://internal.amazon.com/x/"}
     failure = BEDROCK.decode_error(status, named, body)
     assert (failure.outcome, failure.final, failure.status) == (outcome, final, status)
+    assert failure.spent == (code == "ServiceQuotaExceededException")
     assert final == (failure.message == "vendor words")
     other = json.dumps({"__type": f"com.amazon#{code}", "Message": "vendor words"}).encode()
     assert BEDROCK.decode_error(status, {}, other).outcome == outcome

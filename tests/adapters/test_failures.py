@@ -6,7 +6,9 @@ from typing import Any, Final
 import pytest
 
 from interlock.adapters import ADAPTERS
+from interlock.adapters.failures import SPENT
 from interlock.dialects import DIALECTS
+from interlock.execute.failures import is_safe_to_repeat
 from interlock.types.answer import Answer, Failure
 from interlock.types.labels import Kind
 from tests.adapters.recorded import adapter, ask, calls
@@ -100,7 +102,6 @@ def test_u7_what_a_vendor_says_of_our_credentials_is_shown_to_nobody(kind, statu
         ("openai", 400, {"code": "content_filter"}, "content_filtered"),
         ("openai", 400, {"code": "content_policy_violation"}, "content_filtered"),
         ("openai", 403, {"code": "content_filter"}, "upstream_error"),
-        ("openai", 429, {"code": "insufficient_quota"}, "rate_limited"),
         ("openai", 500, {"code": "context_length_exceeded"}, "context_length"),
         ("openai", 400, {"message": "This model's maximum context length is 5 tokens"}, "upstream_error"),
         ("anthropic", 413, {"type": "request_too_large"}, "context_length"),
@@ -117,6 +118,50 @@ def test_u7_what_a_vendor_says_of_our_credentials_is_shown_to_nobody(kind, statu
 )
 def test_a_vendors_code_says_more_than_the_status_and_words_say_nothing(kind, status, error, outcome):
     assert fail(kind, status, error).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "error", "outcome"),
+    [
+        ("openai", 429, {"code": "insufficient_quota", "message": "You exceeded your quota"}, "rate_limited"),
+        ("openai", 429, {"type": "insufficient_quota", "code": None}, "rate_limited"),
+        ("openai", 429, {"code": "billing_not_active"}, "rate_limited"),
+        ("openai", 400, {"code": "billing_hard_limit_reached"}, "rate_limited"),
+        ("openai", 429, {"type": "exceeded_current_quota_error"}, "rate_limited"),
+        (
+            "openai",
+            402,
+            {"message": "Insufficient Balance", "code": "invalid_request_error"},
+            "upstream_error",
+        ),
+        ("openai", 403, {"code": "insufficient_credits"}, "upstream_error"),
+        ("anthropic", 402, {"type": "billing_error"}, "upstream_error"),
+        ("anthropic", 403, {"type": "billing_error"}, "upstream_error"),
+        ("azure", 429, {"code": "insufficient_quota"}, "rate_limited"),
+        ("openai-responses", 429, {"code": "insufficient_quota"}, "rate_limited"),
+    ],
+)
+def test_u5_an_account_that_is_used_up_is_no_rate_limit_that_waiting_would_mend(kind, status, error, outcome):
+    failure = fail(kind, status, error, {"retry-after": "3"})
+    assert (failure.outcome, failure.spent, failure.final) == (outcome, True, False)
+    assert (failure.message, failure.retry_after_s) == (SPENT, None)
+    assert failure.detail.endswith(SPENT)
+    assert error.get("message", CANARY) not in failure.message + failure.detail
+    assert not is_safe_to_repeat(failure, has_effects=False)
+    limited = fail(kind, 429, {"code": "rate_limit_exceeded", "type": "rate_limit_error"})
+    assert (limited.outcome, limited.spent) == ("rate_limited", False)
+    assert is_safe_to_repeat(limited, has_effects=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("openai", {"code": "insufficient_quota"}), ("anthropic", {"type": "billing_error"})],
+)
+def test_u5_an_account_that_is_used_up_is_named_in_a_stream_too(kind, error):
+    data = json.dumps({"type": "error", "error": error}).encode()
+    (failure,) = ADAPTERS[kind].StreamDecoder().feed(b"data: " + data + b"\n\n")
+    assert isinstance(failure, Failure)
+    assert failure.spent
 
 
 def test_an_error_object_without_its_envelope_is_read_too():

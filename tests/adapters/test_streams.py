@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlock.adapters import ADAPTERS
 from interlock.types.answer import (
     BlockDelta,
     BlockStarted,
@@ -400,19 +401,23 @@ def test_log_probabilities_ride_along_and_an_empty_first_chunk_begins_no_text():
     assert delta.extra == {"openai-chat": {"logprobs": entry}}
 
 
-def test_the_second_answer_of_a_server_that_gives_two_is_not_mixed_into_the_first():
-    events = [
-        {
-            "choices": [
-                {"index": 1, "delta": {"content": "other"}},
-                {"index": 0, "delta": {"content": "mine"}},
-            ]
-        },
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-    ]
-    data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
-    found = read("openai-chat", data + b"data: [DONE]\n\n")
-    assert [event.text for event in found if isinstance(event, BlockDelta)] == ["mine"]
+@pytest.mark.parametrize("wire", ["openai-chat", "gemini"])
+@pytest.mark.parametrize("both", [True, False], ids=["side by side", "alone"])
+def test_u13_a_second_answer_that_nobody_asked_for_makes_it_malformed_and_is_not_dropped(wire, both):
+    kept = [0, 1] if both else [1]
+    if wire == "gemini":
+        decoder = ADAPTERS["gemini"]
+        found = [{"index": at, "content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"} for at in kept]
+        stream = whole = {"candidates": found}
+    else:
+        decoder = adapter("openai-chat")
+        stream = {"choices": [{"index": at, "delta": {"content": "x"}} for at in kept]}
+        chosen = {"message": {"content": "x"}, "finish_reason": "stop"}
+        whole = {"choices": [{"index": at, **chosen} for at in (0, 1)]}
+    pieces = decoder.StreamDecoder().feed(b"data: " + json.dumps(stream).encode() + b"\n\n")
+    for end in (pieces[-1], decoder.decode_answer(json.dumps(whole).encode())):
+        assert isinstance(end, Failure)
+        assert (end.outcome, "more than one" in end.detail) == ("malformed", True)
 
 
 def message_with(block: dict[str, Any]) -> tuple[list[Any], list[Any]]:

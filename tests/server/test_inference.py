@@ -111,7 +111,7 @@ async def test_a_call_that_was_never_sent_costs_nothing_and_one_that_failed_cost
             unsent, failed = await server.chat(model="small"), await server.chat(model="gpt")
             assert float(unsent.headers["x-interlock-cost-usd"]) == 0
             assert server.record(unsent).cost_usd == 0
-            assert "x-interlock-cost-usd" not in failed.headers
+            assert failed.headers["x-interlock-cost-usd"] == "unknown"
             assert server.record(failed).cost_usd is None
 
 
@@ -690,6 +690,20 @@ async def test_p2_strict_logging_sends_nothing_while_the_store_is_down(tmp_path,
         monkeypatch.setattr(server.gateway.store, "put_record", disk_full)
         assert (await server.chat()).status_code == 503
         assert up.seen == []
+
+
+async def test_u6_where_a_provider_runs_is_taken_out_of_its_words_and_the_rest_stays(tmp_path):
+    def reply(seen):
+        where = f"http://{seen.headers['host']}/v1 via 10.4.0.9:8000 (vllm-0.vllm.svc.cluster.local)"
+        return answer({"error": {"message": f"temperature: must be at most 1; {where}", "type": "x"}}, 400)
+
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url)) as server:
+        for got in (await server.chat(), await server.chat(stream=True), await server.message()):
+            assert got.status_code == 400
+            assert "temperature: must be at most 1" in got.json()["error"]["message"]
+            (attempt,) = server.record(got).attempts
+            for shown in (got.text, attempt.detail):
+                assert not [place for place in ("127.0.0.1", str(up.port), "10.4", "svc") if place in shown]
 
 
 @pytest.mark.parametrize("status", [400, 500])

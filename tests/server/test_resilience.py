@@ -109,6 +109,50 @@ async def test_u7_a_refused_credential_is_said_in_the_log_once(tmp_path):
         assert [(line["provider"], line["status"]) for line in said] == [("alpha", 401)]
 
 
+QUOTA = {
+    "error": {
+        "message": "You exceeded your quota",
+        "type": "insufficient_quota",
+        "code": "insufficient_quota",
+    }
+}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_u5_an_account_that_is_used_up_is_asked_once_named_and_followed_by_the_next(
+    tmp_path, is_stream
+):
+    def reply(seen):
+        if seen.json["model"] == "up-1":
+            return answer(QUOTA, 429, retry_after="1")
+        return chat_stream("fine") if is_stream else chat("fine")
+
+    fallbacks = [{"from": "gpt", "to": "small", "when": "rate_limit"}]
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url, fallbacks=fallbacks)) as server:
+        got = await server.chat(stream=is_stream)
+        assert got.status_code == 200
+        assert [seen.json["model"] for seen in up.seen] == ["up-1", "up-s"]
+        first, second = server.record(got).attempts
+        assert (first.outcome, first.status, second.outcome) == ("rate_limited", 429, "ok")
+        assert "insufficient_quota" in first.detail
+        said = [line for line in server.log if line.get("event") == "account_used_up"]
+        assert [(line["provider"], line["status"]) for line in said] == [("alpha", 429)]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(429, QUOTA), (402, {"error": {"message": "Insufficient Balance"}})]
+)
+async def test_u5_with_nobody_else_a_used_up_account_is_a_502_that_says_so_and_no_429(
+    tmp_path, status, error
+):
+    async with Upstream(answer(error, status)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert (got.status_code, len(up.seen)) == (502, 1)
+        assert got.json()["error"]["code"] == "upstream_failed"
+        assert "used up" in got.json()["error"]["message"]
+        assert "retry-after" not in got.headers
+
+
 # --- hedges -----------------------------------------------------------------------------------
 
 

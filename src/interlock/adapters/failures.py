@@ -21,6 +21,22 @@ _BY_STATUS: Final[dict[int, AttemptOutcome]] = {
 }
 _CREDENTIALS: Final = (401, 402, 403, 407)
 """Statuses that concern our account at the vendor. What it says of that is not for the caller."""
+_NO_CREDIT: Final = 402
+_SPENT: Final = frozenset(
+    {
+        "BILLING_DISABLED",  # Google
+        "ServiceQuotaExceededException",  # AWS, whose own SDKs do not repeat it either
+        "billing_error",  # Anthropic
+        "billing_hard_limit_reached",  # OpenAI
+        "billing_not_active",  # OpenAI
+        "exceeded_current_quota_error",  # Moonshot
+        "insufficient_balance",
+        "insufficient_credits",
+        "insufficient_quota",  # OpenAI and many after it: with status 429, like any rate limit
+    }
+)
+"""Vendors' codes for an account whose quota or credit is used up: no waiting gives it any."""
+SPENT: Final = "the quota or the credit of the provider's account is used up"
 
 MESSAGES: Final[dict[AttemptOutcome, str]] = {
     "timeout": "the provider did not answer in time",
@@ -74,6 +90,16 @@ def to_failure(
     codes = ", ".join(code for code in complaint.codes if code)
     where = f"status {status}" if status is not None else "in the answer"
     detail = f"{where}: {codes}" if codes else where
+    if status == _NO_CREDIT or not _SPENT.isdisjoint(complaint.codes):
+        # For fallbacks it is a limit of the account, unless the status says that the account is refused.
+        refused = credentials or status in _CREDENTIALS
+        return Failure(
+            outcome="upstream_error" if refused else "rate_limited",
+            message=SPENT,
+            status=status,
+            detail=f"{detail}: {SPENT}",
+            spent=True,
+        )
     if credentials or status in _CREDENTIALS:
         return Failure(
             outcome="upstream_error",

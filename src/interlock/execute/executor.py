@@ -13,6 +13,7 @@ import msgspec
 
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
+from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import Limits, call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.door import Pass, Turned, admit, depart, queue
@@ -341,6 +342,7 @@ class Execution:
         trial.judged(judge_answer(answer, self._expected))
         if trial.violation is None and trial.failure is None:
             answer = inert_answer(answer) if self._expected.inert else answer
+            answer = with_call_ids(answer, self.decision.id)
             usage = trial.usage(self.decision.signals.input_tokens, self.services.count)
             if usage is not answer.usage or not answer.created or not answer.id:
                 answer = msgspec.structs.replace(

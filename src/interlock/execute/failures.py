@@ -61,7 +61,7 @@ def is_safe_to_repeat(failure: Failure | None, *, has_effects: bool) -> bool:
     A call that timed out or was cut may have been worked on, and charged. With `has_effects` (tools that
     the provider runs) a 5xx may have had them.
     """
-    if failure is None or failure.final:
+    if failure is None or failure.final or failure.spent:
         return False
     if failure.outcome in ("connect_failed", "rate_limited"):
         return True
@@ -73,6 +73,8 @@ def to_error(failure: Failure, attempts: Sequence[Attempt]) -> ApiError:
     """The error for a request whose last attempt ended in `failure`."""
     if failure.final and failure.outcome == "upstream_error":
         return _about_the_request(failure)
+    if failure.spent:
+        return ApiError("upstream_failed", failure.message, hint=_hint(failure, attempts))
     code = _CODES.get(failure.outcome, "upstream_failed")
     retry_after: int | None = None
     if code == "rate_limited":

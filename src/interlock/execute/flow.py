@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.execute.call_ids import CallIds
 from interlock.execute.inert import Inert, inert_value
 from interlock.execute.redact import KeyScreen, tells, without_key, without_key_in
 from interlock.execute.validation.calls import Calls
@@ -79,11 +80,13 @@ class Flow:
         self.usage = Usage()
         self._calls: Calls | None = None
         self._own_calls: list[ToolCall] = []
+        self._ids: CallIds | None = None
         self._blocks: list[BlockStarted] = []
         self._pieces: dict[int, list[str]] = {}
         self._extras: list[Extra] = []
         self._pending: list[Event] = []
         self._started = False
+        self._id = ""
         self._held: dict[int, list[Event]] = {}
         self._open: dict[int, _Open] = {}
         self._inert_by_kind: dict[BlockKind, Inert] = {}
@@ -200,7 +203,7 @@ class Flow:
                 self._started = True
                 self.usage = event.usage or self.usage
                 created = self.created if event.created is None else event.created
-                name = without_key(event.id, self.secret) or self.name
+                name = self._id = without_key(event.id, self.secret) or self.name
                 extra = event.extra if event.extra is None else self._shown(event.extra)
                 self._pass(msgspec.structs.replace(event, id=name, created=created, extra=extra), out)
         elif isinstance(event, Finished):
@@ -246,7 +249,10 @@ class Flow:
         written = "".join(event.text for event in events if isinstance(event, BlockDelta))
         arguments = written if self.mark is None else written.replace(self.mark, " ")
         arguments = without_key(arguments, self.secret)
-        call = ToolCall(id=without_key(first.call_id, self.secret), name=first.name, arguments=arguments)
+        if self._ids is None:
+            self._ids = CallIds(self._id, self.name)
+        call_id = self._ids.settled(without_key(first.call_id, self.secret))
+        call = ToolCall(id=call_id, name=first.name, arguments=arguments)
         if not self._may_pass(call):
             return
         self._own_calls.append(call)

@@ -12,6 +12,7 @@ from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
 from interlock.execute.flow import Flow
+from interlock.execute.places import without_places
 from interlock.execute.plan import Step
 from interlock.execute.redact import clean_answer, without_pieces
 from interlock.execute.usage import complete, credible
@@ -156,11 +157,12 @@ class Trial:
             self.under_way = 0
 
     def fail(self, failure: Failure) -> None:
-        """Note how the attempt failed, with the provider's secret taken out of what it said."""
+        """Note how the attempt failed, without the secret and the addresses in what the provider said."""
+        url = self.call.url
         self.failure = msgspec.structs.replace(
             failure,
-            message=self._without_secret(failure.message),
-            detail=self._without_secret(failure.detail),
+            message=without_places(self._without_secret(failure.message), url),
+            detail=without_places(self._without_secret(failure.detail), url),
         )
 
     def judged(self, verdict: Verdict) -> None:

@@ -44,7 +44,7 @@ class TargetHealth:
             return Refusal("open", wait_s, why)
         if self.cooled_until > now:
             wait_s = self.cooled_until - now
-            return Refusal("cooled", wait_s, f"its rate limit is reached, for another {_shown(wait_s)}")
+            return Refusal("cooled", wait_s, f"its limit is reached, for another {_shown(wait_s)}")
         return None
 
     def is_well(self, now: float) -> bool:
@@ -52,7 +52,7 @@ class TargetHealth:
         return self.breaker.open_until is None and self.cooled_until <= now
 
     def cool(self, now: float, asked_s: float | None) -> None:
-        """The target said that its rate limit is reached."""
+        """The target said that a limit of it is reached."""
         self.rest(now, peace_s(asked_s))
 
     def rest(self, now: float, seconds: float) -> None:

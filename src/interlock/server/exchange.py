@@ -20,6 +20,7 @@ from interlock.types.signals import Caller
 
 _JSON: Final = b"content-type: application/json\r\n"
 COST_NOTHING: Final = b"x-interlock-cost-usd: 0\r\n"
+COST_UNKNOWN: Final = b"x-interlock-cost-usd: unknown\r\n"
 _UNDECIDED: Final = b"x-interlock-attempts: 0\r\n" + COST_NOTHING
 """What can be said of an inference call that failed before there was a decision."""
 _encode: Final = msgspec.json.Encoder().encode

@@ -9,6 +9,7 @@ from asyncio import get_running_loop
 from pathlib import Path
 from typing import Any, Final
 
+from interlock.adapters.failures import SPENT
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
@@ -104,7 +105,7 @@ class Gateway:
             for attempt in execution.attempts:
                 if attempt.outcome == "ok" and case.request.operation != "count":
                     self.latencies.note(attempt.model, attempt.latency_ms)
-                elif attempt.status in (401, 402, 403):
+                elif attempt.status in (401, 402, 403) or attempt.detail.endswith(SPENT):
                     self._alert(attempt)
         content = None
         if is_kept(config, logging):
@@ -120,11 +121,12 @@ class Gateway:
             raise self.store_failed(error) from None
 
     def _alert(self, attempt: Attempt) -> None:
-        """Say that a provider refuses our credentials: once a minute, since every call will meet it."""
+        """Say that a provider refuses our account, or that it is used up: once a minute."""
         now = get_running_loop().time()
         if now - self._alerted.get(attempt.provider, -ALERT_EVERY_S) >= ALERT_EVERY_S:
             self._alerted[attempt.provider] = now
-            self.say("credentials_refused", provider=attempt.provider, status=attempt.status)
+            event = "account_used_up" if attempt.detail.endswith(SPENT) else "credentials_refused"
+            self.say(event, provider=attempt.provider, status=attempt.status)
 
     def fault(self, during: str, error: Exception) -> ApiError:
         """Log a fault of ours, and give what callers are told: where it was, never its words."""

@@ -15,7 +15,7 @@ from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.resilience.load import RETRY_S
 from interlock.server.case import Case
-from interlock.server.exchange import COST_NOTHING, Exchange
+from interlock.server.exchange import COST_NOTHING, COST_UNKNOWN, Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import field
 from interlock.server.judge import judge
@@ -146,7 +146,6 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     if execution.error is not None:
         execution.error.decision_id = case.decision.id
         exchange.error = execution.error.code
-        exchange.call.keep_alive = False
     exchange.call.finish(execution.ending())
 
 
@@ -171,7 +170,7 @@ async def guard(
 async def settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
     """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet.
 
-    A cost that is not known has no header: a provider that failed may charge for it or not.
+    A cost that is not known is said to be: a provider that failed may charge for it or not.
     """
     status: Status = execution.status
     if exchange.gone:
@@ -179,8 +178,8 @@ async def settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Ex
     exchange.extra = route_headers(case.decision, execution.step, len(execution.attempts))
     if execution.cost_usd is not None:
         exchange.extra += b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
-    elif not execution.attempts:
-        exchange.extra += COST_NOTHING
+    else:
+        exchange.extra += COST_UNKNOWN if execution.attempts else COST_NOTHING
     await gateway.record(exchange, case, status, execution)
 
 

@@ -100,6 +100,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     `message` is ours or the upstream's own words with secrets taken out; it may reach the caller
     only when `final` (a 4xx about the request itself). `detail` is for the record and the log.
+    `spent`: our account's quota or credit there is used up, which no waiting mends.
     """
 
     outcome: AttemptOutcome
@@ -107,6 +108,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     status: int | None = None
     detail: str = ""
     final: bool = False
+    spent: bool = False
     retry_after_s: float | None = None
 
 

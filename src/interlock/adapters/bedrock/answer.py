@@ -37,7 +37,6 @@ _CODES: Final[dict[str, AttemptOutcome]] = {
     "ModelNotReadyException": "upstream_error",
     "ModelStreamErrorException": "upstream_error",
     "ModelTimeoutException": "timeout",
-    "ServiceQuotaExceededException": "rate_limited",
     "ServiceUnavailableException": "upstream_error",
     "ThrottlingException": "rate_limited",
     "TooManyRequestsException": "rate_limited",

@@ -135,13 +135,16 @@ def decode_answer(body: bytes) -> Answer | Failure:
 def first_candidate(reply: Reply) -> Candidate | None:
     """The one answer that is asked for, if this reply holds any of it.
 
-    Raises Broken for an error in a reply that looked well, and for a prompt that was blocked.
+    Raises Broken for an error in a reply that looked well, for a prompt that was blocked, and for another
+    answer beside the first: nobody asks for one.
     """
     if reply.error is not None:
         raise Broken(failure_of(reply.error, None))
-    for candidate in reply.candidates or ():
-        if candidate.index == 0:
-            return candidate
+    candidates = reply.candidates or ()
+    if len(candidates) > 1 or (candidates and candidates[0].index != 0):
+        raise Broken(malformed("more than one candidate"))
+    if candidates:
+        return candidates[0]
     feedback = reply.prompt_feedback
     reason = code_of(feedback.get("blockReason")) if type(feedback) is dict else ""
     if reason:

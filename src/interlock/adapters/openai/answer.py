@@ -35,7 +35,6 @@ _CODES: Final[dict[str, AttemptOutcome]] = {
     "exceed_context_size_error": "context_length",  # llama.cpp
     "content_filter": "content_filtered",
     "content_policy_violation": "content_filtered",
-    "insufficient_quota": "rate_limited",
     "moderation_blocked": "content_filtered",
     "rate_limit_error": "rate_limited",
     "rate_limit_exceeded": "rate_limited",
@@ -49,6 +48,8 @@ _MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", 
 
 
 _MOST_COMPLAINTS: Final = 8
+MORE_THAN_ONE: Final = "more than one choice"
+"""Callers ask for one answer, and have no place for another."""
 _CALLS: Final = ("toolcall", "toolcalls", "functioncall", "functioncalls")
 """How names of fields with calls end, in whatever spelling."""
 
@@ -103,6 +104,8 @@ def decode_answer(body: bytes) -> Answer | Failure:
         return malformed(f"not a chat completion: {type(error).__name__}")
     if not completion.choices:
         return malformed("no choices")
+    if len(completion.choices) > 1:
+        return malformed(MORE_THAN_ONE)
     choice = completion.choices[0]
     finish = FINISH.get(choice.finish_reason or "")
     if finish is None:

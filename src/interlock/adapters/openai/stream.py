@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from interlock.adapters.failures import Broken, code_of, malformed
-from interlock.adapters.openai.answer import FINISH, Piece, failure_of, said_in
+from interlock.adapters.openai.answer import FINISH, MORE_THAN_ONE, Piece, failure_of, said_in
 from interlock.adapters.openai.usage import read_usage
 from interlock.types.answer import (
     BlockDelta,
@@ -122,7 +122,7 @@ class StreamDecoder:
         self._next = 0
         self._open: tuple[int, BlockKind] | None = None
         self._block = 0
-        self._calls: dict[int, tuple[int, str]] = {}
+        self._calls: dict[int, tuple[int, str, str]] = {}
         self._open_calls: list[int] = []
         self._around: Around | None = None
         self._guesses = MOST_GUESSES
@@ -222,8 +222,9 @@ class StreamDecoder:
         if chunk.usage is not None:
             self._usage = chunk.usage
         for choice in chunk.choices or ():
-            if choice.index == 0:
-                self._choice(choice, out)
+            if choice.index != 0:
+                raise Broken(malformed(MORE_THAN_ONE))
+            self._choice(choice, out)
 
     def _keep_for_the_end(self, chunk: _Chunk) -> None:
         for name in _AT_THE_END:
@@ -325,16 +326,23 @@ class StreamDecoder:
     def _call(self, call: _Call, out: list[Event]) -> None:
         """A call begins with its id and name; what follows under its index are more of its arguments.
 
-        A new id under an old index is a new call: some servers number every call 0.
+        A new id under an old index is a new call, and so is a new name: some servers number every call 0,
+        and some of them give none of them an id.
         """
         key = call.index or 0
         function = call.function or _Function()
         known = self._calls.get(key)
-        if known is None or (call.id and call.id != known[1]):
+        if (
+            known is None
+            or (call.id and call.id != known[1])
+            or (function.name and function.name != known[2])
+        ):
             if not function.name:
                 raise Broken(malformed("a tool call without a name"))
+            if known is not None and call.id and call.id == known[1]:
+                raise Broken(malformed("a tool call that changes its name"))
             self._close(out)
-            known = self._calls[key] = (self._next, call.id or "")
+            known = self._calls[key] = (self._next, call.id or "", function.name)
             self._open_calls.append(self._next)
             self._next += 1
             out.append(BlockStarted(known[0], "tool_call", known[1], function.name))
