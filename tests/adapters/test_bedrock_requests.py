@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from interlock.adapters import ADAPTERS, HttpCall, Target
+from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.call import signed
 from interlock.errors import ApiError
 from interlock.types.labels import Dialect
@@ -184,6 +185,10 @@ def test_marks_of_what_may_be_cached_become_cache_points_for_models_that_know_th
 # --- tools -----------------------------------------------------------------------------------------
 
 
+MAPPING: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+CLOSED: Final = narrowed(SCHEMA)
+
+
 def test_tools_go_along_with_their_whole_schema_which_is_one_of_an_object():
     body = sent(
         decode(
@@ -193,7 +198,7 @@ def test_tools_go_along_with_their_whole_schema_which_is_one_of_an_object():
     )
     assert body["toolConfig"] == {
         "tools": [
-            {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": SCHEMA}, "strict": True}},
+            {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": CLOSED}, "strict": True}},
             {"toolSpec": {"name": "g", "inputSchema": {"json": {"type": "object"}}}},
         ]
     }
@@ -343,10 +348,26 @@ def test_a_json_schema_is_sent_as_the_text_that_converse_wants():
     structure = body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
     assert body["outputConfig"]["textFormat"]["type"] == "json_schema"
     assert (json.loads(structure["schema"]), structure["name"], structure["description"]) == (
-        SCHEMA,
+        CLOSED,
         "n",
         "d",
     )
+
+
+def test_a_schema_is_narrowed_to_what_converse_compiles_and_the_rest_is_said_in_words():
+    wide = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": wide}}
+    body = sent(decode("openai-chat", response_format=asked, tools=[chat_tool(parameters=wide, strict=True)]))
+    narrow = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "description": "(minimum: 1)"}},
+        "additionalProperties": False,
+    }
+    structure = body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
+    assert json.loads(structure["schema"]) == narrow
+    assert body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == narrow
+    loose = sent(decode("openai-chat", tools=[chat_tool(parameters=wide)]))
+    assert loose["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == wide
 
 
 # --- what it cannot carry --------------------------------------------------------------------------
@@ -363,11 +384,26 @@ _REDACTED = {"role": "assistant", "content": [{"type": "redacted_thinking", "dat
         ("openai-chat", "frequency_penalty", {"frequency_penalty": 0.5}),
         ("openai-chat", "logit_bias", {"logit_bias": {"1": 2}}),
         ("openai-chat", "response_format", {"response_format": {"type": "json_object"}}),
+        (
+            "openai-chat",
+            "response_format",
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": MAPPING}}},
+        ),
+        ("openai-chat", "tools[].function.strict", {"tools": [chat_tool(parameters=MAPPING, strict=True)]}),
+        (
+            "anthropic-messages",
+            "tools[].strict",
+            {"tools": [{"name": "f", "input_schema": MAPPING, "strict": True}]},
+        ),
         ("openai-chat", "reasoning_effort", {"reasoning_effort": "immense"}),
         ("openai-chat", "web_search_options", {"web_search_options": {}}),
         ("openai-chat", "tool_choice", {"messages": LOOP, "tools": [chat_tool()], "tool_choice": "none"}),
         ("openai-chat", "messages", {"messages": [{"role": "system", "content": "only"}]}),
-        ("openai-chat", "messages[].name", {"messages": [{**_USER, "name": "ann"}]}),
+        (
+            "openai-chat",
+            "messages[].name",
+            {"messages": [_USER, {"role": "assistant", "content": "x", "name": "ann"}, _USER]},
+        ),
         (
             "openai-chat",
             "messages[].reasoning_content",

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from interlock.adapters import anthropic, openai
+from interlock.adapters import CALLS, Target, anthropic, gemini, openai
+from interlock.errors import ApiError
 from interlock.types.answer import Answer, Failure
 from interlock.types.request import Embedding, Message, Request, Text, Tokens
 from tests.adapters.recorded import TARGETS
@@ -105,3 +106,67 @@ def test_what_holds_no_count_is_malformed(body):
     found = anthropic.counting.decode_answer(body)
     assert isinstance(found, Failure)
     assert found.outcome == "malformed"
+
+
+GEMINI = Target(
+    upstream_model="gemini-embedding-001",
+    base_url="https://generativelanguage.googleapis.com",
+    api_key="k",
+    max_output_tokens=None,
+)
+
+
+def test_gemini_embeds_one_text_and_many_in_one_call():
+    extra = {"dimensions": 8, "encoding_format": "base64"}
+    call = gemini.embeddings.encode_request(asked(Text(text="a"), Text(text="b"), extra=extra), GEMINI)
+    assert call.url.endswith("/v1beta/models/gemini-embedding-001:batchEmbedContents")
+    assert ("x-goog-api-key", "k") in call.headers
+    each = {"model": "models/gemini-embedding-001", "outputDimensionality": 8}
+    assert json.loads(call.body) == {
+        "requests": [{**each, "content": {"parts": [{"text": text}]}} for text in "ab"]
+    }
+
+
+def test_gemini_s_vectors_come_in_order_and_their_tokens_are_unknown_where_nobody_counted():
+    body: dict[str, object] = {"embeddings": [{"values": [1, 2]}, {"values": [3, 4]}]}
+    found = gemini.embeddings.decode_answer(json.dumps(body).encode())
+    assert isinstance(found, Answer)
+    assert found.parts == (Embedding(vector=[1, 2]), Embedding(vector=[3, 4]))
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (None, 0)
+    body["usageMetadata"] = {"promptTokenCount": 5}
+    counted = gemini.embeddings.decode_answer(json.dumps(body).encode())
+    assert isinstance(counted, Answer)
+    assert counted.usage.input_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        (asked(Tokens(ids=(1, 2))), "input"),
+        (asked(Text(text="a"), extra={"input_type": "query"}), "input_type"),
+    ],
+)
+def test_what_gemini_cannot_embed_is_named_and_never_sent_without(request_, named):
+    assert named in gemini.embeddings.cannot_carry(request_)
+    with pytest.raises(ApiError, match=named):
+        gemini.embeddings.encode_request(request_, GEMINI)
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b"", "malformed"),
+        (b'{"embeddings":[{"values":[]}]}', "malformed"),
+        (b'{"embeddings":[{"values":["x"]}]}', "malformed"),
+        (b'{"embeddings":[{"values":[1e300]}]}', "malformed"),
+        (b'{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}', "rate_limited"),
+    ],
+)
+def test_what_holds_none_of_gemini_s_vectors_is_a_failure(body, outcome):
+    found = gemini.embeddings.decode_answer(body)
+    assert isinstance(found, Failure)
+    assert found.outcome == outcome
+
+
+def test_wire_formats_that_embed_are_named_and_bedrock_and_anthropic_are_not_among_them():
+    assert CALLS["embed"].keys() == {"openai", "openai-responses", "azure", "gemini"}

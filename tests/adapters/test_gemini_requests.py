@@ -516,7 +516,11 @@ _USER = {"role": "user", "content": "hi"}
         ),
         ("openai-chat", "messages", {"messages": [{"role": "system", "content": "only"}]}),
         ("openai-chat", "messages[-1].role", {"messages": [_USER, {"role": "assistant", "content": "and"}]}),
-        ("openai-chat", "messages[].name", {"messages": [{**_USER, "name": "ann"}]}),
+        (
+            "openai-chat",
+            "messages[].name",
+            {"messages": [_USER, {"role": "assistant", "content": "x", "name": "ann"}, _USER]},
+        ),
         (
             "openai-chat",
             "messages[].tool_calls[].function.arguments",

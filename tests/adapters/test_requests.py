@@ -341,6 +341,62 @@ def test_betas_become_a_header_again_and_leave_the_body():
     assert "anthropic_beta" not in sent("openai", message(extra={"anthropic_beta": ["a-1"]}))
 
 
+NAMED: Final = say("user", Text(text="x"), name="bob")
+PICTURED: Final = say("user", Image(url="https://x.test/a.png"), name="bob")
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "gemini", "bedrock", "openai-responses"])
+def test_a_speakers_name_is_said_before_its_words_where_it_has_no_place(kind):
+    """The vendor has a model tell apart by it who speaks in one role."""
+    other = say("user", Text(text="y"), name="eve")
+    body = json.dumps(sent(kind, chat(say("system", Text(text="be brief"), name="ops"), NAMED, other)))
+    for said in ("ops: be brief", "bob: x", "eve: y"):
+        assert json.dumps(said)[1:-1] in body
+    assert '"name"' not in body
+
+
+def test_a_name_before_what_is_no_text_is_a_text_of_its_own_and_chat_has_its_own_place():
+    (turn,) = sent("anthropic", chat(PICTURED))["messages"]
+    assert [block["type"] for block in turn["content"]] == ["text", "image"]
+    assert turn["content"][0]["text"] == "bob:"
+    assert sent("openai", chat(NAMED))["messages"] == [{"role": "user", "content": "x", "name": "bob"}]
+
+
+THOUGHT: Final = say("assistant", Thinking(text="hm", signature="s"), Text(text="so"))
+UNSIGNED: Final = say("assistant", Thinking(text="hm", signature=""), Text(text="so"))
+
+
+@pytest.mark.parametrize("thought", [THOUGHT, UNSIGNED], ids=["signed", "unsigned"])
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("reasoning_content", {"content": "so", "reasoning_content": "hm"}),
+        ("reasoning", {"content": "so", "reasoning": "hm"}),
+        (
+            "parts",
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                    {"type": "text", "text": "so"},
+                ]
+            },
+        ),
+        (None, {"content": "so"}),
+    ],
+)
+def test_thoughts_of_an_earlier_answer_go_to_a_chat_where_its_server_wants_them(thought, place, shown):
+    to = target(quirks=Quirks(reasoning=place))
+    assert sent("openai", message(HELLO, thought, HELLO), to)["messages"][1] == {"role": "assistant", **shown}
+
+
+def test_a_turn_of_nothing_but_thoughts_stays_a_turn_where_they_are_not_kept():
+    to = target(quirks=Quirks(reasoning=None))
+    alone = say("assistant", Thinking(text="hm"))
+    assert sent("openai", message(HELLO, alone, HELLO), to)["messages"][1]["content"] == ""
+    own = chat(HELLO, say("assistant", Thinking(text="hm"), Text(text="so")))
+    assert sent("openai", own, to)["messages"][1]["reasoning_content"] == "hm"
+
+
 VENDOR_TOOL: Final = Tool(name="web", vendor={"type": "web_20250305", "name": "web"})
 
 
@@ -355,7 +411,7 @@ VENDOR_TOOL: Final = Tool(name="web", vendor={"type": "web_20250305", "name": "w
         (chat(tools=(Tool(name="w", vendor={"web_search_options": {}}),)), "web_search_options"),
         (chat(tools=(Tool(name="f", extra={"x": 1}),)), "tools[].x"),
         (chat(say("system", Text(text="alone"))), "messages"),
-        (chat(say("user", Text(text="x"), name="bob")), "messages[].name"),
+        (chat(HELLO, say("assistant", Text(text="x"), name="bob"), HELLO), "messages[].name"),
         (chat(say("user", Text(text="x"), extra={"x": 1})), "messages[].x"),
         (chat(say("user", Text(text="x", extra={"x": 1}))), "messages[].content[].x"),
         (chat(say("user", Audio(data="", format="wav"))), "messages[].content[].input_audio"),
@@ -411,10 +467,6 @@ def test_what_messages_cannot_express_of_a_chat_is_named_and_never_sent_without(
         (message(tools=(Tool(name="mcp:x", vendor={"mcp_server": {}}),)), "mcp_servers"),
         (message(tools=(Tool(name="f", extra={"defer_loading": True}),)), "tools[].defer_loading"),
         (message(HELLO, say("assistant", Text(text="The answer is"))), "messages[-1].role"),
-        (
-            message(HELLO, say("assistant", Thinking(text="x", signature="s")), HELLO),
-            "messages[].content[].thinking",
-        ),
         (
             message(HELLO, say("assistant", Thinking(redacted="x")), HELLO),
             "messages[].content[].redacted_thinking",

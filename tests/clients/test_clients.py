@@ -54,8 +54,8 @@ SUITES: Final = {
     "ai-sdk": Suite(".venv-clients", "tests/clients/ai_sdk/suite.test.mjs", 167),
     "embeddings": Suite(".venv-clients", f"{PYTHON}/embeddings_suite.py", 10),
     "instructor": Suite(".venv-clients-instructor", f"{PYTHON}/instructor_suite.py", 68),
-    "langchain-anthropic": Suite(".venv-clients", f"{PYTHON}/langchain_anthropic_suite.py", 110),
-    "langchain-openai": Suite(".venv-clients", f"{PYTHON}/langchain_openai_suite.py", 199),
+    "langchain-anthropic": Suite(".venv-clients", f"{PYTHON}/langchain_anthropic_suite.py", 111),
+    "langchain-openai": Suite(".venv-clients", f"{PYTHON}/langchain_openai_suite.py", 200),
     "litellm": Suite(".venv-clients", f"{PYTHON}/litellm_suite.py", 121),
     "pydantic-ai": Suite(".venv-clients", f"{PYTHON}/pydantic_ai_suite.py", 150),
 }

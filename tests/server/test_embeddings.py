@@ -145,3 +145,21 @@ async def test_a_dry_run_decides_on_embeddings_too(tmp_path, up):
         got = await server.client.post("/v1/decisions?endpoint=/v1/embeddings", json=body)
         assert got.json()["route"]["model"] == "embed"
         assert up.seen == []
+
+
+async def test_gemini_embeds_and_a_provider_that_does_not_is_refused_by_the_field_s_name(tmp_path):
+    async with Upstream(answer({"embeddings": [{"values": [0.5, 1.0]}]})) as up:
+        config = embedders(up.url)
+        config["providers"]["google"] = {"kind": "gemini", "base_url": up.url, "api_key": "k"}
+        config["models"]["embed"] = {"provider": "google", "upstream": "gemini-embedding-001", **EMBEDS}
+        config["models"]["claude-e"] = {"provider": "beta", "upstream": "up-c", **EMBEDS}
+        async with serving(tmp_path, config) as server:
+            got = await ask(server, encoding_format="float")
+            assert got.status_code == 200, got.text
+            assert got.json()["data"][0]["embedding"] == [0.5, 1.0]
+            assert server.record(got).attempts[0].usage_estimated
+            assert up.seen[0].path == "/v1beta/models/gemini-embedding-001:batchEmbedContents"
+            for refused in (await ask(server, input=[[1, 2]]), await ask(server, model="claude-e")):
+                assert refused.status_code == 400
+                assert "`input` cannot be carried" in refused.json()["error"]["message"]
+            assert len(up.seen) == 1

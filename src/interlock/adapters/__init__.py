@@ -36,6 +36,9 @@ NewStreamDecoder = Callable[[], StreamDecoder]
 class WholeCall(Protocol):
     """One kind of call: how it is asked and how its whole answer is read."""
 
+    def cannot_carry(self, request: Request) -> tuple[str, ...]:
+        """The names of the request's fields that this wire format cannot express."""
+
     def encode_request(self, request: Request, target: Target) -> HttpCall:
         """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
 
@@ -48,9 +51,6 @@ class WholeCall(Protocol):
 
 class AdapterModule(WholeCall, Protocol):
     """What an adapter's package offers: the call that has messages answered, streamed or whole."""
-
-    def cannot_carry(self, request: Request) -> tuple[str, ...]:
-        """The names of the request's fields that this wire format cannot express."""
 
     @property
     def StreamDecoder(self) -> NewStreamDecoder:  # noqa: N802 - it is a class of the module
@@ -71,6 +71,7 @@ CALLS: Final[dict[Operation, Mapping[Wire, WholeCall]]] = {
         "openai": openai.embeddings,
         "openai-responses": openai.embeddings,
         "azure": azure.embeddings,
+        "gemini": gemini.embeddings,
     },
     "count": {"anthropic": anthropic.counting},
 }

@@ -148,6 +148,7 @@ _NAMES: Final[dict[str, tuple[str, str]]] = {
     "redacted": ("messages[].reasoning_content", "messages[].content[].redacted_thinking"),
     "result": ("messages[].tool_call_id", "messages[].content[].tool_use_id"),
     "stop": ("stop", "stop_sequences"),
+    "strict": ("tools[].function.strict", "tools[].strict"),
     "thinking": ("messages[].reasoning_content", "messages[].content[].thinking"),
 }
 
@@ -183,7 +184,7 @@ def losses_of_messages(
     for message in request.messages:
         if message.extra is not None:
             found += [f"messages[].{name}" for name in asks_for(message.extra, FROM_ELSEWHERE, defaults)]
-        if message.name is not None and message.role != "tool":
+        if not is_nameable(message):
             found.append("messages[].name")
         for part in message.parts:
             if type(part) is not Text or part.extra is not None:
@@ -210,6 +211,24 @@ def _of_part(
         for inner in part.content:
             found += _of_part(request, message, inner, loss, defaults)
     return found
+
+
+def is_nameable(message: Message) -> bool:
+    """Whether a name can be said in words: an assistant that reads its own goes on writing it."""
+    return message.name is None or message.role in ("user", "system", "developer", "tool")
+
+
+def with_name(message: Message) -> tuple[AnyPart, ...]:
+    """The parts of a message for a wire format without a place for its speaker's name: said before its words.
+
+    A name tells the model apart who speaks in the same role, and that is what the words do.
+    """
+    if message.name is None or message.role == "tool":
+        return message.parts
+    first = message.parts[0] if message.parts else None
+    if isinstance(first, Text):
+        return (replace(first, text=f"{message.name}: {first.text}"), *message.parts[1:])
+    return (Text(text=f"{message.name}:"), *message.parts)
 
 
 def is_object(arguments: str) -> bool:

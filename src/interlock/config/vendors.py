@@ -30,7 +30,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     quirks: Quirks = Quirks()
 
 
-_OPENAI: Final = Quirks(limit="max_completion_tokens")
+_OPENAI: Final = Quirks(limit="max_completion_tokens", reasoning=None)
 
 VENDORS: Final[dict[str, Vendor]] = {
     vendor.name: vendor

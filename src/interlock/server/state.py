@@ -38,8 +38,11 @@ class State(Struct, frozen=True, kw_only=True):
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
         if request.operation == "embed":
             able = CALLS["embed"]
-            return {wire: ("input",) for wire in self.wires if wire not in able}
-        found = {wire: ADAPTERS[wire].cannot_carry(request) for wire in self.wires}
+            found = {
+                wire: able[wire].cannot_carry(request) if wire in able else ("input",) for wire in self.wires
+            }
+        else:
+            found = {wire: ADAPTERS[wire].cannot_carry(request) for wire in self.wires}
         return {wire: fields for wire, fields in found.items() if fields}
 
 

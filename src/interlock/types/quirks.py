@@ -12,11 +12,12 @@ class Quirks(Struct, frozen=True, kw_only=True):
 
     `limit` and `seed` are the names of those fields. `stream_options`: whether a stream may be asked for
     its usage; where not, it comes unasked. `developer`: whether that role is known, else it is sent as
-    `system`. `reasoning` is where an earlier answer's thoughts go: a field of the message, or parts of it.
+    `system`. `reasoning` is where an earlier answer's thoughts go: a field of the message, or parts of it;
+    None for a vendor that keeps none between turns and takes none back.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     seed: str = "seed"
     stream_options: bool = True
     developer: bool = True
-    reasoning: Literal["reasoning_content", "reasoning", "parts"] = "reasoning_content"
+    reasoning: Literal["reasoning_content", "reasoning", "parts"] | None = "reasoning_content"

@@ -1,12 +1,14 @@
-"""What the suites of both LangChain packages share: the standard tests, with files at hand."""
+"""What both LangChain suites share: the standard tests with files at hand, and tests of our own."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
+from pydantic import BaseModel
 
-from tests.clients.suites.given import PICTURE
+from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, PICTURE, SLOW_DOWN
 
 PAPER: Final = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
@@ -32,6 +34,14 @@ class StandardTests(ChatModelIntegrationTests):
     def supports_image_urls(self) -> bool:
         return True
 
+    @property
+    def supports_anthropic_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return True
+
     def said(self, text: str, *, stream: bool) -> AIMessage:
         """The answer to a prompt, streamed and added up, or whole."""
         model = self.chat_model_class(**{**self.standard_chat_model_params, **self.chat_model_params})
@@ -51,3 +61,45 @@ class StandardTests(ChatModelIntegrationTests):
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
         return self.said("[[think]]", stream=stream)
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+class OurTests:
+    """The same for both: structured output, and errors typed as the SDK below types them."""
+
+    sdk: Any
+    chat: Callable[..., Any]
+
+    @pytest.mark.parametrize("model", BEHIND)
+    @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+    def test_structured_output_by_either_way(self, model: str, method: str) -> None:
+        structured = self.chat(model).with_structured_output(Person, method=method)
+        assert structured.invoke("'Ada' is 36") == Person(name="Ada", age=36)
+
+    @pytest.mark.parametrize("model", BEHIND)
+    @pytest.mark.parametrize(
+        ("text", "error"),
+        [
+            (SLOW_DOWN, "RateLimitError"),
+            (BROKEN, "InternalServerError"),
+            (CARD, "PermissionDeniedError"),
+        ],
+    )
+    def test_errors_are_those_of_the_sdk_below(self, model: str, text: str, error: str) -> None:
+        with pytest.raises(getattr(self.sdk, error)):
+            self.chat(model).invoke(text)
+
+    def test_errors_before_any_vendor_is_asked(self) -> None:
+        with pytest.raises(self.sdk.NotFoundError):
+            self.chat("nobody").invoke("hi")
+        with pytest.raises(self.sdk.AuthenticationError):
+            self.chat("gpt", api_key="wrong").invoke("hi")
+
+    @pytest.mark.parametrize("model", BEHIND)
+    def test_u8_a_stream_that_is_cut_raises(self, model: str) -> None:
+        with pytest.raises(self.sdk.APIError):
+            list(self.chat(model).stream(CUT))

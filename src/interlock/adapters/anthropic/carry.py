@@ -11,7 +11,7 @@ import msgspec
 
 from interlock.adapters.anthropic.messages import is_signed, plain_text
 from interlock.adapters.anthropic.schema import narrowed
-from interlock.adapters.carrying import asks_for, plain
+from interlock.adapters.carrying import asks_for, is_nameable, plain
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -104,7 +104,7 @@ def _of_message(message: Message) -> list[str]:
     found: list[str] = []
     if message.extra is not None:
         found += [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
-    if message.name is not None and message.role != "tool":
+    if not is_nameable(message):
         found.append("messages[].name")
     for part in message.parts:
         if type(part) is not Text or part.extra is not None:

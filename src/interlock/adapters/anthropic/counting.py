@@ -6,13 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from interlock.adapters.anthropic.answer import decode_error, for_own_dialect, others
+from interlock.adapters.anthropic.carry import cannot_carry
 from interlock.adapters.anthropic.request import body_of, headers_of, place_of
 from interlock.adapters.call import HttpCall, Target
 from interlock.adapters.failures import malformed
 from interlock.types.answer import Answer, Failure, Usage
 from interlock.types.request import Request
 
-__all__ = ["decode_answer", "decode_error", "encode_request"]
+__all__ = ["cannot_carry", "decode_answer", "decode_error", "encode_request"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import is_sealed
+from interlock.adapters.carrying import is_sealed, with_name
 from interlock.types.request import (
     AnyPart,
     File,
@@ -40,7 +40,7 @@ def write_messages(request: Request) -> tuple[list[_Block], list[dict[str, Any]]
     for message in request.messages:
         blocks = [
             _block(part, own=own)
-            for part in message.parts
+            for part in (message.parts if own else with_name(message))
             if not is_sealed(part) and (own or not _is_empty(part))
         ]
         instructs = message.role in ("system", "developer")

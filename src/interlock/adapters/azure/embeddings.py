@@ -2,11 +2,11 @@
 
 from interlock.adapters.azure.place import place_of
 from interlock.adapters.call import HttpCall, Target
-from interlock.adapters.openai.embeddings import decode_answer, decode_error, encode_body
+from interlock.adapters.openai.embeddings import cannot_carry, decode_answer, decode_error, encode_body
 from interlock.adapters.openai.request import headers_of
 from interlock.types.request import Request
 
-__all__ = ["decode_answer", "decode_error", "encode_request"]
+__all__ = ["cannot_carry", "decode_answer", "decode_error", "encode_request"]
 
 
 def encode_request(request: Request, target: Target) -> HttpCall:

@@ -7,6 +7,7 @@ has no word for either, and is kept all the same: whoever judges an answer lets 
 
 from typing import Final
 
+from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.carrying import (
     DEFAULTS,
     FROM_ELSEWHERE,
@@ -25,7 +26,9 @@ from interlock.types.request import (
     File,
     Image,
     Request,
+    ResponseFormat,
     Thinking,
+    Tool,
     ToolCall,
     ToolResult,
 )
@@ -57,12 +60,13 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         found.append("temperature")
     if request.max_output_tokens == 0:
         found.append(name_in(request, "limit"))
-    if request.response_format is not None and request.response_format.json_schema is None:
+    if request.response_format is not None and not _can_ask_for(request.response_format):
         found.append(name_in(request, "format"))
     if request.reasoning is not None and request.reasoning.effort not in (None, *_EFFORTS):
         found.append(name_in(request, "effort"))
     if request.tools:
         found += losses_of_tools(request.tools)
+        found += [name_in(request, "strict") for tool in request.tools if not _can_be_held_to(tool)]
         choice = request.tool_choice
         if choice is not None and choice.mode == "none" and has_calls(request):
             found.append("tool_choice")  # with calls in the conversation the tools cannot be left out
@@ -71,6 +75,17 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     if all(message.role in ("system", "developer") for message in request.messages):
         found.append("messages")  # instructions alone are no turn that could be answered
     return tuple(dict.fromkeys(found)) if found else ()
+
+
+def _can_ask_for(asked: ResponseFormat) -> bool:
+    """Whether Converse knows this output: by a schema, of the same part of JSON Schema as Anthropic's."""
+    return asked.json_schema is not None and narrowed(asked.json_schema) is not None
+
+
+def _can_be_held_to(tool: Tool) -> bool:
+    if not tool.strict or not tool.parameters:
+        return True
+    return narrowed({"type": "object", **tool.parameters}) is not None
 
 
 def reads(part: Thinking) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 import re2
 
 from interlock.adapters.bedrock.carry import DOCUMENTS, IMAGES
-from interlock.adapters.carrying import is_sealed, unseal
+from interlock.adapters.carrying import is_sealed, unseal, with_name
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -46,7 +46,7 @@ def write_messages(request: Request, *, cached: bool) -> tuple[list[_Block], lis
     system: list[_Block] = []
     turns: list[dict[str, Any]] = []
     for message in request.messages:
-        blocks = writer.blocks(message.parts)
+        blocks = writer.blocks(with_name(message))
         if message.role in ("system", "developer"):
             system += blocks
         elif blocks:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.bedrock.carry import cannot_carry, has_calls, reads
 from interlock.adapters.bedrock.messages import cache_point, write_messages
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
@@ -138,6 +139,8 @@ def _specs(tools: Iterable[Tool], *, cached: bool) -> Iterable[dict[str, Any]]:
         schema = tool.parameters or {}
         # The schema of arguments must be there, and must say that it is one of an object.
         schema = schema if "type" in schema else {"type": "object", **schema}
+        if tool.strict:
+            schema = narrowed(schema) or schema
         spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": schema}}
         if tool.description:
             spec["description"] = tool.description
@@ -201,7 +204,8 @@ def _output(asked: ResponseFormat | None, reasoning: Reasoning | None) -> dict[s
     if reasoning is not None and reasoning.effort not in (None, "none"):
         found["effort"] = "low" if reasoning.effort == "minimal" else reasoning.effort
     if asked is not None and asked.json_schema is not None:
-        schema: dict[str, Any] = {"schema": _encode(asked.json_schema).decode("utf-8")}
+        narrow = narrowed(asked.json_schema) or asked.json_schema
+        schema: dict[str, Any] = {"schema": _encode(narrow).decode("utf-8")}
         if asked.name is not None:
             schema["name"] = asked.name
         if asked.description is not None:

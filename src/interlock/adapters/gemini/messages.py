@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import is_sealed, of_extra_content, unseal
+from interlock.adapters.carrying import is_sealed, of_extra_content, unseal, with_name
 from interlock.adapters.gemini.answer import VENDORS_ID
 from interlock.adapters.gemini.carry import AUDIO, media_type
 from interlock.types.request import (
@@ -48,12 +48,12 @@ def write_messages(request: Request, *, signed: bool) -> tuple[list[_Part], list
             continue
         _add_results(contents, results, order)
         if message.role in ("system", "developer"):
-            system += _parts(message.parts)
+            system += _parts(with_name(message))
         elif message.role == "assistant":
             order = _order_of_calls(message)
             _add(contents, "model", _model_parts(message, signed=signed))
         else:
-            _add(contents, "user", _parts(message.parts))
+            _add(contents, "user", _parts(with_name(message)))
     _add_results(contents, results, order)
     return system, contents
 

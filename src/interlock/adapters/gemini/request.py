@@ -56,23 +56,37 @@ def encode_request(request: Request, target: Target) -> HttpCall:
             config["thinkingConfig"] = thinking
     if config:
         body["generationConfig"] = config
-    accept = "text/event-stream" if request.stream else "application/json"
-    headers = [_JSON, ("accept", accept), _AGENT]
+    headers = headers_of(target, stream=request.stream)
+    return HttpCall(place.stream if request.stream else place.whole, headers, _encode(body))
+
+
+def headers_of(target: Target, *, stream: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of a call, the key among them."""
+    headers = [_JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT]
     if target.api_key is not None:
         headers.append(("x-goog-api-key", target.api_key))
-    return HttpCall(place.stream if request.stream else place.whole, tuple(headers), _encode(body))
+    return tuple(headers)
+
+
+def resource_of(model: str) -> str:
+    """The name of a model as one of the vendor's resources."""
+    return model if model.startswith(_RESOURCES) else "models/" + quote(model, safe="")
 
 
 @lru_cache(maxsize=256)
-def _place(base_url: str, model: str) -> _Place:
+def model_at(base_url: str, model: str) -> str:
     """Where a model is. `base_url` has the version in it, unless it is a bare host; on Vertex AI it ends
     with the publisher (`…/publishers/google`).
     """
     base = base_url.rstrip("/")
     if not urlsplit(base_url).path.strip("/"):
         base += _VERSION
-    name = model if model.startswith(_RESOURCES) else "models/" + quote(model, safe="")
-    at = f"{base}/{quote(name, safe='/%')}"
+    return f"{base}/{quote(resource_of(model), safe='/%')}"
+
+
+@lru_cache(maxsize=256)
+def _place(base_url: str, model: str) -> _Place:
+    at = model_at(base_url, model)
     generation = _GENERATION.search(model)
     return _Place(
         whole=f"{at}:generateContent",

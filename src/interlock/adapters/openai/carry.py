@@ -2,6 +2,9 @@
 
 Its own dialect goes through whole. Of the others, what changes an answer is named, and the model is
 then not asked; what does not is left out, and stands here with the reason.
+
+An earlier answer's thoughts go where the server wants them, as words: their signature means nothing here.
+A vendor that forgets them after each turn (`Quirks.reasoning`) is not sent them.
 """
 
 from collections.abc import Iterable
@@ -96,8 +99,8 @@ def _of_part(part: AnyPart, role: str) -> Iterable[str]:
         return [part.kind]
     if is_sealed(part):
         return []  # what another vendor wants to remember an answer by: `messages` leaves it out
-    if isinstance(part, Thinking):
-        return ["thinking" if part.redacted is None else "redacted_thinking"]
+    if isinstance(part, Thinking) and part.redacted is not None:
+        return ["redacted_thinking"]
     # What an assistant cited belongs to the answer that it is quoted from.
     left_out = {**LEFT_OUT, "citations": ""} if role == "assistant" else LEFT_OUT
     found = asks_for(part.extra, left_out, _DEFAULTS)

@@ -15,7 +15,7 @@ from interlock.adapters.openai.usage import read_usage
 from interlock.types.answer import Answer, Failure
 from interlock.types.request import AnyPart, Embedding, Request, Text, Tokens
 
-__all__ = ["decode_answer", "decode_error", "encode_request"]
+__all__ = ["cannot_carry", "decode_answer", "decode_error", "encode_request"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -34,6 +34,11 @@ class _Reply(Struct):
     model: str | None = None
     id: str | None = None
     created: int | None = None
+
+
+def cannot_carry(request: Request) -> tuple[str, ...]:  # noqa: ARG001 - every call's signature
+    """Nothing: callers of embeddings speak this very wire format."""
+    return ()
 
 
 def encode_request(request: Request, target: Target) -> HttpCall:
@@ -73,7 +78,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
         reply = msgspec.convert(raw, _Reply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return malformed(f"not a list of embeddings: {type(error).__name__}")
-    if not all(_is_vector(item.embedding) for item in reply.data):
+    if not all(is_vector(item.embedding) for item in reply.data):
         return malformed("an embedding that holds no numbers")
     usage, more_usage = read_usage(raw.get("usage"))
     top = {name: value for name, value in raw.items() if name not in _KNOWN and value is not None}
@@ -106,7 +111,7 @@ def _vectors(items: Iterable[_Item]) -> tuple[Embedding, ...]:
     return tuple(Embedding(vector=item.embedding) for item in items)
 
 
-def _is_vector(value: list[float] | str) -> bool:
+def is_vector(value: list[float] | str) -> bool:
     """Numbers, or base64 that holds whole ones; an empty vector is none."""
     if isinstance(value, list):
         return bool(value) and max(value) <= _LARGEST_FLOAT and min(value) >= -_LARGEST_FLOAT

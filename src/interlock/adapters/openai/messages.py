@@ -77,15 +77,17 @@ def _assistant(parts: Iterable[AnyPart], quirks: Quirks, *, own: bool) -> dict[s
         elif is_sealed(part):
             continue
         elif isinstance(part, Thinking):
-            if quirks.reasoning == "parts":
+            # A caller of this very dialect gets its field through to a vendor that does not know it, too.
+            place = quirks.reasoning or ("reasoning_content" if own else None)
+            if place == "parts":
                 said.append(part)
-            else:
-                item[quirks.reasoning] = item.get(quirks.reasoning, "") + part.text
+            elif place is not None:
+                item[place] = item.get(place, "") + part.text
         elif isinstance(part, Refusal):
             item["refusal"] = item.get("refusal", "") + part.text
         else:
             said.append(part)
-    if said:
+    if said or (not own and "tool_calls" not in item):
         item["content"] = _content(said, own=own)
     return item
 

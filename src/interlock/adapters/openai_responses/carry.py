@@ -7,7 +7,7 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for, is_sealed
+from interlock.adapters.carrying import asks_for, is_nameable, is_sealed
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import AnyPart, Audio, File, Message, Opaque, Request, Thinking, Tool, ToolResult
 
@@ -93,7 +93,7 @@ def _of_tool(tool: Tool) -> list[str]:
 
 def _of_message(message: Message) -> list[str]:
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
-    if message.name is not None and message.role != "tool":
+    if not is_nameable(message):
         found.append("messages[].name")
     for part in message.parts:
         found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]

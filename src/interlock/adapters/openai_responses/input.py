@@ -5,6 +5,7 @@ A message is an item, and so is each call, each result and each thought of it.
 
 from typing import Any, Final
 
+from interlock.adapters.carrying import with_name
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -42,7 +43,7 @@ def write_input(request: Request) -> tuple[str | None, list[_Item]]:
             lost = _add_assistant(items, message, own=own) or lost
         else:
             items.append(
-                _message(message, [_part(part, "input", own=own) for part in message.parts], own=own)
+                _message(message, [_part(part, "input", own=own) for part in with_name(message)], own=own)
             )
     if lost:
         # The vendor knows by their ids which items came after a thought, and would ask for that.
