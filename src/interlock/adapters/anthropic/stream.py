@@ -19,17 +19,16 @@ from interlock.adapters.anthropic.answer import (
 )
 from interlock.adapters.anthropic.usage import read_usage
 from interlock.adapters.failures import Broken, code_of, malformed
+from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
     BlockDelta,
     BlockStarted,
     BlockStopped,
     Event,
-    Failure,
     Finished,
     Started,
 )
 from interlock.types.request import Text, Thinking, ToolCall
-from interlock.wire.sse import EventParser, EventTooLargeError
 
 
 class _Delta(Struct, gc=False):
@@ -67,59 +66,26 @@ _LAST_EVENT: Final = frozenset({"type", "delta", "usage"})
 _ORDER: Final = "an event where it does not belong"
 
 
-class StreamDecoder:
-    """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
-
+class StreamDecoder(SseDecoder):
     def __init__(self) -> None:
-        self._parser = EventParser()
-        self._over = False
+        super().__init__()
         self._started = False
         self._open: dict[int, str] = {}
         self._seen: set[int] = set()
         self._usage: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events in the next piece of a stream, however it was cut."""
-        if self._over:
-            return []
-        try:
-            found = self._parser.feed(data)
-        except EventTooLargeError:
-            return self._fail(malformed("an event without an end"))
-        return self._read(found)
-
-    def end(self) -> list[Event]:
-        """What the end of the connection means: a Failure, unless the stream had ended before."""
-        if self._over:
-            return []
-        events = self._read(self._parser.end())
-        if not events or not isinstance(events[-1], Finished | Failure):
-            events += self._fail(malformed("the stream broke off"))
-        return events
-
-    def _read(self, found: list[bytes]) -> list[Event]:
-        out: list[Event] = []
-        try:
-            for data in found:
-                event = _event(data)
-                if event.type == "content_block_delta":
-                    self._delta(event, data, out)
-                elif event.type == "message_stop":
-                    self._message_stop(out)
-                    self._over = True
-                    break
-                else:
-                    self._rare(event.type, data, out)
-        except Broken as broken:
-            out += self._fail(broken.failure)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            out += self._fail(malformed(f"not an event: {type(error).__name__}"))
-        return out
-
-    def _fail(self, failure: Failure) -> list[Event]:
-        self._over = True
-        return [failure]
+    def _take(self, found: list[bytes], out: list[Event]) -> None:
+        for data in found:
+            event = _event(data)
+            if event.type == "content_block_delta":
+                self._delta(event, data, out)
+            elif event.type == "message_stop":
+                self._message_stop(out)
+                self._over = True
+                break
+            else:
+                self._rare(event.type, data, out)
 
     def _rare(self, kind: str, data: bytes, out: list[Event]) -> None:
         match kind:

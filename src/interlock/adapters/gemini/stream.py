@@ -7,10 +7,7 @@ servers say so in every chunk, so the first such word is no end.
 
 from typing import Any
 
-import msgspec
-
 from interlock.adapters.carrying import in_extra_content, seal
-from interlock.adapters.failures import Broken, malformed
 from interlock.adapters.gemini.answer import (
     Candidate,
     Part,
@@ -25,26 +22,24 @@ from interlock.adapters.gemini.answer import (
 )
 from interlock.adapters.gemini.sources import to_annotations, to_logprobs
 from interlock.adapters.gemini.usage import read_usage
+from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
     BlockDelta,
     BlockKind,
     BlockStarted,
     BlockStopped,
     Event,
-    Failure,
     Finished,
     Started,
     Usage,
 )
-from interlock.wire.sse import EventParser, EventTooLargeError
 
 
-class StreamDecoder:
-    """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
+class StreamDecoder(SseDecoder):
+    unreadable = (*SseDecoder.unreadable, AttributeError, TypeError)
 
     def __init__(self) -> None:
-        self._parser = EventParser()
-        self._over = False
+        super().__init__()
         self._started = False
         self._id = ""
         self._word: str | None = None
@@ -56,46 +51,9 @@ class StreamDecoder:
         self._grounding: Any = None
         self._citations: Any = None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events in the next piece of a stream, however it was cut."""
-        if self._over:
-            return []
-        try:
-            found = self._parser.feed(data)
-        except EventTooLargeError:
-            return self._fail(malformed("an event without an end"))
-        return self._read(found)
-
-    def end(self) -> list[Event]:
-        """The end of the connection: Finished if a chunk has said why the model stopped, else a Failure."""
-        if self._over:
-            return []
-        events = self._read(self._parser.end())
-        if self._over:
-            return events
-        if self._word is None:
-            return events + self._fail(malformed("the stream broke off"))
-        try:
-            self._finish(events)
-        except Broken as broken:
-            events += self._fail(broken.failure)
-        self._over = True
-        return events
-
-    def _read(self, found: list[bytes]) -> list[Event]:
-        out: list[Event] = []
-        try:
-            for data in found:
-                self._chunk(decode_reply(data), out)
-        except Broken as broken:
-            out += self._fail(broken.failure)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
-            out += self._fail(malformed(f"not a chunk: {type(error).__name__}"))
-        return out
-
-    def _fail(self, failure: Failure) -> list[Event]:
-        self._over = True
-        return [failure]
+    def _take(self, found: list[bytes], out: list[Event]) -> None:
+        for data in found:
+            self._chunk(decode_reply(data), out)
 
     def _chunk(self, reply: Reply, out: list[Event]) -> None:
         candidate = first_candidate(reply)
@@ -178,6 +136,13 @@ class StreamDecoder:
         )
         self._next += 1
 
+    def _hung_up(self, out: list[Event]) -> None:
+        """The end of the connection: a good one if a chunk has said why the model stopped."""
+        if self._word is None:
+            super()._hung_up(out)
+        self._finish(out)
+        self._over = True
+
     def _finish(self, out: list[Event]) -> None:
         finish = finish_of(self._word, calls=self._calls > 0)
         if self._grounding is not None or self._citations is not None:
@@ -187,10 +152,7 @@ class StreamDecoder:
 
     def _cite(self, out: list[Event]) -> None:
         """The sources of all that was said, known only at its end."""
-        try:
-            found = to_annotations(self._grounding, self._citations, "".join(self._pieces))
-        except (AttributeError, TypeError) as error:
-            raise Broken(malformed(f"not a chunk: {type(error).__name__}")) from None
+        found = to_annotations(self._grounding, self._citations, "".join(self._pieces))
         if found:
             extra = {"openai-chat": {"delta": {"annotations": found}}}
             out.append(BlockDelta(self._block("text", out), "", extra))

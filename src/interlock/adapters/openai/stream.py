@@ -14,19 +14,18 @@ from msgspec import Struct, field
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.openai.answer import FINISH, MORE_THAN_ONE, Piece, failure_of, said_in
 from interlock.adapters.openai.usage import read_usage
+from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
     BlockDelta,
     BlockKind,
     BlockStarted,
     BlockStopped,
     Event,
-    Failure,
     Finished,
     FinishReason,
     Started,
 )
 from interlock.wire.around import PROBE, Around, around
-from interlock.wire.sse import EventParser, EventTooLargeError
 
 _DONE: Final = b"[DONE]"
 _UNJUDGED: Final = "calls that are not in `tool_calls`"
@@ -108,12 +107,9 @@ MOST_GUESSES: Final = 4
 """How often a stream is asked for what its chunks have in common; some pad each with its own random field."""
 
 
-class StreamDecoder:
-    """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
-
+class StreamDecoder(SseDecoder):
     def __init__(self) -> None:
-        self._parser = EventParser()
-        self._over = False
+        super().__init__()
         self._started = False
         self._finish: FinishReason | None = None
         self._usage: Any = None
@@ -127,43 +123,17 @@ class StreamDecoder:
         self._around: Around | None = None
         self._guesses = MOST_GUESSES
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events in the next piece of a stream, however it was cut."""
-        if self._over:
-            return []
-        try:
-            found = self._parser.feed(data)
-        except EventTooLargeError:
-            return self._fail(malformed("an event without an end"))
-        return self._read(found)
-
-    def end(self) -> list[Event]:
-        """What the end of the connection means: a Failure, unless the stream had ended before."""
-        if self._over:
-            return []
-        events = self._read(self._parser.end())
-        if not events or not isinstance(events[-1], Finished | Failure):
-            events += self._fail(malformed("the stream broke off"))
-        return events
-
-    def _read(self, found: list[bytes]) -> list[Event]:
-        out: list[Event] = []
-        try:
-            for data in found:
-                if data == _DONE:
-                    self._done(out)
-                    self._over = True
-                    break
-                words = self._around.words(data) if self._around is not None else None
-                if words:
-                    out.append(BlockDelta(self._block, words))
-                else:
-                    self._read_whole(data, out)
-        except Broken as broken:
-            out += self._fail(broken.failure)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            out += self._fail(malformed(f"not a chunk: {type(error).__name__}"))
-        return out
+    def _take(self, found: list[bytes], out: list[Event]) -> None:
+        for data in found:
+            if data == _DONE:
+                self._done(out)
+                self._over = True
+                break
+            words = self._around.words(data) if self._around is not None else None
+            if words:
+                out.append(BlockDelta(self._block, words))
+            else:
+                self._read_whole(data, out)
 
     def _read_whole(self, data: bytes, out: list[Event]) -> None:
         """Read a chunk field by field; if it only adds to the open text, those like it need not be."""
@@ -196,10 +166,6 @@ class StreamDecoder:
         if _beside_delta(choice) != _GOES_ON or _beside_content(delta) != _NOTHING_ELSE:
             return None
         return delta.content
-
-    def _fail(self, failure: Failure) -> list[Event]:
-        self._over = True
-        return [failure]
 
     def _chunk(self, chunk: _Chunk, out: list[Event]) -> None:
         if chunk.error is not None:

@@ -23,18 +23,17 @@ from interlock.adapters.openai_responses.items import (
     read_item,
     read_opaque,
 )
+from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
     BlockDelta,
     BlockKind,
     BlockStarted,
     BlockStopped,
     Event,
-    Failure,
     Finished,
     Started,
 )
 from interlock.types.request import AnyPart, Opaque, Refusal, Thinking, ToolCall
-from interlock.wire.sse import EventParser, EventTooLargeError
 
 
 class _Event(Struct, gc=False):
@@ -108,58 +107,25 @@ class _Growing:
         self.logprobs = False
 
 
-class StreamDecoder:
-    """Mutable: what is known of one stream so far. After its terminal event it gives out nothing more."""
-
+class StreamDecoder(SseDecoder):
     def __init__(self) -> None:
-        self._parser = EventParser()
-        self._over = False
+        super().__init__()
         self._started = False
         self._items: dict[int, _Growing] = {}
         self._done: dict[int, tuple[AnyPart, ...]] = {}
         self._next = 0
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events in the next piece of a stream, however it was cut."""
-        if self._over:
-            return []
-        try:
-            found = self._parser.feed(data)
-        except EventTooLargeError:
-            return self._fail(malformed("an event without an end"))
-        return self._read(found)
-
-    def end(self) -> list[Event]:
-        """What the end of the connection means: a Failure, unless the stream had ended before."""
-        if self._over:
-            return []
-        events = self._read(self._parser.end())
-        if not events or not isinstance(events[-1], Finished | Failure):
-            events += self._fail(malformed("the stream broke off"))
-        return events
-
-    def _read(self, found: list[bytes]) -> list[Event]:
-        out: list[Event] = []
-        try:
-            for data in found:
-                if data == b"[DONE]":
-                    continue
-                event = _decode(data)
-                if event.type in _DELTAS:
-                    self._delta(event, out)
-                else:
-                    self._rare(event.type, data, out)
-                if self._over:
-                    break
-        except Broken as broken:
-            out += self._fail(broken.failure)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            out += self._fail(malformed(f"not an event: {type(error).__name__}"))
-        return out
-
-    def _fail(self, failure: Failure) -> list[Event]:
-        self._over = True
-        return [failure]
+    def _take(self, found: list[bytes], out: list[Event]) -> None:
+        for data in found:
+            if data == b"[DONE]":
+                continue
+            event = _decode(data)
+            if event.type in _DELTAS:
+                self._delta(event, out)
+            else:
+                self._rare(event.type, data, out)
+            if self._over:
+                break
 
     def _rare(self, kind: str, data: bytes, out: list[Event]) -> None:
         read = self._readers.get(kind)
