@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from interlock.config.written import Check
-from interlock.rollout.measures import MEASURES, read
+from interlock.measures import MEASURES, is_open, measure, read
 from interlock.rollout.plan import Verdict
 from interlock.rollout.watch import Watch, overall
 from interlock.types.labels import Arm
@@ -14,7 +14,14 @@ from interlock.types.labels import Arm
 
 def ended(**fields):
     """A request that has ended well after 100 ms for $0.01, but for these fields."""
-    attempt = {"refused": False, "tool_calls": 0, "output_tokens": 20, "violations": []}
+    attempt = {
+        "provider": "alpha",
+        "model": "gpt",
+        "outcome": "ok",
+        "started_at": "2026-11-26T09:00:00Z",
+        "latency_ms": 90.0,
+        "output_tokens": 20,
+    }
     given = {
         "status": "ok",
         "attempts": [{**attempt, **fields.pop("attempt", {})}],
@@ -27,8 +34,11 @@ def ended(**fields):
 
 OK = ended()
 FAILED = ended(status="failed", error="upstream_failed: x")
-VALID = ended(validation={"verdict": "passed"})
-INVALID = ended(validation={"verdict": "failed"})
+JSON = {"checks": ["json_schema of the request"]}
+VALID = ended(attempt={"validation": {"verdict": "passed", **JSON}})
+INVALID = ended(
+    attempt={"validation": {"verdict": "failed", "violations": ["json_schema: /a is missing"], **JSON}}
+)
 
 
 def run(rate, base, check, seed, most, *, weight=0.5, steps=3, every=25):
@@ -140,14 +150,14 @@ CASES = [
 
 @pytest.mark.parametrize(("metric", "one", "value"), CASES)
 def test_each_measure_reads_its_number_and_unknown_is_none(metric, one, value):
-    assert MEASURES[metric].value(one) == value
+    assert MEASURES[metric].value(measure(one)) == value
 
 
 def test_overrides_are_counted_as_feedback_comes():
     watch = Watch((Check(metric="override_rate", at_most=0.1),), 1)
     for _ in range(200):
         watch.add("canary", OK)
-    watch.overrides({"canary": 60})
+    watch.late("override_rate", {"canary": 60})
     (finding,) = watch.findings(0.5)
     assert (finding.verdict, finding.value, finding.n) == ("breach", 0.3, 200)
 
@@ -159,12 +169,12 @@ def test_overrides_are_counted_as_feedback_comes():
         (Check(metric="error_rate", at_most=0.1), [OK] * 100, "holds"),
         (
             Check(metric="schema_valid", at_least=0.9),
-            [ended(validation={"verdict": "failed"})] * 30,
+            [INVALID] * 30,
             "breach",
         ),
         (
             Check(metric="schema_valid", at_least=0.9),
-            [ended(validation={"verdict": "passed"})] * 100,
+            [VALID] * 100,
             "holds",
         ),
         (Check(metric="latency_p95_ms", at_most=50), [OK] * 30, "breach"),
@@ -187,4 +197,4 @@ def test_a_refusal_by_policy_and_a_dry_run_are_no_requests_of_an_arm():
     for status in ("denied", "dry_run"):
         watch.add("canary", ended(status=status))
     assert watch.requests["canary"] == 0
-    assert ended(status="failed", attempts=[], error=None).is_open
+    assert is_open(ended(status="failed", attempts=[], budgets_used={}))

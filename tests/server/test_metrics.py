@@ -8,7 +8,7 @@ import yaml
 
 from interlock.live import exposition
 from interlock.live.exposition import METRICS, additions, render, routes_of, series
-from interlock.live.measures import RouteKey
+from interlock.live.routes import RouteKey
 from interlock.server.export import Exporter
 from interlock.server.following import PATIENCE_US
 from interlock.server.metrics import count_up, scraped

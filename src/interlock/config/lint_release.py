@@ -8,7 +8,7 @@ from interlock.config.problems import error, listed, suggest, warning
 from interlock.config.whole import Whole
 from interlock.config.written import Check, Rollout
 from interlock.errors import Problem
-from interlock.rollout.measures import MEASURES
+from interlock.measures import MEASURES
 from interlock.types.world import USER_KEYS
 
 _BOUNDS: Final = ("at_least", "at_most", "drop_at_most", "rise_at_most")

@@ -20,7 +20,7 @@ from interlock.evals.episode import read_call
 from interlock.evals.sample import OWN_FAULTS, Posture, State, Turn
 from interlock.execute.executor import Execution
 from interlock.execute.validation.said import calls_of, text_of
-from interlock.live.measures import EVALS_TENANT
+from interlock.measures import EVALS_TENANT
 from interlock.resilience.health import Health
 from interlock.route.ask import model_of
 from interlock.server.ids import Clock, draw, fresh_name, fresh_nonce

@@ -13,7 +13,8 @@ from typing import Final, Literal
 import re2
 from msgspec import Struct
 
-from interlock.live.measures import Measures, RouteKey, is_open, is_traffic, measure, route_key
+from interlock.live.routes import RouteKey, is_traffic, route_key
+from interlock.measures import Measures, is_open, measure
 from interlock.types.record import Record
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

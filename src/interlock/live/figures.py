@@ -6,18 +6,22 @@ from typing import Final
 
 from msgspec import Struct
 
-from interlock.live.measures import READ, Measures, RouteKey, is_open, is_traffic, measure, route_key
+from interlock.live.routes import RouteKey, is_traffic, route_key
+from interlock.measures import MEASURES, Measures, is_open, measure
 from interlock.types.labels import Arm
 from interlock.types.record import Record
 
-RATES: Final = (
-    "error_rate",
-    "fallback_rate",
-    "override_rate",
-    "schema_validity",
-    "refusal_rate",
-    "abort_rate",
-)
+RATES: Final = {
+    "error_rate": "error_rate",
+    "fallback_rate": "fallback_rate",
+    "override_rate": "override_rate",
+    "reask_rate": "reask_rate",
+    "edit_rate": "edit_rate",
+    "schema_validity": "schema_valid",
+    "refusal_rate": "refusal_rate",
+    "abort_rate": "abort_rate",
+}
+"""By field of `Figures`, the measure that it is the rate of."""
 
 
 class Rate(Struct, frozen=True):
@@ -69,6 +73,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     error_rate: Rate
     fallback_rate: Rate
     override_rate: Rate
+    reask_rate: Rate
+    edit_rate: Rate
     schema_validity: Rate
     refusal_rate: Rate
     abort_rate: Rate
@@ -104,8 +110,8 @@ def _figures(key: RouteKey, found: Sequence[Measures], unfinished: int) -> Figur
     for one in found:
         by_status[one.status] += 1
 
-    def of(name: str) -> list[float]:
-        return _known(found, READ[name])
+    def of(value: Callable[[Measures], float | None]) -> list[float]:
+        return [float(known) for one in found if (known := value(one)) is not None]
 
     return Figures(
         alias=key.alias or None,
@@ -119,14 +125,14 @@ def _figures(key: RouteKey, found: Sequence[Measures], unfinished: int) -> Figur
         denied=by_status["denied"],
         client_aborts=by_status["cancelled"],
         unfinished=unfinished,
-        latency_ms=spread(of("latency_ms")),
-        ttft_ms=spread(of("ttft_ms")),
-        cost_usd=_total(of("cost_per_request")),
-        input_tokens=_total(of("input_tokens")),
-        output_tokens=_total(of("output_tokens")),
-        tool_calls=_total(of("tool_calls_per_request")),
-        denied_tool_calls=_total(of("denied_tool_calls_per_request")),
-        **{name: _rate(of(name)) for name in RATES},
+        latency_ms=spread(of(lambda one: one.latency_ms)),
+        ttft_ms=spread(of(lambda one: one.ttft_ms)),
+        cost_usd=_total(of(lambda one: one.cost_usd)),
+        input_tokens=_total(of(lambda one: one.input_tokens)),
+        output_tokens=_total(of(lambda one: one.output_tokens)),
+        tool_calls=_total(of(lambda one: one.tool_calls)),
+        denied_tool_calls=_total(of(lambda one: one.denied_tool_calls)),
+        **{field: _rate(of(MEASURES[name].value)) for field, name in RATES.items()},
     )
 
 
@@ -139,10 +145,6 @@ def spread(values: Iterable[float]) -> Spread:
         return ordered[max(0, math.ceil(share * n) - 1)] if n else None
 
     return Spread(p50=at(0.5), p95=at(0.95), p99=at(0.99), mean=_mean(ordered), n=n)
-
-
-def _known(found: Sequence[Measures], read: Callable[[Measures], float | None]) -> list[float]:
-    return [float(value) for one in found if (value := read(one)) is not None]
 
 
 def _rate(values: list[float]) -> Rate:

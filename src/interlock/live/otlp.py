@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from interlock.live import semconv
-from interlock.live.measures import route_key
+from interlock.live.routes import route_key
 from interlock.types.record import Attempt, Record
 
 DURATION_BOUNDS: Final = (

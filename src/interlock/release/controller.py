@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.errors import StoreError
-from interlock.rollout.measures import read
+from interlock.measures import LATE, is_open, is_traffic, read
 from interlock.rollout.plan import Plan, Progress, advance
 from interlock.rollout.watch import Finding, Watch, overall
 from interlock.store import rollouts
@@ -35,9 +35,15 @@ class _Why(Struct):
     propensity: float
 
 
+class _Signals(Struct):
+    tenant: str = "default"
+    endpoint: str = ""
+
+
 class _Decided(Struct):
     route: _Route | None
     why: _Why
+    signals: _Signals
 
 
 _decode: Final = msgspec.json.Decoder(_Decided).decode
@@ -65,10 +71,13 @@ class _Followed:
                     self.after = seq
                 self._add(row, seq, version, decision, rest)
             more, again = len(rows) >= rollouts.PAGE, set()
-        counted = store.read(partial(rollouts.overridden, alias=row.alias, since=self.began))
-        self.watch.overrides(
-            {"canary": counted.get(row.to_version, 0), "stable": counted.get(row.from_version, 0)}
-        )
+        for name in LATE:
+            counted = store.read(partial(rollouts.noted, name=name, alias=row.alias, since=self.began))
+            arms: dict[Arm, int] = {
+                "canary": counted.get(row.to_version, 0),
+                "stable": counted.get(row.from_version, 0),
+            }
+            self.watch.late(name, arms)
         return self.watch.findings(row.weight)
 
     def _add(self, row: StoredRollout, seq: int, version: int, decision: bytes, rest: bytes) -> None:
@@ -78,7 +87,9 @@ class _Followed:
         # Who could not have been on the other arm is no part of the comparison.
         if decided.route is None or (row.weight < 1 and decided.why.propensity >= 1):
             return
-        if ended.is_open:
+        if not is_traffic(ended.status, decided.signals.tenant, decided.signals.endpoint):
+            return
+        if is_open(ended):
             self.open.add(seq)
         else:
             self.watch.add(decided.route.arm, ended)

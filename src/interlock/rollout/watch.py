@@ -13,11 +13,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace as _with
 
 from interlock.config.written import Check
-from interlock.rollout.measures import MEASURES, OVERRIDES, Ended, Kind
+from interlock.measures import MEASURES, Ended, Kind, measure
 from interlock.rollout.plan import Verdict
 from interlock.stats.sequential import (
     Bound,
@@ -37,6 +37,8 @@ SHARE: Final = 0.05
 """Of requests, above the 95th percentile."""
 _BAND: Final = math.log(1.02)
 _ARMS: Final[tuple[Arm, Arm]] = ("canary", "stable")
+RAN: Final = ("ok", "failed", "cancelled")
+"""What became of an execution: a refusal by policy or a dry run says nothing of a model."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -58,15 +60,18 @@ class Finding(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class _Series:
-    """Mutable: one measure of both arms."""
+class Series(Struct, kw_only=True):
+    """Mutable: one measure of both arms. `cap` None: amounts whose WARM_UP is not over."""
 
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.cap: float | None = 1.0 if kind == "rate" else None
-        self.first: list[float] = []
-        self.tallies: dict[Arm, Tally] = dict.fromkeys(_ARMS, Tally())
-        self.bands: dict[Arm, dict[int, int]] = {arm: {} for arm in _ARMS}
+    kind: Kind
+    cap: float | None
+    first: list[float] = field(default_factory=list)
+    tallies: dict[Arm, Tally] = field(default_factory=lambda: dict.fromkeys(_ARMS, Tally()))
+    bands: dict[Arm, dict[int, int]] = field(default_factory=lambda: {arm: {} for arm in _ARMS})
+
+    @classmethod
+    def of(cls, kind: Kind) -> "Series":
+        return cls(kind=kind, cap=1.0 if kind == "rate" else None)
 
     def add(self, arm: Arm, value: float) -> None:
         if self.kind == "p95":
@@ -88,28 +93,31 @@ class Watch:
         self._checks = guardrails
         self._shares = max(len(guardrails) * steps, 1)
         self._series = {
-            check.metric: _Series(MEASURES[check.metric].kind)
+            check.metric: Series.of(MEASURES[check.metric].kind)
             for check in guardrails
             if check.metric in MEASURES
         }
         self.requests: dict[Arm, int] = dict.fromkeys(_ARMS, 0)
+        self._answered: dict[Arm, int] = dict.fromkeys(_ARMS, 0)
 
     def add(self, arm: Arm, one: Ended) -> None:
         """A request that has ended."""
-        if not one.counts:
+        if one.status not in RAN:
             return
         self.requests[arm] += 1
+        self._answered[arm] += one.status == "ok"
+        found = measure(one)
         for name, series in self._series.items():
-            value = MEASURES[name].value(one)
-            if value is not None:
+            value = MEASURES[name].value(found)
+            if value is not None and not MEASURES[name].late:
                 series.add(arm, value)
 
-    def overrides(self, counted: Mapping[Arm, int]) -> None:
-        """How many requests of each arm have been edited, asked again or escalated, so far."""
-        series = self._series.get(OVERRIDES)
+    def late(self, name: str, counted: Mapping[Arm, int]) -> None:
+        """How many answers of each arm a late measure is one of, so far: overridden, asked again, edited."""
+        series = self._series.get(name)
         if series is not None:
             series.tallies = {
-                arm: Tally(float(min(counted.get(arm, 0), self.requests[arm])), self.requests[arm])
+                arm: Tally(float(min(counted.get(arm, 0), self._answered[arm])), self._answered[arm])
                 for arm in _ARMS
             }
 
@@ -119,20 +127,39 @@ class Watch:
 
     def _judge(self, check: Check, weight: float) -> Finding:
         series = self._series.get(check.metric)
-        blank = Finding(metric=check.metric, bound=_bound_text(check), verdict="undecided")
         if series is None:
-            return _with(blank, why="there is no such live measure")
-        alpha = 1 - (check.confidence if check.confidence is not None else CONFIDENCE)
-        risk = alpha / self._shares
-        if check.at_least is not None or check.at_most is not None:
-            return _judge_alone(blank, check, series, alpha, risk)
-        if not 0 < weight < 1:
-            return _with(
-                blank, verdict="holds", why="one arm has no traffic at this step: nothing to compare"
-            )
-        if series.kind == "p95":
-            return _judge_p95(blank, check, series, alpha, risk)
-        return _judge_means(blank, check, series, alpha, risk)
+            return _with(blank_of(check), why="there is no such live measure")
+        if not is_alone(check) and not 0 < weight < 1:
+            why = "one arm has no traffic at this step: nothing to compare"
+            return _with(blank_of(check), verdict="holds", why=why)
+        return judge(check, series, alpha_of(check) / self._shares)
+
+
+def blank_of(check: Check) -> Finding:
+    """The finding of a guardrail of which nothing is known yet."""
+    return Finding(metric=check.metric, bound=bound_text(check), verdict="undecided")
+
+
+def alpha_of(check: Check) -> float:
+    return 1 - (check.confidence if check.confidence is not None else CONFIDENCE)
+
+
+def is_alone(check: Check) -> bool:
+    """Whether a guardrail bounds the candidate by itself, not against the other arm."""
+    return check.at_least is not None or check.at_most is not None
+
+
+def judge(check: Check, series: Series, risk: float, *, limited: bool = True) -> Finding:
+    """The verdict on a guardrail. `risk` is the share of its risk that a breach may take here.
+
+    Not `limited`: without the limits of a finding, which take fifty times as long as the rest.
+    """
+    blank, alpha = blank_of(check), alpha_of(check)
+    if is_alone(check):
+        return _judge_alone(blank, check, series, alpha, risk)
+    if series.kind == "p95":
+        return _judge_p95(blank, check, series, alpha, risk)
+    return _judge_means(blank, check, series, alpha, risk, limited=limited)
 
 
 def overall(findings: Sequence[Finding]) -> tuple[Verdict, str]:
@@ -144,7 +171,7 @@ def overall(findings: Sequence[Finding]) -> tuple[Verdict, str]:
     return "holds", "every guardrail holds" if findings else "there are no guardrails"
 
 
-def _judge_alone(blank: Finding, check: Check, series: _Series, alpha: float, risk: float) -> Finding:
+def _judge_alone(blank: Finding, check: Check, series: Series, alpha: float, risk: float) -> Finding:
     """A bound of the candidate by itself."""
     bound = check.at_most if check.at_most is not None else check.at_least
     assert bound is not None
@@ -166,7 +193,9 @@ def _judge_alone(blank: Finding, check: Check, series: _Series, alpha: float, ri
     return _decided(_with(blank, value=value, n=tally.n), beyond, within, alpha, risk)
 
 
-def _judge_means(blank: Finding, check: Check, series: _Series, alpha: float, risk: float) -> Finding:
+def _judge_means(
+    blank: Finding, check: Check, series: Series, alpha: float, risk: float, *, limited: bool
+) -> Finding:
     new, old = series.tallies["canary"], series.tallies["stable"]
     cap = series.cap
     if cap is None:
@@ -189,12 +218,14 @@ def _judge_means(blank: Finding, check: Check, series: _Series, alpha: float, ri
     line = _line(margin / scale, relative=relative)
     more, less = against_no_more(new, old, line), against_no_less(new, old, line)
     beyond, within = (more, less) if check.rise_at_most is not None else (less, more)
-    ends = (-1.0, 9.0) if relative else (-1.0, 1.0)
-    low, high = limits(new, old, lambda m: _line(m, relative=relative), *ends, alpha)
-    return _decided(_with(found, low=low * scale, high=high * scale), beyond, within, alpha, risk)
+    if limited:
+        ends = (-1.0, 9.0) if relative else (-1.0, 1.0)
+        low, high = limits(new, old, lambda m: _line(m, relative=relative), *ends, alpha)
+        found = _with(found, low=low * scale, high=high * scale)
+    return _decided(found, beyond, within, alpha, risk)
 
 
-def _judge_p95(blank: Finding, check: Check, series: _Series, alpha: float, risk: float) -> Finding:
+def _judge_p95(blank: Finding, check: Check, series: Series, alpha: float, risk: float) -> Finding:
     """The 95th percentile against another: for each value that the old one may have, the evidence against
     that and against the new one within the bound; of all, the least.
     """
@@ -239,7 +270,7 @@ def _shown(found: Finding) -> str:
     return f"{value} in {found.n} requests, against {found.baseline:.4g} in {found.n_baseline}"
 
 
-def _begins(series: _Series) -> str:
+def _begins(series: Series) -> str:
     return f"{len(series.first)} values so far, {WARM_UP} are needed to begin"
 
 
@@ -275,7 +306,8 @@ def _p95(bands: Mapping[int, int]) -> float | None:
     return None
 
 
-def _bound_text(check: Check) -> str:
+def bound_text(check: Check) -> str:
+    """The bound of a guardrail: `at_most 0.1`."""
     for name in ("at_least", "at_most", "drop_at_most", "rise_at_most"):
         value = getattr(check, name)
         if value is not None:

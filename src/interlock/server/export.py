@@ -17,7 +17,7 @@ from interlock.config.checked import Config
 from interlock.errors import StoreError
 from interlock.live import otlp
 from interlock.live.exposition import EXPORTED, series
-from interlock.live.measures import is_traffic
+from interlock.live.routes import is_traffic
 from interlock.live.semconv import provider_name
 from interlock.server.following import Batch, in_thread, next_batch
 from interlock.server.gateway import Gateway

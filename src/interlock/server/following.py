@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from interlock.live.measures import is_open
+from interlock.measures import is_open
 from interlock.server.records import to_record
 from interlock.store.live import Place
 from interlock.store.sqlite import Store

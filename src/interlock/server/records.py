@@ -72,7 +72,8 @@ def to_row(
 def to_json(row: StoredRecord) -> bytes:
     """The record as `GET /v1/decisions/{id}` shows it."""
     outcome = b"null" if row.outcome is None else row.outcome
-    return b'{"decision":%b,%b,"outcome":%b}' % (row.decision, row.rest[1:-1], outcome)
+    noticed = b"" if row.noticed is None else b',"noticed":"%b"' % row.noticed.encode("ascii")
+    return b'{"decision":%b,%b,"outcome":%b%b}' % (row.decision, row.rest[1:-1], outcome, noticed)
 
 
 def to_record(row: StoredRecord) -> Record:

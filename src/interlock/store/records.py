@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from interlock.errors import InterlockError
-from interlock.types.record import Status
+from interlock.types.record import Noticed, Status
 
 PAGE: Final = 200
 """How many rows a scan reads at a time, so that no read stays open and holds up the checkpoint."""
@@ -20,7 +20,8 @@ class StoredRecord(Struct, frozen=True, kw_only=True):
     """One request as the store keeps it. `created_at` is in microseconds since the epoch.
 
     `decision` is the very bytes that were decided, `rest` the JSON of the record's other fields,
-    `outcome` the feedback (JSON), which `put_record` leaves alone. Field order is column order.
+    `outcome` the feedback (JSON) and `noticed` what its caller did next; `put_record` leaves both alone.
+    Field order is column order.
     """
 
     id: str
@@ -40,10 +41,11 @@ class StoredRecord(Struct, frozen=True, kw_only=True):
     decision: bytes
     rest: bytes
     outcome: bytes | None = None
+    noticed: Noticed | None = None
 
 
 _COLUMNS: Final = StoredRecord.__struct_fields__
-_WRITTEN: Final = _COLUMNS[:-1]
+_WRITTEN: Final = _COLUMNS[: _COLUMNS.index("outcome")]
 _ALL: Final = ", ".join(_COLUMNS)
 
 # A record that is written early (strict logging) is written again with its end; its outcome is left alone.
@@ -53,6 +55,7 @@ PUT: Final = (
 )
 GET: Final = f"SELECT {_ALL} FROM records WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"  # noqa: S608  # our own names
 PUT_OUTCOME: Final = "UPDATE records SET outcome = ?3 WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"
+NOTICE: Final = "UPDATE records SET noticed = ?2 WHERE id = ?1 AND noticed IS NULL"
 PLACE: Final = "SELECT created_at, seq FROM records WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"
 LAST: Final = "SELECT max(seq) FROM records"
 AFTER: Final = (
@@ -76,7 +79,7 @@ _FILTERS: Final = {
 
 def written_row(record: StoredRecord) -> tuple[Any, ...]:
     """The values of PUT."""
-    return astuple(record)[:-1]
+    return astuple(record)[: len(_WRITTEN)]
 
 
 def from_row(row: tuple[Any, ...]) -> StoredRecord:

@@ -90,6 +90,14 @@ _NEXT: Final = (
 _AGAIN: Final = (
     "SELECT seq, alias_version, decision, rest FROM records WHERE seq IN (SELECT value FROM json_each(?))"
 )
+NOTED: Final = {
+    "override_rate": (
+        "outcome IS NOT NULL AND json_extract(CAST(outcome AS TEXT), '$.override') IS NOT NULL"
+    ),
+    "reask_rate": "noticed IS NOT NULL AND noticed = 'reask'",
+    "edit_rate": "noticed IS NOT NULL AND noticed = 'edit'",
+}
+"""By late measure, which records it is one of; each has an index of only those."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -256,12 +264,11 @@ def ended(
     return [*db.execute(_AGAIN, (_encode(list(again)).decode(),)), *db.execute(_NEXT, (after, alias, PAGE))]
 
 
-def overridden(db: apsw.Connection, alias: str, since: int) -> dict[int, int]:
-    """By alias version, how many decisions since an instant have been edited, asked again or escalated."""
+def noted(db: apsw.Connection, name: str, alias: str, since: int) -> dict[int, int]:
+    """By alias version, how many answers since an instant a late measure is one of: see NOTED."""
     rows: list[tuple[Any, ...]] = db.execute(
-        "SELECT alias_version, count(*) FROM records WHERE alias = ? AND created_at >= ? "
-        "AND outcome IS NOT NULL AND json_extract(CAST(outcome AS TEXT), '$.override') IS NOT NULL "
-        "GROUP BY alias_version",
+        "SELECT alias_version, count(*) FROM records "  # noqa: S608  # our own conditions
+        f"WHERE alias = ? AND created_at >= ? AND status = 'ok' AND {NOTED[name]} GROUP BY alias_version",
         (alias, since),
     ).fetchall()
     return dict(rows)

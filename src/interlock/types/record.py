@@ -9,6 +9,8 @@ from interlock.types.decision import Decision, Dropped
 from interlock.types.labels import EscalateWhen
 
 Status = Literal["ok", "failed", "denied", "cancelled", "dry_run"]
+Noticed = Literal["reask", "edit"]
+"""What the same caller did within minutes of an answer: asked the same again, or edited what it had asked."""
 
 
 class Validation(Struct, frozen=True, kw_only=True):
@@ -77,4 +79,5 @@ class Record(Struct, frozen=True, kw_only=True):
     error: str | None = None
     counted: Counted | None = None
     outcome: dict[str, Any] | None = None
+    noticed: Noticed | None = None
     content: dict[str, Any] | None = None
