@@ -75,15 +75,22 @@ class Series(Struct, kw_only=True):
 
     def add(self, arm: Arm, value: float) -> None:
         if self.kind == "p95":
-            band = math.ceil(math.log(max(value, 1.0)) / _BAND)
+            band = int(self.place(value))
             self.bands[arm][band] = self.bands[arm].get(band, 0) + 1
         elif self.cap is None:
-            self.first.append(value)
+            self.first.append(float(value))
             if len(self.first) == WARM_UP:
                 self.cap = 2 * max(self.first)
         else:
-            share = min(value / self.cap, 1.0) if self.cap > 0 else float(value > 0)
-            self.tallies[arm] = self.tallies[arm].plus(share)
+            self.tallies[arm] = self.tallies[arm].plus(self.place(value))
+
+    def place(self, value: float) -> float:
+        """Where a value stands: the number of its band, or its share of the cap, which has to be known."""
+        if self.kind == "p95":
+            return math.ceil(math.log(max(value, 1.0)) / _BAND)
+        cap = self.cap
+        assert cap is not None, "still warming up"
+        return min(value / cap, 1.0) if cap > 0 else float(value > 0)
 
 
 class Watch:
