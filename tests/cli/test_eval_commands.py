@@ -15,6 +15,8 @@ import yaml
 from click.testing import CliRunner
 
 from interlock.cli.app import cli
+from interlock.store import watches
+from interlock.store.releasing import begin_gate
 from interlock.store.sqlite import Store
 from tests.harness.world import asks, last, reply, write_config, write_suite
 from tests.server.upstream import HANG, Reply, Upstream
@@ -207,3 +209,58 @@ def test_a_run_that_nobody_answers_exits_3(folder):
     told = run("eval", "run", "basics", "--model", "new", "--json")
     assert (told.exit_code, json.loads(told.stdout)["states"]) == (3, {"unavailable": 2})
     assert "nobody answered" in told.stderr
+
+
+def again(*more):
+    told = run("gate", "--again", "prod", "--json", *more)
+    return told.exit_code, json.loads(told.stdout)
+
+
+def test_a_gate_runs_again_over_what_is_active_and_leaves_its_verdict_for_the_server(folder):
+    """One case echoes differently in no run, so a release that is what it was passes."""
+    assert run("gate", "basics", "--alias", "prod", "--to", "new", "--json").exit_code == 0
+    assert run("alias", "promote", "prod", "--to", "new").exit_code == 0
+    status, value = again()
+    assert (status, value["verdict"]) == (0, "pass"), value["why"]
+    assert (value["baseline"], value["candidate"]) == ("new", "new")
+    assert (folder / "reports" / "again-prod" / "report.html").exists()
+    store = Store.open(folder / "interlock.db", now=lambda: 0)
+    row = store.read(lambda db: watches.again(db, "prod"))
+    store.close()
+    assert row is not None
+    assert (row.version, row.verdict, row.record, row.handled) == (2, "pass", value["record"], False)
+    shown = run("alias", "watch", "prod")
+    assert "gate at" in shown.stdout
+    assert "pass" in shown.stdout
+
+
+def test_of_two_runs_of_one_gate_over_what_is_active_the_second_is_refused(folder):
+    run("alias", "list")
+    store = Store.open(folder / "interlock.db", now=lambda: 0)
+    try:
+        assert begin_gate(store, "prod", "again_x", "somebody", 60_000_000).result() is not None
+        status, value = again()
+        assert (status, value["error"]["where"]) == (2, "--again")
+        assert "is running over what is active already" in value["error"]["problem"]
+        assert begin_gate(store, "prod", "again_y", "somebody", 0).result() is not None
+        status, value = again()
+        assert (status, value["verdict"]) == (1, "inconclusive")
+        row = store.read(lambda db: watches.again(db, "prod"))
+        assert row is not None
+        assert (row.run, row.ended is not None) == ("again_x", True), "what was cut short is gone on with"
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("gate", "--again", "prd"), "did you mean `prod`?"),
+        (("gate", "basics", "--again", "prod"), "names all there is to run"),
+        (("gate", "basics", "--alias", "prod"), "are needed"),
+    ],
+)
+def test_what_a_gate_is_asked_to_run_is_said_once_and_whole(folder, arguments, says):
+    told = run(*arguments)
+    assert told.exit_code == 2
+    assert says in told.stderr

@@ -80,7 +80,7 @@ def gate_record(store, loaded, to_model, verdict="pass", baseline=None):
         candidate=side,
         checks=(),
     )
-    asyncio.run(keep(store, record))
+    asyncio.run(keep(store, config, record))
     return record.id
 
 

@@ -294,7 +294,7 @@ async def _stands_down(controller, store):
         return None
 
     controller.look = idle
-    await lease_rollouts(store, controller._holder, 0)
+    await lease_rollouts(store, controller.holder, 0)
 
 
 async def test_a_candidate_that_may_not_serve_a_request_leaves_it_on_the_stable_arm(tmp_path):

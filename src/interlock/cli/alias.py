@@ -182,6 +182,36 @@ def diff(alias: str, versions: tuple[int, ...], config_file: Path | None, as_jso
     table(("part", "before", "after"), ((name, was, now) for name, (was, now) in changed.items()))
 
 
+@command.command("watch")
+@click.argument("alias", metavar="A")
+@common
+def watch(alias: str, config_file: Path | None, as_json: bool) -> None:
+    """Show what is watched of an alias after its release, what was seen, and its last alerts."""
+    from interlock.release.afterwards import duties
+    from interlock.release.watches import shown
+
+    loaded = load_config(config_file)
+    with opened(loaded) as store:
+        _history(store, alias)
+        duty = next((one for one in duties(store, loaded.config) if one.alias == alias), None)
+        found = shown(store, alias, duty)
+    if as_json:
+        write_json(found)
+        return
+    say(f"{alias} is at version {found['version']}: {found['model']}, {found['requests']} requests seen")
+    if duty is None:
+        say(
+            "nothing is watched: `watch` in the config says what; guardrails of a rollout go on by themselves"
+        )
+    names = ("metric", "bound", "verdict", "value", "baseline", "n", "why")
+    table(names, ([row.get(name) for name in names] for row in found["guardrails"]))
+    if found["gate"] is not None:
+        gate = found["gate"]
+        say(f"gate at {shown_time(gate['began_at'])}: {gate['verdict'] or 'under way'} {gate['why'] or ''}")
+    for row in found["alerts"]:
+        say(f"{shown_time(row['at'])} {row['kind']} {row['what']} of version {row['version']}: {row['did']}")
+
+
 def _finish(store: "Store", write: "Write[AliasState]", alias: str, *, as_json: bool) -> None:
     """Wait for a change and show the alias as it is now."""
     from interlock.store.aliases import AliasError, StaleVersion

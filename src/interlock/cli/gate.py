@@ -1,9 +1,12 @@
-"""`interlock gate`: may this model be released under this alias? Exit status 0 only for a pass."""
+"""`interlock gate`: may this model be released under this alias, or is it still what it was? Exit status 0
+only for a pass.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from interlock.cli.context import actor, common, load_config, opened
 from interlock.cli.evaluating import (
@@ -26,42 +29,71 @@ if TYPE_CHECKING:
     from interlock.store.sqlite import Store
 
 
+class Options(Struct, frozen=True, kw_only=True):
+    """The options of a run."""
+
+    budget_usd: float | None
+    concurrency: int
+    out: Path | None
+    as_json: bool
+
+
 @click.command("gate")
-@click.argument("suite_name", metavar="SUITE")
+@click.argument("suite_name", metavar="[SUITE]", required=False)
 @common
 @running_options
-@click.option("--alias", required=True, metavar="A", help="The alias to release under.")
-@click.option("--to", "candidate", required=True, metavar="M", help="The model of the pool to release.")
+@click.option("--alias", metavar="A", help="The alias to release under.")
+@click.option("--to", "candidate", metavar="M", help="The model of the pool to release.")
+@click.option(
+    "--again", metavar="A", help="Instead: run the gate of this alias over what is active, against its past."
+)
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
-    suite_name: str,
+    suite_name: str | None,
     config_file: Path | None,
     as_json: bool,
     budget_usd: float | None,
     concurrency: int,
     out: Path | None,
-    alias: str,
-    candidate: str,
+    alias: str | None,
+    candidate: str | None,
+    again: str | None,
 ) -> None:
     """Run a gate: a candidate against what an alias is now, on the same cases.
 
     Runs SUITE and every other suite that the alias's gate names, judges the gate's checks and those that
     are built in (cost, tool use, policy drift), and keeps the signed record. Exits 0 if it passes, 1 if it
     fails or is inconclusive.
+
+    With --again every case is asked anew, and compared with the run that let the active version pass. A
+    running server acts on the verdict, as `watch` of the alias says.
     """
+    loaded = load_config(config_file)
+    options = Options(budget_usd=budget_usd, concurrency=concurrency, out=out, as_json=as_json)
+    if again is not None:
+        from interlock.cli.gate_again import run_again
+
+        if suite_name is not None or alias is not None or candidate is not None:
+            raise Stop("`--again` names all there is to run", where="--again", hint="leave the others out")
+        ctx.exit(run_again(loaded, again, options))
+    if suite_name is None or alias is None or candidate is None:
+        raise Stop("SUITE, `--alias` and `--to` are needed", where="gate", hint="or `--again ALIAS`")
+    ctx.exit(_run(loaded, suite_name, alias, candidate, options))
+
+
+def _run(loaded: "Loaded", suite_name: str, alias: str, candidate: str, options: Options) -> int:
     from interlock.evals.identity import change
     from interlock.harness.gating import run_gate
     from interlock.harness.reporting import write_gate
 
-    loaded = load_config(config_file)
     own, suites = _suites(loaded, suite_name, alias)
     check_model(loaded, candidate, "--to", pool_only=True)
     check_judges(loaded, suites)
     with opened(loaded) as store:
         baseline = _baseline(loaded, store, alias)
-        budget = budget_usd if budget_usd is not None else _budget(suites)
+        budget = options.budget_usd if options.budget_usd is not None else budget_of(suites)
         check_budget(loaded, store, budget, [candidate, baseline], suites)
 
         async def work(harness: "Harness") -> "Gated":
@@ -77,13 +109,9 @@ def command(
                 by=actor(),
             )
 
-        gated = run_with_harness(loaded, store, work, budget_usd=budget, concurrency=concurrency)
-    value = write_gate(folder_for(loaded, out, gated.record.id), gated)
-    if as_json:
-        write_json(value)
-    else:
-        _show(value)
-    ctx.exit(0 if gated.record.verdict == "pass" else NO)
+        gated = run_with_harness(loaded, store, work, budget_usd=budget, concurrency=options.concurrency)
+    value = write_gate(folder_for(loaded, options.out, gated.record.id), gated)
+    return shown(value, as_json=options.as_json)
 
 
 def _baseline(loaded: "Loaded", store: "Store", alias: str) -> str:
@@ -114,11 +142,20 @@ def _suites(loaded: "Loaded", name: str, alias: str) -> tuple[tuple["Suite", ...
     return own, tuple(every.values())
 
 
-def _budget(suites: tuple["Suite", ...]) -> float | None:
+def budget_of(suites: tuple["Suite", ...]) -> float | None:
     """What the suites allow together; None where one of them sets none."""
     budgets = [suite.budget_usd for suite in suites]
     known = [budget for budget in budgets if budget is not None]
     return sum(known) if len(known) == len(budgets) else None
+
+
+def shown(value: dict[str, Any], *, as_json: bool) -> int:
+    """Show a gate's report; the exit status."""
+    if as_json:
+        write_json(value)
+    else:
+        _show(value)
+    return 0 if value["verdict"] == "pass" else NO
 
 
 def _show(value: dict[str, Any]) -> None:

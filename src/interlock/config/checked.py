@@ -30,6 +30,7 @@ from interlock.config.written import (
     Store,
     Telemetry,
     ToolSpec,
+    Watched,
 )
 from interlock.types.labels import Api, DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust, Wire
 from interlock.types.quirks import KeyHeader, Quirks
@@ -143,6 +144,7 @@ class Config(Struct, frozen=True, kw_only=True):
     evals: dict[str, EvalRef] = {}
     gates: dict[str, Gate] = {}
     rollouts: dict[str, Rollout] = {}
+    watch: dict[str, Watched] = {}
     approvals: Approvals = Approvals()
     cache: Cache = Cache()
     store: Store = Store()

@@ -37,6 +37,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "evals": "evaluation suites, by name",
         "gates": "what a release of an alias must pass, by alias",
         "rollouts": "plans for staged changes, by name",
+        "watch": "what is watched of a release after its rollout, by alias",
         "approvals": "how requests for a human's approval behave",
         "cache": "answers that may be given again",
         "store": "where records and state are kept",
@@ -209,6 +210,17 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "sticky_by": "what stays on one side of the split",
         "shadow": "the share of traffic that is mirrored, its answers unseen",
         "guardrails": "live checks that abort it",
+    },
+    "Watched": {
+        "guardrails": "live checks of what is active, against its own past; left out: those of its rollout",
+        "baseline": "how many values of each measure that past has: the first ones of the version",
+        "on_breach": "`alert`, or `roll_back` to the version before as well",
+        "gate": "runs of the alias's gate over what is active",
+    },
+    "GateAgain": {
+        "every": "how long after one run the next begins",
+        "budget_usd": "the most that a run may cost, in US dollars; left out: what its suites allow",
+        "on_fail": "`alert`, or `roll_back` to the version before as well",
     },
     "RolloutStep": {
         "weight": "the share of traffic, 0 to 1",

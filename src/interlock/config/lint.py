@@ -12,6 +12,7 @@ from interlock.config.lint_policy import check_policy
 from interlock.config.lint_release import check_releases
 from interlock.config.lint_routes import check_routes
 from interlock.config.lint_ungated import check_ungated
+from interlock.config.lint_watch import check_watch
 from interlock.config.whole import Whole
 from interlock.errors import Problem
 
@@ -25,6 +26,7 @@ def lint(file: written.File, config: checked.Config, caller_keys: Mapping[str, s
     yield from check_routes(whole)
     yield from check_releases(whole)
     yield from check_ungated(whole)
+    yield from check_watch(whole)
     yield from check_edges(whole, caller_keys)
     yield from check_facts(whole)
     yield from check_later(whole)

@@ -22,10 +22,10 @@ def check_releases(whole: Whole) -> Iterator[Problem]:
                 yield error(
                     f"{path}.{part}", "is empty: nothing could ever pass this gate", f"name its {part}"
                 )
-        yield from _checks(f"{path}.checks", gate.checks)
+        yield from check_bounds(f"{path}.checks", gate.checks)
     for name, rollout in whole.file.rollouts.items():
         yield from _steps(f"rollouts.{name}.steps", rollout)
-        yield from _checks(f"rollouts.{name}.guardrails", rollout.guardrails)
+        yield from check_bounds(f"rollouts.{name}.guardrails", rollout.guardrails)
         yield from _guardrails(f"rollouts.{name}", rollout)
         if rollout.sticky_by == "user" and not set(whole.file.metadata) & set(USER_KEYS):
             yield warning(
@@ -35,7 +35,8 @@ def check_releases(whole: Whole) -> Iterator[Problem]:
             )
 
 
-def _checks(path: str, checks: tuple[Check, ...]) -> Iterator[Problem]:
+def check_bounds(path: str, checks: tuple[Check, ...]) -> Iterator[Problem]:
+    """Each check has exactly one bound."""
     for place, check in enumerate(checks):
         given = [name for name in _BOUNDS if getattr(check, name) is not None]
         if not given:

@@ -86,6 +86,7 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
         evals=file.evals,
         gates=file.gates,
         rollouts=file.rollouts,
+        watch=file.watch,
         approvals=file.approvals,
         cache=file.cache,
         store=file.store,

@@ -277,6 +277,29 @@ class Rollout(Section, frozen=True, kw_only=True):
     guardrails: tuple[Check, ...] = ()
 
 
+Reaction = Literal["alert", "roll_back"]
+
+
+class GateAgain(Section, frozen=True, kw_only=True):
+    """When the suites of an alias's gate run again over what is active, and what a verdict of fail does."""
+
+    every: Duration = "24h"
+    budget_usd: Usd | None = None
+    on_fail: Reaction = "alert"
+
+
+class Watched(Section, frozen=True, kw_only=True):
+    """What goes on after a release of an alias. `guardrails` None: those of the rollout that released it.
+
+    `baseline` is how many values of each measure the version is held to: its first ones.
+    """
+
+    guardrails: tuple[Check, ...] | None = None
+    baseline: Annotated[int, Meta(ge=200)] = 1000
+    on_breach: Reaction = "alert"
+    gate: GateAgain | None = None
+
+
 class Approvals(Section, frozen=True, kw_only=True):
     expires_in: Duration = "1h"
 
@@ -360,6 +383,7 @@ class File(Section, frozen=True, kw_only=True):
     evals: dict[str, EvalRef] = {}
     gates: dict[str, Gate] = {}
     rollouts: dict[str, Rollout] = {}
+    watch: dict[str, Watched] = {}
     approvals: Approvals = Approvals()
     cache: Cache = Cache()
     store: Store = Store()

@@ -36,7 +36,11 @@ class Side(Struct, frozen=True, kw_only=True):
 
 
 class GateRecord(Struct, frozen=True, kw_only=True):
-    """One run of a gate. `suites` is each suite's hash by name; `at` is RFC 3339."""
+    """One run of a gate. `suites` is each suite's hash by name; `at` is RFC 3339.
+
+    `run`: it ran again over what was released already, and its samples are kept under this name; then
+    `again` is the record whose candidate it is compared with, None where there was none yet.
+    """
 
     id: str
     at: str
@@ -51,6 +55,8 @@ class GateRecord(Struct, frozen=True, kw_only=True):
     baseline: Side
     candidate: Side
     checks: tuple[Finding, ...]
+    run: str | None = None
+    again: str | None = None
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -83,7 +89,9 @@ def find_passing(signed: Iterable[Signed], wanted: Change, secret: bytes) -> Gat
     """
     for one in signed:
         record = verify(one, secret)
-        if record is not None and record.verdict == "pass" and record.change == wanted:
+        if record is None or record.run is not None:
+            continue  # a run over what is active lets nothing new through
+        if record.verdict == "pass" and record.change == wanted:
             return record
     return None
 

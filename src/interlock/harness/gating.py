@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from interlock.config.checked import Config
+from interlock.config.checked import Config, encode
 from interlock.evals.checks import Finding, Verdict, all_checks, judge, overall, policy_drift
 from interlock.evals.identity import Change, digest, identity
 from interlock.evals.measures import Scored, Table, tabulate
@@ -43,14 +43,14 @@ async def run_gate(
     fallbacks.
     """
     runs = [(await harness.run(suite, candidate), await harness.run(suite, baseline)) for suite in suites]
-    new, old = _table([run for run, _ in runs]), _table([run for _, run in runs])
+    new, old = table_of([run for run, _ in runs]), table_of([run for _, run in runs])
     gate = config.gates.get(about.alias)
     own = gate.checks if gate is not None else ()
     findings = (
         *judge(all_checks(own, new, old), new, old),
         policy_drift(_postures([run for run, _ in runs]), _postures([run for _, run in runs])),
     )
-    verdict, why = _verdict(findings, has_checks=bool(own))
+    verdict, why = verdict_of(findings, has_checks=bool(own))
     record = GateRecord(
         id=f"gate_{fresh_name()}",
         at=Clock().now(),
@@ -62,16 +62,18 @@ async def run_gate(
         suites={suite.name: suite.hash for suite in suites},
         config_hash=config.config_hash,
         policy_hash=config.policy_hash,
-        baseline=_side(config, baseline, [run for _, run in runs]),
-        candidate=_side(config, candidate, [run for run, _ in runs]),
+        baseline=side_of(config, baseline, [run for _, run in runs]),
+        candidate=side_of(config, candidate, [run for run, _ in runs]),
         checks=findings,
     )
-    await keep(store, record)
+    await keep(store, config, record)
     return Gated(record=record, runs=tuple(runs), candidate=new, baseline=old)
 
 
-async def keep(store: Store, record: GateRecord) -> None:
-    """Sign a record and add it to the store, where it stays."""
+async def keep(store: Store, config: Config, record: GateRecord) -> None:
+    """Sign a record and add it to the store, where it stays, with the config that it names."""
+    # Not waited for: the store has it before anything that comes after.
+    store.put_config(config.config_hash, encode(config), policy_hash=config.policy_hash, by="gate")
     signed = sign(record, store.secret(SECRET))
     row = StoredGate(
         id=record.id,
@@ -84,7 +86,8 @@ async def keep(store: Store, record: GateRecord) -> None:
     await store.put_gate_record(row, actor=record.by)
 
 
-def _verdict(findings: tuple[Finding, ...], *, has_checks: bool) -> tuple[Verdict, str]:
+def verdict_of(findings: tuple[Finding, ...], *, has_checks: bool) -> tuple[Verdict, str]:
+    """A gate's verdict, and why: the worst finding there is."""
     verdict = overall(findings)
     if verdict == "pass" and not has_checks:
         return "inconclusive", NO_CHECKS
@@ -97,7 +100,7 @@ def _verdict(findings: tuple[Finding, ...], *, has_checks: bool) -> tuple[Verdic
     return verdict, f"`{first.metric}`{family}: {first.why}{more}"
 
 
-def _table(runs: list[Run]) -> Table:
+def table_of(runs: list[Run]) -> Table:
     """All suites' cases in one table; a case is named by its suite too, for two may have the same id."""
     tables = [tabulate(_named(run)) for run in runs]
     values: dict[str, dict[str, float | None]] = {}
@@ -119,7 +122,8 @@ def _postures(runs: list[Run]) -> dict[str, Posture | None]:
     return {f"{run.suite.name}/{sample.case}": sample.posture for run in runs for sample in run.samples}
 
 
-def _side(config: Config, model: str, runs: list[Run]) -> Side:
+def side_of(config: Config, model: str, runs: list[Run]) -> Side:
+    """One of the two that were compared, for the record."""
     entry = config.models[model]
     return Side(
         model=model,

@@ -30,6 +30,7 @@ from interlock.wiring import now_us
 
 CONCURRENCY: Final = 8
 OVER_BUDGET: Final = "the run's budget is spent"
+NOT_KEPT: Final = "nobody answered it then"
 _LANE_PARTS: Final = ("lanes", "tools", "latency_classes", "sources", "classification")
 
 
@@ -113,16 +114,40 @@ class Harness:
     def config(self) -> Config:
         return self._asker.config
 
-    async def run(self, suite: Suite, model: str) -> Run:
-        """Ask every case as often as the suite says, and grade. Raises ApiError for a case that is none."""
-        wanted = [(case, repeat) for repeat in range(suite.repeats) for case in suite.cases]
+    async def run(self, suite: Suite, model: str, name: str | None = None) -> Run:
+        """Ask every case as often as the suite says, and grade. Raises ApiError for a case that is none.
+
+        With a `name`, samples are those of this run alone: none that was kept before is taken for it.
+        """
+        wanted = _wanted(suite)
         self._total += len(wanted)
         # Under a budget the first case goes alone: what it costs is what the others are expected to.
         ahead = 1 if self._purse.limit_usd is not None else 0
-        samples = [await self._sample(case, model, repeat) for case, repeat in wanted[:ahead]]
+        samples = [await self._sample(case, model, repeat, name) for case, repeat in wanted[:ahead]]
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(self._sample(case, model, repeat)) for case, repeat in wanted[ahead:]]
-        samples += [task.result() for task in asked]
+            asked = [
+                group.create_task(self._sample(case, model, repeat, name)) for case, repeat in wanted[ahead:]
+            ]
+        return await self._graded(suite, model, samples + [task.result() for task in asked])
+
+    async def kept(self, suite: Suite, model: str, config: Config, name: str | None = None) -> Run | None:
+        """A run as it was kept, under the config that it ran under; None where nothing of it is there.
+
+        A case that nobody answered then was not kept, and is unknown now.
+        """
+        samples = []
+        for case, repeat in _wanted(suite):
+            key = _key(config, case.hash, model, repeat, name)
+            found = self._store.eval_sample(key)
+            if found is None:
+                samples.append(_unavailable(key, case, model, repeat, NOT_KEPT))
+            else:
+                samples.append(self._as_case(msgspec.json.decode(found, type=Sample), case))
+        if all(sample.error == NOT_KEPT for sample in samples):
+            return None
+        return await self._graded(suite, model, samples)
+
+    async def _graded(self, suite: Suite, model: str, samples: list[Sample]) -> Run:
         judges = [spec for spec in suite.graders if isinstance(spec, judging.Judge)]
         related = frozenset(spec.model for spec in judges if self._is_related(spec.model, samples, model))
         judgements = await self._judge(judges, seen_of(suite, samples, Outside(related=related)))
@@ -138,15 +163,15 @@ class Harness:
             for other in (*self._asker.models_behind(model), *answered)
         )
 
-    async def _sample(self, case: Case, model: str, repeat: int) -> Sample:
-        key = self._key(case.hash, model, repeat)
+    async def _sample(self, case: Case, model: str, repeat: int, name: str | None) -> Sample:
+        key = _key(self.config, case.hash, model, repeat, name)
         kept = self._store.eval_sample(key)
         if kept is not None:
             self._cached += 1
             return self._finished(self._as_case(msgspec.json.decode(kept, type=Sample), case))
         async with self._slots:
             if not self._purse.begin():
-                return self._finished(self._unasked(key, case, model, repeat))
+                return self._finished(_unavailable(key, case, model, repeat, OVER_BUDGET))
             spent = 0.0
             try:
                 found = await self._play(key, case, model, repeat)
@@ -167,18 +192,6 @@ class Harness:
     def _as_case(self, sample: Sample, case: Case) -> Sample:
         """The same answers may belong to a case that is called otherwise by now."""
         return msgspec.structs.replace(sample, case=case.id, family=case.family)
-
-    def _unasked(self, key: str, case: Case, model: str, repeat: int) -> Sample:
-        return Sample(
-            key=key,
-            case=case.id,
-            family=case.family,
-            model=model,
-            repeat=repeat,
-            state="unavailable",
-            turns=(),
-            error=OVER_BUDGET,
-        )
 
     async def _play(self, key: str, case: Case, model: str, repeat: int) -> Sample:
         """The case from its first request to its end: one request, or an episode with mocked tools."""
@@ -209,16 +222,6 @@ class Harness:
             error=error,
         )
 
-    def _key(self, asked: str, model: str, repeat: int) -> str:
-        """What a sample is kept under: what was asked, of whom, under which policy and lanes, and which
-        time.
-        """
-        config = self.config
-        entry = config.models.get(model)
-        whom: Any = identity(entry) if entry is not None else (model, config.config_hash)
-        under = (config.policy_hash, [getattr(config, name) for name in _LANE_PARTS])
-        return digest((asked, whom, under, repeat))
-
     async def _judge(self, judges: Iterable[judging.Judge], seen: tuple[Seen, ...]) -> dict[str, Judgement]:
         """Every judge's reply to every prompt, by the prompt's hash."""
         found: dict[str, Judgement] = {}
@@ -234,7 +237,7 @@ class Harness:
         return found
 
     async def _judgement(self, model: str, messages: list[dict[str, Any]]) -> Judgement:
-        key = self._key(judging.digest(messages), model, -1)
+        key = _key(self.config, judging.digest(messages), model, -1, None)
         kept = self._store.eval_sample(key)
         if kept is not None:
             return msgspec.json.decode(kept, type=Judgement)
@@ -254,3 +257,32 @@ class Harness:
         reply = Judgement(text=asked.turn.text)
         await self._store.put_eval_sample(key, now_us(), model, msgspec.json.encode(reply))
         return reply
+
+
+def _unavailable(key: str, case: Case, model: str, repeat: int, why: str) -> Sample:
+    return Sample(
+        key=key,
+        case=case.id,
+        family=case.family,
+        model=model,
+        repeat=repeat,
+        state="unavailable",
+        turns=(),
+        error=why,
+    )
+
+
+def _wanted(suite: Suite) -> list[tuple[Case, int]]:
+    """Every case, as often as the suite asks it."""
+    return [(case, repeat) for repeat in range(suite.repeats) for case in suite.cases]
+
+
+def _key(config: Config, asked: str, model: str, repeat: int, name: str | None) -> str:
+    """What a sample is kept under: what was asked, of whom, under which policy and lanes, and which time.
+
+    A run with a name has samples of its own.
+    """
+    entry = config.models.get(model)
+    whom: Any = identity(entry) if entry is not None else (model, config.config_hash)
+    under = (config.policy_hash, [getattr(config, part) for part in _LANE_PARTS])
+    return digest((asked, whom, under, repeat) if name is None else (asked, whom, under, repeat, name))

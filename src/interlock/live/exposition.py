@@ -25,6 +25,9 @@ OTHER: Final = RouteKey(alias="other", provider="other", model="other")
 
 REQUESTS: Final = "interlock_requests_total"
 OVERRIDES: Final = "interlock_overrides_total"
+REASKS: Final = "interlock_reasks_total"
+ALERTS: Final = "interlock_alerts_total"
+BREACHED: Final = "interlock_breached"
 EXPORTED: Final = "interlock_otlp_records_total"
 RELOADS: Final = "interlock_reloads_total"
 LOG_DROPPED: Final = "interlock_log_lines_dropped_total"
@@ -62,8 +65,25 @@ METRICS: Final[Mapping[str, Metric]] = {
         "counter", "Tool calls that models made and policy withheld."
     ),
     OVERRIDES: Metric("counter", "Feedback that an answer was overridden, by how.", labels=("override",)),
+    REASKS: Metric(
+        "counter",
+        "Answers after which the caller asked again, or edited what it had asked.",
+        labels=("noticed",),
+    ),
     "interlock_attempts_total": Metric(
         "counter", "Calls of models, by outcome.", of_route=False, labels=("provider", "model", "outcome")
+    ),
+    ALERTS: Metric(
+        "counter",
+        "Alerts after releases, and what was done.",
+        of_route=False,
+        labels=("alias", "alias_version", "kind", "did"),
+    ),
+    BREACHED: Metric(
+        "gauge",
+        "1 while what is active breaches a guardrail, or its gate failed when it ran again.",
+        of_route=False,
+        labels=("alias", "alias_version", "what"),
     ),
     EXPORTED: Metric(
         "counter", "Records for OpenTelemetry: sent, failed, skipped.", of_route=False, labels=("result",)
@@ -109,6 +129,27 @@ def override(record: Record, kind: str, known: AbstractSet[str]) -> dict[str, fl
     if not is_traffic(record):
         return {}
     return {series(OVERRIDES, {"override": kind}, within(route_key(record), known)): 1}
+
+
+def reask(record: Record, known: AbstractSet[str]) -> dict[str, float]:
+    """What it adds that an answer's caller was noticed to ask again, or to edit (`record.noticed`)."""
+    if record.noticed is None or not is_traffic(record):
+        return {}
+    return {series(REASKS, {"noticed": record.noticed}, within(route_key(record), known)): 1}
+
+
+def noted(values: Mapping[str, float], alias: str, version: int) -> dict[str, int]:
+    """How often each late measure has been counted of a version of an alias."""
+    found = {"override_rate": 0, "reask_rate": 0, "edit_rate": 0}
+    own = f'alias="{_escaped(alias)}",alias_version="{version}"'
+    for text, value in values.items():
+        name, _, labels = text.partition("{")
+        if labels.startswith(f"{own},"):
+            if name == OVERRIDES:
+                found["override_rate"] += int(value)
+            elif name == REASKS:
+                found["edit_rate" if 'noticed="edit"' in labels else "reask_rate"] += int(value)
+    return found
 
 
 def additions(records: Iterable[Record], known: AbstractSet[str]) -> dict[str, float]:

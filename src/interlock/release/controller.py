@@ -40,13 +40,15 @@ class _Signals(Struct):
     endpoint: str = ""
 
 
-class _Decided(Struct):
+class Decided(Struct):
+    """What of a decision says whose requests it is among."""
+
     route: _Route | None
     why: _Why
     signals: _Signals
 
 
-_decode: Final = msgspec.json.Decoder(_Decided).decode
+decided: Final = msgspec.json.Decoder(Decided).decode
 
 
 class _Followed:
@@ -83,16 +85,16 @@ class _Followed:
     def _add(self, row: StoredRollout, seq: int, version: int, decision: bytes, rest: bytes) -> None:
         if version not in (row.from_version, row.to_version):
             return
-        ended, decided = read(rest), _decode(decision)
+        ended, found = read(rest), decided(decision)
         # Who could not have been on the other arm is no part of the comparison.
-        if decided.route is None or (row.weight < 1 and decided.why.propensity >= 1):
+        if found.route is None or (row.weight < 1 and found.why.propensity >= 1):
             return
-        if not is_traffic(ended.status, decided.signals.tenant, decided.signals.endpoint):
+        if not is_traffic(ended.status, found.signals.tenant, found.signals.endpoint):
             return
         if is_open(ended):
             self.open.add(seq)
         else:
-            self.watch.add(decided.route.arm, ended)
+            self.watch.add(found.route.arm, ended)
 
 
 class Controller:
@@ -100,7 +102,7 @@ class Controller:
 
     def __init__(self, store: Store, holder: str, say: Callable[..., None]) -> None:
         self._store = store
-        self._holder = holder
+        self.holder = holder
         self._say = say
         self._followed: dict[str, _Followed] = {}
 
@@ -111,7 +113,7 @@ class Controller:
         if not live:
             self._followed.clear()
             return False
-        token = await lease_rollouts(store, self._holder, LEASE_US)
+        token = await lease_rollouts(store, self.holder, LEASE_US)
         if token is None:
             self._followed.clear()
             return False

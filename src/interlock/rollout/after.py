@@ -142,20 +142,20 @@ def add_late(after: After, guardrails: Sequence[Check], noted: Mapping[str, int]
 def look(after: After, guardrails: Sequence[Check]) -> Looked:
     """Judge every guardrail now. What is breached begins anew, so that it can be seen to hold again."""
     breached, recovered, shown = [], [], []
-    known = {_key(check) for check in guardrails}
-    after.breached = {key: finding for key, finding in after.breached.items() if key in known}
+    known = {key(check) for check in guardrails}
+    after.breached = {name: found for name, found in after.breached.items() if name in known}
     for check in guardrails:
-        key = _key(check)
+        name = key(check)
         finding = _judge(after, check, len(guardrails))
         if finding.verdict == "breach":
             _line(after, check.metric).begin_anew()
-            if key not in after.breached:
+            if name not in after.breached:
                 breached.append(finding)
-            after.breached[key] = finding
-        elif finding.verdict == "holds" and key in after.breached:
-            del after.breached[key]
+            after.breached[name] = finding
+        elif finding.verdict == "holds" and name in after.breached:
+            del after.breached[name]
             recovered.append(finding)
-        shown.append(after.breached.get(key, finding))
+        shown.append(after.breached.get(name, finding))
     after.findings = tuple(shown)
     return Looked(breached=tuple(breached), recovered=tuple(recovered))
 
@@ -183,7 +183,8 @@ def _line(after: After, name: str) -> Line:
     return line
 
 
-def _key(check: Check) -> str:
+def key(check: Check) -> str:
+    """What a guardrail is told from others by: its measure and its bound."""
     return f"{check.metric} {bound_text(check)}"
 
 

@@ -67,7 +67,10 @@ def plan_of(name: str, written: Rollout) -> Plan:
     """A plan of the config."""
     return Plan(
         name=name,
-        steps=tuple(Step(weight=step.weight, for_us=_microseconds(step.for_)) for step in written.steps),
+        steps=tuple(
+            Step(weight=step.weight, for_us=microseconds(step.for_) if step.for_ is not None else None)
+            for step in written.steps
+        ),
         sticky_by=written.sticky_by,
         guardrails=written.guardrails,
     )
@@ -177,8 +180,7 @@ def _end(progress: Progress, state: StateName, why: str, now: int) -> Progress:
     return replace(progress, state=state, since=now, waits_for=None, why=why)
 
 
-def _microseconds(duration: str | None) -> int | None:
-    if duration is None:
-        return None
+def microseconds(duration: str) -> int:
+    """A length of time as configs write it: `10m`."""
     number = duration.rstrip("dhms")
     return int(number) * _UNITS[duration.removeprefix(number)]

@@ -7,9 +7,13 @@ numbers, a restart loses none, and nothing is added to the way of a request.
 import asyncio
 from typing import Final
 
+import apsw
+
 from interlock import __version__
 from interlock.live.exposition import (
+    ALERTS,
     BACKLOG,
+    BREACHED,
     BUILD,
     CONTENT_TYPE,
     additions,
@@ -22,6 +26,7 @@ from interlock.server.exchange import Exchange
 from interlock.server.following import next_batch
 from interlock.server.gateway import Gateway
 from interlock.server.records import to_record
+from interlock.store import alerts, watches
 from interlock.store.records import StoredRecord
 from interlock.store.sqlite import Store
 from interlock.wiring import now_us
@@ -44,8 +49,23 @@ def scraped(store: Store, now: int) -> bytes:
     values[BACKLOG] = (
         max(0, store.counts.newest() - place.seq) + len(place.waiting) if place is not None else 0
     )
+    values |= store.read(after_releases)
     values[series(BUILD, {"version": __version__})] = 1
     return render(values)
+
+
+def after_releases(db: apsw.Connection) -> dict[str, float]:
+    """What has been seen of releases, and what was done: each guardrail that is watched, and all alerts."""
+    values = {series(ALERTS, labels): float(count) for labels, count in alerts.counted(db)}
+    for watch in watches.everything(db):
+        for finding in watch.after.findings:
+            labels = {"alias": watch.alias, "alias_version": watch.version, "what": finding.metric}
+            name = series(BREACHED, labels)
+            values[name] = max(values.get(name, 0.0), float(finding.verdict == "breach"))
+    for run in watches.runs(db):
+        labels = {"alias": run.alias, "alias_version": run.version, "what": "gate"}
+        values[series(BREACHED, labels)] = float(run.verdict == "fail")
+    return values
 
 
 def count_up(store: Store, now: int, batches: int = MOST_BATCHES) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from interlock.errors import ApiError
 from interlock.server import (
+    alerts,
     aliases,
     counting,
     decisions,
@@ -65,6 +66,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/v1/aliases/{name}", "operator", aliases.show_alias),
     Route("POST", "/v1/aliases/{name}/promote", "operator", aliases.promote),
     Route("POST", "/v1/aliases/{name}/rollback", "operator", aliases.roll_back),
+    Route("GET", "/v1/aliases/{name}/watch", "operator", alerts.show_watch),
+    Route("GET", "/v1/alerts", "operator", alerts.list_alerts),
     Route("GET", "/v1/routes", "operator", live.show_routes),
     Route("GET", "/metrics", "operator", metrics.show_metrics),
     Route("POST", "/v1/rollouts", "operator", rollouts.start),

@@ -20,6 +20,7 @@ import uvloop
 from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import InterlockError
+from interlock.server.afterwards import follow_releases
 from interlock.server.app import Application
 from interlock.server.gateway import make_gateway
 from interlock.server.http1 import Listener
@@ -81,7 +82,11 @@ async def _work(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     if lifeline:
         loop.add_reader(sys.stdin.fileno(), drain)
-    beside = [asyncio.create_task(tick(reloader)), asyncio.create_task(watch(gateway))]
+    beside = [
+        asyncio.create_task(tick(reloader)),
+        asyncio.create_task(watch(gateway)),
+        asyncio.create_task(follow_releases(gateway, loaded.path)),
+    ]
     try:
         await asyncio.sleep(0)  # a signal that came while this process was starting is heard now
         if not stop.is_set():

@@ -1,15 +1,20 @@
-"""What is written to a store to release: rollouts that begin and move, their lease, a pool that changed."""
+"""What is written to a store to release: rollouts that begin and move, their lease, a pool that changed, and
+what is watched after a release.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import apsw
 
+from interlock.config.written import Reaction
 from interlock.rollout.watch import Finding
-from interlock.store import aliases, rollouts
+from interlock.store import aliases, rollouts, watches
+from interlock.store.alerts import Alert
 from interlock.store.aliases import Change, PoolChange
 from interlock.store.rollouts import Move, StoredRollout, Wanted
 from interlock.store.sqlite import Store
+from interlock.store.watches import Acted, Again, StoredWatch
 from interlock.store.writer import Write
 
 
@@ -78,3 +83,70 @@ def follow_pool(store: Store, changes: Sequence[PoolChange], *, now: int) -> Non
 
     if changes:
         store.writer.run(work)
+
+
+def keep_watch(
+    store: Store,
+    watch: StoredWatch,
+    told: Sequence[Alert],
+    reaction: Reaction,
+    *,
+    token: int,
+    pool: Mapping[str, str],
+    pinned: str | None,
+) -> Write[tuple[StoredWatch, Acted]]:
+    """Keep what has been seen of a version, and act on it; see `watches.keep`."""
+    return store.writer.call(
+        lambda db: watches.keep(
+            db, watch, told, reaction, token=token, now=rollouts.instant(db), pool=pool, pinned=pinned
+        ),
+        durable=bool(told),
+    )
+
+
+def handle_gate(
+    store: Store,
+    run: Again,
+    told: Sequence[Alert],
+    reaction: Reaction,
+    *,
+    token: int,
+    pool: Mapping[str, str],
+    pinned: str | None,
+) -> Write[Acted]:
+    """Act on a run of a gate that has ended; see `watches.handle_again`."""
+    return store.writer.call(
+        lambda db: watches.handle_again(
+            db, run, told, reaction, token=token, now=rollouts.instant(db), pool=pool, pinned=pinned
+        ),
+        durable=True,
+    )
+
+
+def begin_gate(store: Store, alias: str, run: str, holder: str, ttl_us: int) -> Write[Again | None]:
+    """Begin a run of an alias's gate over what is active, or keep it one's own; see `watches.begin_again`."""
+    return store.writer.call(
+        lambda db: watches.begin_again(
+            db, alias, run, holder=holder, ttl_us=ttl_us, now=rollouts.instant(db)
+        ),
+        durable=True,
+    )
+
+
+def end_gate(
+    store: Store, alias: str, run: str, holder: str, *, record: str | None, verdict: str, why: str
+) -> Write[None]:
+    """End such a run with its verdict; see `watches.end_again`."""
+    return store.writer.call(
+        lambda db: watches.end_again(
+            db,
+            alias,
+            run,
+            record=record,
+            verdict=verdict,
+            why=why,
+            holder=holder,
+            now=rollouts.instant(db),
+        ),
+        durable=True,
+    )

@@ -83,6 +83,8 @@ _COLUMNS: Final = (
     "started_at, rev"
 )
 PAGE: Final = 2000
+ROLLOUTS: Final = "rollouts"
+"""The lease of whoever moves rollouts, and watches what they have released."""
 _LIVE_ROWS: Final = "state IN ('running', 'paused')"
 _NEXT: Final = (
     "SELECT seq, alias_version, decision, rest FROM records WHERE seq > ? AND alias = ? ORDER BY seq LIMIT ?"
@@ -232,16 +234,28 @@ def everything(db: apsw.Connection) -> tuple[StoredRollout, ...]:
     return tuple(_row(row) for row in db.execute(sql))
 
 
-def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int) -> int | None:
-    """The fencing token of the one who may move rollouts; None while that is somebody else."""
-    row = db.execute("SELECT holder, token, until FROM leases WHERE name = 'rollouts'").fetchone()
+def of_version(db: apsw.Connection, alias: str, version: int) -> tuple[StoredRollout, ...]:
+    """The rollouts that have led to a version: one, if any."""
+    sql = f"SELECT {_COLUMNS} FROM rollouts WHERE alias = ? AND to_version = ?"  # noqa: S608  # our own names
+    return tuple(_row(row) for row in db.execute(sql, (alias, version)))
+
+
+def check_token(db: apsw.Connection, token: int) -> None:
+    """Raises Fenced where somebody else moves rollouts by now."""
+    if token != _token(db):
+        raise Fenced("rollouts are moved by somebody else")
+
+
+def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int, name: str = ROLLOUTS) -> int | None:
+    """The fencing token of the one who may act under a name; None while that is somebody else."""
+    row = db.execute("SELECT holder, token, until FROM leases WHERE name = ?", (name,)).fetchone()
     if row is not None and row[0] != holder and row[2] > now:
         return None
     token = 1 if row is None else row[1] + (row[0] != holder)
     db.execute(
-        "INSERT INTO leases (name, holder, token, until) VALUES ('rollouts', ?1, ?2, ?3) "
+        "INSERT INTO leases (name, holder, token, until) VALUES (?4, ?1, ?2, ?3) "
         "ON CONFLICT (name) DO UPDATE SET holder = ?1, token = ?2, until = ?3",
-        (holder, token, now + ttl_us),
+        (holder, token, now + ttl_us, name),
     )
     return int(token)
 
@@ -275,7 +289,7 @@ def noted(db: apsw.Connection, name: str, alias: str, since: int) -> dict[int, i
 
 
 def _token(db: apsw.Connection) -> int | None:
-    row = db.execute("SELECT token FROM leases WHERE name = 'rollouts'").fetchone()
+    row = db.execute("SELECT token FROM leases WHERE name = ?", (ROLLOUTS,)).fetchone()
     return None if row is None else row[0]
 
 
