@@ -25,6 +25,7 @@ from interlock.server.ids import Clock, fresh_name, fresh_nonce
 from interlock.server.latency import Latencies
 from interlock.server.lines import request_line
 from interlock.server.log import Log
+from interlock.server.noticing import Noticer
 from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
 from interlock.store.sqlite import DAY_US, Store
@@ -63,6 +64,7 @@ class Gateway:
         self.load = Load(state.config.resilience.max_in_flight)
         self.degrade = Degrade(state.config.resilience.degrade)
         self.controller = Controller(store, fresh_name(), self.say)
+        self.noticer = Noticer(store)
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""
@@ -119,6 +121,8 @@ class Gateway:
             await self.store.put_record(row, durable=durable or logging == "strict")
         except StoreError as error:
             raise self.store_failed(error) from None
+        if execution is not None:
+            self.noticer.note(case, status, exchange.headers)
 
     def _alert(self, attempt: Attempt) -> None:
         """Say that a provider refuses our account, or that it is used up: once a minute."""

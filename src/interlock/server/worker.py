@@ -25,6 +25,7 @@ from interlock.server.app import Application
 from interlock.server.gateway import make_gateway
 from interlock.server.http1 import Listener
 from interlock.server.log import Log
+from interlock.server.noticing import notice
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
 from interlock.server.watch import watch
@@ -85,6 +86,7 @@ async def _work(
     beside = [
         asyncio.create_task(tick(reloader)),
         asyncio.create_task(watch(gateway)),
+        asyncio.create_task(notice(gateway.noticer, gateway.say)),
         asyncio.create_task(follow_releases(gateway, loaded.path)),
     ]
     try:

@@ -69,7 +69,7 @@ class Counts:
 
     def add(self, added: Mapping[str, float]) -> Write[None]:
         """Add to counters, by the text that names each series."""
-        return self._writer.call(lambda db: _add(db, added))
+        return self._writer.call(lambda db: add(db, added))
 
     def values(self) -> dict[str, float]:
         """Every counter, by the text that names its series."""
@@ -108,11 +108,12 @@ def _advance(
         db.execute(sql, (to.seq, _text(to.waiting), follower, seen.seq, _text(seen.waiting)))
     if db.changes() != 1:
         return False
-    _add(db, added)
+    add(db, added)
     return True
 
 
-def _add(db: apsw.Connection, added: Mapping[str, float]) -> None:
+def add(db: apsw.Connection, added: Mapping[str, float]) -> None:
+    """Add to counters, by the text that names each series. Inside its caller's transaction."""
     db.executemany(_ADD, list(added.items()))
 
 

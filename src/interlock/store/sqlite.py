@@ -17,7 +17,7 @@ import apsw
 from msgspec import Struct
 
 from interlock.errors import StoreError
-from interlock.store import aliases, control_log, evals, records, responses, rollouts
+from interlock.store import aliases, control_log, evals, live, records, responses, rollouts
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
@@ -34,7 +34,7 @@ from interlock.store.records import BadCursor, StoredRecord
 from interlock.store.responses import StoredResponse
 from interlock.store.writer import MAX_PENDING, Write, Writer, done
 from interlock.types.labels import DATA_CLASSES, DataClass
-from interlock.types.record import Status
+from interlock.types.record import Noticed, Status
 
 T = TypeVar("T")
 
@@ -173,6 +173,18 @@ class Store:
         def work(db: apsw.Connection) -> bool:
             db.execute(records.PUT_OUTCOME, (record_id, tenant, outcome))
             return db.changes() == 1
+
+        return self.writer.call(work)
+
+    def notice(self, record_id: str, kind: Noticed, added: Mapping[str, float]) -> Write[bool]:
+        """Keep what a caller did after an answer, and add to counters; False if something is kept already."""
+
+        def work(db: apsw.Connection) -> bool:
+            db.execute(records.NOTICE, (record_id, kind))
+            if db.changes() != 1:
+                return False
+            live.add(db, added)
+            return True
 
         return self.writer.call(work)
 
