@@ -66,10 +66,10 @@ class Measures(Struct, frozen=True, kw_only=True):
 
     `latency_ms` is what the caller waited, for its answer or until it left: a failure does not say how long
     an answer takes. `ttft_ms` is from the call of the model that answered to its first event. Tokens, money
-    and withheld tool calls are those of all attempts together, as far as anybody knows; `schema_valid` is
-    False where any attempt's answer broke its JSON Schema. A request that was denied says nothing of how
-    well its route works, but for the tool calls that were withheld. `overridden`, `reasked` and `edited` are
-    as known now: they come after the end.
+    and withheld tool calls are those of all attempts together, as far as anybody knows. `valid` is False
+    where any attempt's answer failed one of our checks, `schema_valid` where one broke its JSON Schema. A
+    request that was denied says nothing of how well its route works, but for the tool calls that were
+    withheld. `overridden`, `reasked` and `edited` are as known now: they come after the end.
     """
 
     status: Status
@@ -84,6 +84,7 @@ class Measures(Struct, frozen=True, kw_only=True):
     overridden: bool | None = None
     reasked: bool | None = None
     edited: bool | None = None
+    valid: bool | None = None
     schema_valid: bool | None = None
     refused: bool | None = None
     tool_calls: int | None = None
@@ -105,6 +106,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "error_rate": Measure("rate", lambda one: one.failed),
     "abort_rate": Measure("rate", lambda one: one.aborted),
     "fallback_rate": Measure("rate", lambda one: one.fallback),
+    "validation_rate": Measure("rate", lambda one: one.valid),
     "schema_valid": Measure("rate", lambda one: one.schema_valid),
     "refusal_rate": Measure("rate", lambda one: one.refused),
     "override_rate": Measure("rate", lambda one: one.overridden, late=True),
@@ -148,6 +150,7 @@ def measure(one: Finished) -> Measures:
         overridden=_overridden(one.outcome) if status == "ok" else None,
         reasked=one.noticed == "reask" if status == "ok" else None,
         edited=one.noticed == "edit" if status == "ok" else None,
+        valid=_valid(attempts),
         schema_valid=_schema_valid(attempts),
         refused=answered.refused if answered is not None else None,
         tool_calls=answered.tool_calls if answered is not None else None,
@@ -164,6 +167,12 @@ def _sum(attempts: Sequence[Attempt], name: str) -> int | None:
 def _overridden(outcome: Mapping[str, Any] | None) -> bool:
     """Whether somebody edited the answer, asked again or took it to somebody else, and said so."""
     return outcome is not None and outcome.get("override") is not None
+
+
+def _valid(attempts: Sequence[Attempt]) -> bool | None:
+    """False where an attempt's answer failed one of our checks, True where one passed and none failed."""
+    verdicts = {attempt.validation.verdict for attempt in attempts if attempt.validation is not None}
+    return False if "failed" in verdicts else True if "passed" in verdicts else None
 
 
 def _schema_valid(attempts: Sequence[Attempt]) -> bool | None:

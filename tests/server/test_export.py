@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 
+from interlock.live.amounts import reask
+from interlock.live.exposition import METRICS, ROUTE_LABELS
+from interlock.server import noticing
 from interlock.server.export import MOST_BEHIND, TRIES, Exporter
 from interlock.store.live import Place
 from interlock.wiring import now_us
 from tests.server.harness import pool, serving, until
+from tests.server.test_live import SCHEMA
 from tests.server.test_metrics import scrape, value
 from tests.server.upstream import HANG, Upstream, answer, refused_port, sse
 from tests.server.vendors import ROLE, chat, chat_end, words
@@ -87,6 +91,7 @@ async def test_histograms_hold_every_call_once_and_agree_with_their_sums(tmp_pat
         await server.chat(stream=True)
         await Exporter(server.gateway).look()
         found = collector.seen[1].json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    found = [one for one in found if "histogram" in one]
     points = {one["name"]: one["histogram"]["dataPoints"] for one in found}
     assert {one["histogram"]["aggregationTemporality"] for one in found} == {1}
     (duration,) = points["gen_ai.client.operation.duration"]
@@ -98,6 +103,75 @@ async def test_histograms_hold_every_call_once_and_agree_with_their_sums(tmp_pat
         values(p["attributes"])["gen_ai.token.type"]: p["sum"] for p in points["gen_ai.client.token.usage"]
     }
     assert tokens == {"input": 44.0, "output": 28.0}
+
+
+def sums(seen):
+    """By name, the data points of the counters of a metrics call."""
+    found = seen.json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    return {one["name"]: one["sum"]["dataPoints"] for one in found if "sum" in one}
+
+
+async def test_counters_of_routes_are_those_of_metrics_by_alias_version(tmp_path, up, collector):
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server:
+        await watched(server)
+        up.replies = [chat(), answer({"error": {"message": "no"}}, 400), chat('{"b": 1}')]
+        await server.chat()
+        await server.chat()
+        await server.chat(response_format=SCHEMA)
+        await server.client.post("/v1/aliases/prod/promote", json={"to": "small"})
+        await server.chat()
+        await Exporter(server.gateway).look()
+        found = sums(collector.seen[1])
+        text = await scrape(server.gateway.store, now_us())
+    for name, points in found.items():
+        labels = METRICS[f"{name.replace('.', '_')}_total"].labels
+        for point in points:
+            has = values(point["attributes"])
+            own = {label: has[f"interlock.{label}"] for label in (*ROUTE_LABELS, *labels)}
+            assert point["asDouble"] == value(text, f"{name.replace('.', '_')}_total", **own)
+    ended = {
+        (has["interlock.alias_version"], has["interlock.status"]): point["asDouble"]
+        for point in found["interlock.requests"]
+        if (has := values(point["attributes"]))
+    }
+    assert ended == {("1", "ok"): 1, ("1", "failed"): 2, ("2", "ok"): 1}
+    assert found["interlock.schema_invalid"][0]["asDouble"] == 1
+    assert found["interlock.validation_failed"][0]["asDouble"] == 1
+
+
+async def test_what_becomes_known_after_a_record_was_sent_is_sent_once_and_waits_for_a_collector_that_fails(
+    tmp_path, up, collector
+):
+    async with serving(tmp_path, pool(up.url, telemetry={"otlp_endpoint": collector.url})) as server:
+        await watched(server)
+        name = (await server.chat()).headers["x-interlock-decision-id"]
+        exporter = Exporter(server.gateway, pause_s=0.001)
+        await exporter.look()
+        await server.client.post(f"/v1/decisions/{name}/outcome", json={"override": "edit"})
+        seen = noticing.Seen(name, "reask")
+        record = await asyncio.to_thread(noticing.keep, server.gateway.store, seen)
+        assert record is not None
+        server.gateway.came_late(record, reask(record))
+        collector.default = answer({}, 400)
+        await exporter.look()
+        collector.default, before = TAKEN, len(collector.seen)
+        await exporter.look()
+        await exporter.look()
+        (sent,) = collector.seen[before:]
+        found = sums(sent)
+        kinds = {key: values(points[0]["attributes"]) for key, points in found.items()}
+        assert kinds["interlock.overrides"]["interlock.override"] == "edit"
+        assert kinds["interlock.reasks"]["interlock.noticed"] == "reask"
+        assert kinds["interlock.reasks"]["interlock.alias_version"] == "1"
+
+
+async def test_what_became_known_of_a_strictly_logged_request_is_not_sent(tmp_path, up, collector):
+    rule = {"name": "s", "then": {"logging": "strict"}}
+    config = pool(up.url, telemetry={"otlp_endpoint": collector.url}, policy=[rule])
+    async with serving(tmp_path, config) as server:
+        name = (await server.chat()).headers["x-interlock-decision-id"]
+        await server.client.post(f"/v1/decisions/{name}/outcome", json={"override": "edit"})
+        assert not server.gateway.late
 
 
 async def test_each_record_is_sent_once_however_many_workers_look(tmp_path, up, collector):

@@ -5,15 +5,22 @@ import re
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
+from interlock.config.written import Check
 from interlock.live import exposition
 from interlock.live.exposition import METRICS, additions, render, routes_of, series
 from interlock.live.routes import RouteKey
+from interlock.rollout.after import After
+from interlock.rollout.watch import blank_of
 from interlock.server.export import Exporter
 from interlock.server.following import PATIENCE_US
 from interlock.server.metrics import count_up, scraped
+from interlock.server.noticing import Seen, keep
 from interlock.server.watch import OwnCounts
-from interlock.store import Store
+from interlock.store import Store, rollouts, watches
+from interlock.store.alerts import Alert
+from interlock.store.watches import StoredWatch
 from interlock.wiring import now_us
 from tests.data import ROOT
 from tests.live.given import attempt, decision, record
@@ -67,6 +74,21 @@ async def scrape(store, now):
     return (await asyncio.to_thread(scraped, store, now)).decode()
 
 
+def after_a_release(store):
+    """A guardrail that is breached, as whoever watches keeps it, with its alert."""
+    check = Check(metric="error_rate", at_most=0.1)
+    finding = replace(blank_of(check), verdict="breach", why="x")
+    alert = Alert(kind="guardrail", alias="prod", version=1, what="error_rate", why="x")
+    watch = StoredWatch(alias="prod", version=1, after=After(findings=(finding,)))
+
+    def work(db):
+        token = rollouts.take_lease(db, "test", 1, 0)
+        assert token is not None
+        watches.keep(db, watch, (alert,), "alert", token=token, now=0, pool={}, pinned=None)
+
+    store.writer.run(work)
+
+
 async def everything(server, up):
     """Traffic of which every metric has something to say."""
     stream = sse(ROLE, *words("Hel", "lo"), chat_end())
@@ -85,6 +107,8 @@ async def everything(server, up):
     await server.chat(headers=ANN, tools=DEPLOY)
     await server.chat(headers=ANN, stream=True)
     await server.client.post(f"/v1/decisions/{name}/outcome", json={"override": "reask"}, headers=ANN)
+    await asyncio.to_thread(keep, server.gateway.store, Seen(name, "edit"))
+    after_a_release(server.gateway.store)
     await Exporter(server.gateway, pause_s=0.001).look()
     await until(lambda: any("otlp" in name for name in server.gateway.store.counts.values()))
     server.file.write_text("nonsense: [")
@@ -104,6 +128,10 @@ async def test_counters_say_what_has_been_served(server, up):
     assert value(text, "interlock_schema_invalid_total", **route) == 1
     assert value(text, "interlock_denied_tool_calls_total", **route) == 1
     assert value(text, "interlock_overrides_total", override="reask", **route) == 1
+    assert value(text, "interlock_reasks_total", noticed="edit", **route) == 1
+    assert value(text, "interlock_validation_failed_total", **route) == 2
+    assert value(text, "interlock_alerts_total", alias="prod", alias_version="1", did="alerted") == 1
+    assert value(text, "interlock_breached", alias="prod", alias_version="1", what="error_rate") == 1
     assert value(text, "interlock_reloads_total", result="failed") == 1
     assert value(text, "interlock_log_lines_dropped_total") == 1
     assert value(text, "interlock_records_not_counted_yet") == 0

@@ -295,7 +295,7 @@ async def test_an_answer_has_one_signal_however_often_it_is_asked_again(tmp_path
         name = (await server.chat(FRANCE, headers=SESSION)).headers["x-interlock-decision-id"]
         keep = noticing.keep
         seen = noticing.Seen(name, "edit")
-        assert await asyncio.to_thread(keep, server.gateway.store, seen)
+        assert await asyncio.to_thread(keep, server.gateway.store, seen) is not None
         assert not await asyncio.to_thread(keep, server.gateway.store, seen)
         assert 'noticed="edit"} 1' in (await server.client.get("/metrics")).text
 
@@ -336,7 +336,7 @@ async def test_a_request_without_session_and_user_leaves_nothing_to_compare(tmp_
 
 
 async def test_what_waits_is_bounded_where_nobody_looks():
-    noticer = Noticer(SimpleNamespace())  # type: ignore[arg-type]  # it is not asked
+    noticer = Noticer(SimpleNamespace(), lambda *_: None)  # type: ignore[arg-type]  # it is not asked
     asked = request(user(FRANCE), user="ann")
     signals = SimpleNamespace(session="s", tenant="t", key=None, metadata={})
     case = SimpleNamespace(request=asked, decision=SimpleNamespace(signals=signals), at=0)

@@ -12,9 +12,11 @@ from typing import Final, Literal
 
 import re2
 from msgspec import Struct
+from msgspec.structs import replace
 
+from interlock.live.amounts import OVERRIDES, REASKS, REQUESTS, Amount, of_record
 from interlock.live.routes import RouteKey, is_traffic, route_key
-from interlock.measures import Measures, is_open, measure
+from interlock.measures import is_open, measure
 from interlock.types.record import Record
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,9 +25,6 @@ MOST_ROUTES: Final = 500
 """So many pairs of alias version and model have series of their own; later ones share one called `other`."""
 OTHER: Final = RouteKey(alias="other", provider="other", model="other")
 
-REQUESTS: Final = "interlock_requests_total"
-OVERRIDES: Final = "interlock_overrides_total"
-REASKS: Final = "interlock_reasks_total"
 ALERTS: Final = "interlock_alerts_total"
 BREACHED: Final = "interlock_breached"
 EXPORTED: Final = "interlock_otlp_records_total"
@@ -57,6 +56,8 @@ METRICS: Final[Mapping[str, Metric]] = {
     "interlock_fallbacks_total": Metric(
         "counter", "Requests that another model than the decided one answered."
     ),
+    "interlock_validated_total": Metric("counter", "Requests whose answers our own checks have judged."),
+    "interlock_validation_failed_total": Metric("counter", "Requests of which an answer failed a check."),
     "interlock_schema_checked_total": Metric("counter", "Requests whose answers a JSON Schema has judged."),
     "interlock_schema_invalid_total": Metric("counter", "Requests of which an answer broke its JSON Schema."),
     "interlock_refusals_total": Metric("counter", "Requests whose answer was a refusal."),
@@ -124,18 +125,15 @@ def within(route: RouteKey, known: AbstractSet[str]) -> RouteKey:
     return OTHER if _labels(route) not in known and len(known) >= MOST_ROUTES else route
 
 
-def override(record: Record, kind: str, known: AbstractSet[str]) -> dict[str, float]:
-    """What feedback adds that a record's answer was overridden."""
-    if not is_traffic(record):
+def added(amount: Amount | None, known: AbstractSet[str]) -> dict[str, float]:
+    """One amount, as what it adds to its series."""
+    if amount is None:
         return {}
-    return {series(OVERRIDES, {"override": kind}, within(route_key(record), known)): 1}
+    return {_text(replace(amount, route=within(amount.route, known))): amount.value}
 
 
-def reask(record: Record, known: AbstractSet[str]) -> dict[str, float]:
-    """What it adds that an answer's caller was noticed to ask again, or to edit (`record.noticed`)."""
-    if record.noticed is None or not is_traffic(record):
-        return {}
-    return {series(REASKS, {"noticed": record.noticed}, within(route_key(record), known)): 1}
+def _text(amount: Amount) -> str:
+    return series(amount.name, {} if amount.label is None else dict((amount.label,)), amount.route)
 
 
 def noted(values: Mapping[str, float], alias: str, version: int) -> dict[str, int]:
@@ -154,7 +152,7 @@ def noted(values: Mapping[str, float], alias: str, version: int) -> dict[str, in
 
 def additions(records: Iterable[Record], known: AbstractSet[str]) -> dict[str, float]:
     """What records add to each series. `known` are the routes that have series already (`routes_of`)."""
-    added: dict[str, float] = {}
+    found: dict[str, float] = {}
     routes = set(known)
     for record in records:
         if not is_traffic(record):
@@ -162,17 +160,15 @@ def additions(records: Iterable[Record], known: AbstractSet[str]) -> dict[str, f
         route = within(route_key(record), routes)
         routes.add(_labels(route))
         for text, amount in _of(record, route):
-            added[text] = added.get(text, 0.0) + amount
-    return added
+            found[text] = found.get(text, 0.0) + amount
+    return found
 
 
 def _of(record: Record, route: RouteKey) -> Iterable[tuple[str, float]]:
+    yield from ((_text(amount), amount.value) for amount in of_record(record, route))
     if is_open(record):
-        yield series(REQUESTS, {"status": "unfinished"}, route), 1
         return
     one = measure(record)
-    yield series(REQUESTS, {"status": one.status}, route), 1
-    yield from _amounts(one, route)
     if one.latency_ms is not None:
         yield from _observed("interlock_request_seconds", one.latency_ms / 1000, route)
     if one.ttft_ms is not None:
@@ -180,26 +176,6 @@ def _of(record: Record, route: RouteKey) -> Iterable[tuple[str, float]]:
     for attempt in record.attempts:
         labels = {"provider": attempt.provider, "model": attempt.model, "outcome": attempt.outcome}
         yield series("interlock_attempts_total", labels), 1
-
-
-def _amounts(one: Measures, route: RouteKey) -> Iterable[tuple[str, float]]:
-    invalid = None if one.schema_valid is None else not one.schema_valid
-    plain: tuple[tuple[str, float | None], ...] = (
-        ("interlock_cost_usd_total", one.cost_usd),
-        ("interlock_cost_unknown_total", one.cost_usd is None),
-        ("interlock_fallbacks_total", one.fallback),
-        ("interlock_schema_checked_total", None if invalid is None else 1),
-        ("interlock_schema_invalid_total", invalid),
-        ("interlock_refusals_total", one.refused),
-        ("interlock_tool_calls_total", one.tool_calls),
-        ("interlock_denied_tool_calls_total", one.denied_tool_calls),
-    )
-    for name, amount in plain:
-        if amount is not None:
-            yield series(name, {}, route), amount
-    for direction, tokens in (("input", one.input_tokens), ("output", one.output_tokens)):
-        if tokens is not None:
-            yield series("interlock_tokens_total", {"direction": direction}, route), tokens
 
 
 def _observed(name: str, value: float, route: RouteKey) -> Iterable[tuple[str, float]]:

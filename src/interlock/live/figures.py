@@ -17,6 +17,7 @@ RATES: Final = {
     "override_rate": "override_rate",
     "reask_rate": "reask_rate",
     "edit_rate": "edit_rate",
+    "validation_rate": "validation_rate",
     "schema_validity": "schema_valid",
     "refusal_rate": "refusal_rate",
     "abort_rate": "abort_rate",
@@ -75,6 +76,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     override_rate: Rate
     reask_rate: Rate
     edit_rate: Rate
+    validation_rate: Rate
     schema_validity: Rate
     refusal_rate: Rate
     abort_rate: Rate

@@ -1,4 +1,5 @@
-"""Records as OpenTelemetry: a span for each request, one below it for each call, and three histograms.
+"""Records as OpenTelemetry: a span for each request, one below it for each call, three histograms, and the
+counters of routes.
 
 Pure: values that JSON-encode to an OTLP/HTTP request. Source: opentelemetry-proto 1.x, JSON encoding
 (64-bit integers are text, ids are hexadecimal). Nothing here is content, a key, a session or a tenant.
@@ -8,10 +9,12 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 from interlock.live import semconv
-from interlock.live.routes import route_key
+from interlock.live.amounts import Amount, of_record
+from interlock.live.routes import RouteKey, route_key
 from interlock.types.record import Attempt, Record
 
 DURATION_BOUNDS: Final = (
@@ -57,9 +60,16 @@ def traces(records: Sequence[Record], describe: Describe, whose: dict[str, Any])
 
 
 def metrics(
-    records: Sequence[Record], describe: Describe, whose: dict[str, Any], start_ns: int, end_ns: int
+    records: Sequence[Record],
+    describe: Describe,
+    whose: dict[str, Any],
+    start_ns: int,
+    end_ns: int,
+    late: Sequence[Amount] = (),
 ) -> dict[str, Any]:
-    """The body of `/v1/metrics`: what these records add (delta), within two instants."""
+    """The body of `/v1/metrics`: what these records add (delta), within two instants, and what became known
+    of earlier ones.
+    """
     points: dict[str, dict[tuple[tuple[str, Any], ...], list[float]]] = {name: {} for name in semconv.UNITS}
     for record in records:
         for attempt in record.attempts:
@@ -80,8 +90,53 @@ def metrics(
         for name, of_name in points.items()
         if of_name
     ]
+    found += _sums(records, late, start_ns, end_ns)
     scope = {"scope": {"name": SCOPE}, "schemaUrl": semconv.SCHEMA_URL, "metrics": found}
     return {"resourceMetrics": [{"resource": whose, "scopeMetrics": [scope]}]}
+
+
+def _sums(
+    records: Sequence[Record], late: Sequence[Amount], start_ns: int, end_ns: int
+) -> list[dict[str, Any]]:
+    """The counters of routes, as `/metrics` has them: by alias version, provider, model and arm."""
+    points: dict[str, dict[tuple[tuple[str, Any], ...], float]] = {}
+    amounts = chain.from_iterable(of_record(record, route_key(record)) for record in records)
+    for amount in chain(amounts, late):
+        name = f"{SCOPE}.{amount.name.removeprefix('interlock_').removesuffix('_total')}"
+        label = () if amount.label is None else ((f"{SCOPE}.{amount.label[0]}", amount.label[1]),)
+        pairs = (*_of_route(amount.route), *label)
+        of_name = points.setdefault(name, {})
+        of_name[pairs] = of_name.get(pairs, 0.0) + amount.value
+    return [
+        {
+            "name": name,
+            "unit": "1",
+            "sum": {
+                "aggregationTemporality": _DELTA,
+                "isMonotonic": True,
+                "dataPoints": [
+                    {
+                        "attributes": attributes(pairs),
+                        "startTimeUnixNano": str(start_ns),
+                        "timeUnixNano": str(end_ns),
+                        "asDouble": float(value),
+                    }
+                    for pairs, value in of_name.items()
+                ],
+            },
+        }
+        for name, of_name in points.items()
+    ]
+
+
+def _of_route(route: RouteKey) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("interlock.alias", route.alias or None),
+        ("interlock.alias_version", route.alias_version or None),
+        ("interlock.provider", route.provider or None),
+        ("interlock.model", route.model or None),
+        ("interlock.arm", route.arm),
+    )
 
 
 def attributes(pairs: Pairs) -> list[dict[str, Any]]:
@@ -133,17 +188,13 @@ def _spans(record: Record, describe: Describe) -> Iterable[dict[str, Any]]:
 
 
 def _of_request(record: Record) -> Pairs:
-    route = route_key(record)
     return (
         ("interlock.decision.id", record.decision.id),
         ("interlock.status", record.status),
-        ("interlock.alias", route.alias or None),
-        ("interlock.alias_version", route.alias_version or None),
-        ("interlock.provider", route.provider or None),
-        ("interlock.model", route.model or None),
-        ("interlock.arm", route.arm),
+        *_of_route(route_key(record)),
         ("interlock.attempts", len(record.attempts)),
         ("interlock.fallbacks", record.fallbacks_taken or None),
+        ("interlock.validation", record.validation.verdict if record.validation is not None else None),
         ("interlock.cost_usd", record.cost_usd),
     )
 

@@ -101,7 +101,7 @@ async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     kept = msgspec.json.encode(outcome)
     if not await gateway.store.put_outcome(row.id, row.tenant, kept):
         raise _absent()
-    await note_override(gateway.store, row, outcome.override)
+    await note_override(gateway, row, outcome.override)
     exchange.answer_json({"id": row.id, "outcome": msgspec.Raw(kept)})
 
 

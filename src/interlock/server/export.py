@@ -61,7 +61,7 @@ class Exporter:
             endpoint = self._gateway.state.config.telemetry.otlp_endpoint
             batch = await in_thread(partial(_claim, store, now_us())) if endpoint is not None else None
             if endpoint is None or batch is None:
-                return
+                break
             records = [record for record in batch.records if is_traffic(record)]
             # Reading a strictly logged record is itself recorded, so it is given to nobody here.
             open_ones = [record for record in records if record.decision.policy.logging != "strict"]
@@ -75,6 +75,21 @@ class Exporter:
             )
             if failed:
                 return
+        endpoint = self._gateway.state.config.telemetry.otlp_endpoint
+        if endpoint is not None and self._gateway.late:
+            await self._send_late(endpoint.rstrip("/"))
+
+    async def _send_late(self, endpoint: str) -> None:
+        """What became known of records that were sent before. Not taken, it waits for the next look."""
+        waiting = self._gateway.late
+        late = [waiting.popleft() for _ in range(len(waiting))]
+        since_ns, self._since_ns = self._since_ns, time.time_ns()
+        describe, until_ns = _describer(self._gateway.state.config), self._since_ns
+        body = _encode(otlp.metrics((), describe, self._whose, since_ns, until_ns, late))
+        why = await self._deliver(f"{endpoint}/v1/metrics", body)
+        if why is not None:
+            self._gateway.say("otlp_failed", kind="metrics", records=0, why=why)
+            waiting.extendleft(reversed(late))
 
     async def _count(self, **results: int) -> None:
         added = {series(EXPORTED, {"result": name}): float(value) for name, value in results.items() if value}

@@ -6,6 +6,7 @@
 import asyncio
 import traceback
 from asyncio import get_running_loop
+from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
+from interlock.live.amounts import Amount
 from interlock.release.controller import Controller
 from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
@@ -29,11 +31,13 @@ from interlock.server.noticing import Noticer
 from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
 from interlock.store.sqlite import DAY_US, Store
-from interlock.types.record import Attempt, Status
+from interlock.types.record import Attempt, Record, Status
 from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
 RETRY_S: Final = 5
 ALERT_EVERY_S: Final = 60.0
+MOST_LATE: Final = 10_000
+"""Signals that wait for the collector; of more, the oldest are let go."""
 
 
 class Gateway:
@@ -64,7 +68,14 @@ class Gateway:
         self.load = Load(state.config.resilience.max_in_flight)
         self.degrade = Degrade(state.config.resilience.degrade)
         self.controller = Controller(store, fresh_name(), self.say)
-        self.noticer = Noticer(store)
+        self.noticer = Noticer(store, self.came_late)
+        self.late: deque[Amount] = deque(maxlen=MOST_LATE)
+
+    def came_late(self, record: Record, amount: Amount | None) -> None:
+        """Keep for the collector what became known of a record after its end. Nothing of strict ones."""
+        exported = self.state.config.telemetry.otlp_endpoint is not None
+        if exported and amount is not None and record.decision.policy.logging != "strict":
+            self.late.append(amount)
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""

@@ -10,14 +10,15 @@ from typing import Final
 import apsw
 
 from interlock import __version__
+from interlock.live.amounts import override
 from interlock.live.exposition import (
     ALERTS,
     BACKLOG,
     BREACHED,
     BUILD,
     CONTENT_TYPE,
+    added,
     additions,
-    override,
     render,
     routes_of,
     series,
@@ -77,16 +78,20 @@ def count_up(store: Store, now: int, batches: int = MOST_BATCHES) -> None:
             return
         if known is None:
             known = routes_of(store.counts.values())
-        added = additions(batch.records, known)
-        known |= routes_of(added)
-        store.counts.advance(FOLLOWER, batch.seen, batch.to, added).result()
+        more = additions(batch.records, known)
+        known |= routes_of(more)
+        store.counts.advance(FOLLOWER, batch.seen, batch.to, more).result()
 
 
-async def note_override(store: Store, row: StoredRecord, kind: str | None) -> None:
+async def note_override(gateway: Gateway, row: StoredRecord, kind: str | None) -> None:
     """Count feedback that an answer was overridden. Another word on the same record counts again."""
+    if kind is None:
+        return
+    store, record = gateway.store, to_record(row)
+    amount = override(record, kind)
 
-    def note(kind: str) -> None:
-        store.counts.add(override(to_record(row), kind, routes_of(store.counts.values()))).result()
+    def note() -> None:
+        store.counts.add(added(amount, routes_of(store.counts.values()))).result()
 
-    if kind is not None:
-        await asyncio.to_thread(note, kind)
+    await asyncio.to_thread(note)
+    gateway.came_late(record, amount)

@@ -21,11 +21,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from interlock.errors import StoreError
-from interlock.live.exposition import reask, routes_of
+from interlock.live.amounts import Amount, reask
+from interlock.live.exposition import added, routes_of
 from interlock.server.case import Case
 from interlock.server.records import to_record
 from interlock.store.sqlite import Store
-from interlock.types.record import Noticed, Status
+from interlock.types.record import Noticed, Record, Status
 from interlock.types.request import AnyPart, Message, Request, Text, ToolCall, ToolResult
 from interlock.types.world import USER_KEYS
 from interlock.wiring import now_us
@@ -235,10 +236,14 @@ def _about(known: Sequence[Asked], asked: Asked) -> Seen | None:
 
 
 class Noticer:
-    """Mutable: what has ended and is still to be compared, and the memory of what was asked."""
+    """Mutable: what has ended and is still to be compared, and the memory of what was asked.
 
-    def __init__(self, store: Store) -> None:
+    `told` is called with each record of which something was noticed, and what that adds to its counter.
+    """
+
+    def __init__(self, store: Store, told: Callable[[Record, Amount | None], None]) -> None:
         self._store = store
+        self._told = told
         self._salt = int.from_bytes(os.urandom(8), "big")
         self._waiting: deque[tuple[Who, Case, Status, int, str | None]] = deque(maxlen=MOST_WAITING)
         self._memory = Memory()
@@ -271,18 +276,20 @@ class Noticer:
                 asked = Asked(who, case.decision.id, question, case.at, ended, ok, attempt)
                 seen = self._memory.take(asked)
                 if seen is not None:
-                    await asyncio.to_thread(keep, self._store, seen)
+                    record = await asyncio.to_thread(keep, self._store, seen)
+                    if record is not None:
+                        self._told(record, reask(record))
             await asyncio.sleep(0)
 
 
-def keep(store: Store, seen: Seen) -> bool:
-    """Put a signal into the record that it is about, and count it; False: it has one. Blocks."""
+def keep(store: Store, seen: Seen) -> Record | None:
+    """Put a signal into the record that it is about, and count it; None: it has one already. Blocks."""
     row = store.get_record(seen.id)
     if row is None or row.noticed is not None:
-        return False
+        return None
     record = to_record(replace(row, noticed=seen.kind))
-    added = reask(record, routes_of(store.counts.values()))
-    return store.notice(seen.id, seen.kind, added).result()
+    more = added(reask(record), routes_of(store.counts.values()))
+    return record if store.notice(seen.id, seen.kind, more).result() else None
 
 
 async def notice(noticer: Noticer, say: Callable[..., None], look_s: float = LOOK_S) -> None:
