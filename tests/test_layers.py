@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "interlock"
 # strangers. The longest prefix decides, so `config.checked` lies below the rest of `config`.
 LAYERS: Final = (
     ("types", "errors", "stats"),
-    ("config.written", "measures"),
+    ("config.written", "measures", "cited"),
     ("config.checked",),
     ("wire", "policy", "classify", "resilience", "rollout"),
     ("config", "dialects", "adapters", "route"),

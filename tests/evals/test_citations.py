@@ -43,3 +43,14 @@ def test_footnotes_lists_and_names_are_markers_and_links_are_not():
         "kb-3",
         "4",
     )
+
+
+def test_a_suite_and_the_gateway_read_the_same_marks():
+    text = (
+        "a [2-3], 【1†source】, [Source 2], [Handbook.pdf], [1](https://e.example), not [2024] or `x[1]`"
+    )
+    assert markers(text, {"handbook.pdf"}) == ("2", "3", "1", "2", "handbook.pdf", "1")
+    sources = {"1": "", "2": "", "3": "", "Handbook.pdf": ""}
+    assert check_citations(text, sources) is None
+    assert check_citations("So [kb-9].", sources) == "[kb-9] is not among the sources"
+    assert check_citations("So [4].", sources) == "[4] is not among the sources"

@@ -1,49 +1,40 @@
-"""Citations in a text: the markers `[1]`, what they point to, and the quotations beside them."""
+"""Citations in an answer against a case's sources: what they point to, and the quotations beside them."""
 
 from collections.abc import Container, Mapping
 from typing import Final
 
 import re2
 
-_MARKER: Final = re2.compile(
-    r"\[\^?([A-Za-z0-9][A-Za-z0-9_.:-]{0,63}(?:\s*[,;]\s*[A-Za-z0-9][A-Za-z0-9_.:-]{0,63})*)\](\()?"
-)
-_CODE: Final = re2.compile(r"(?s)```.*?```|`[^`\n]*`")
-_SPLIT: Final = re2.compile(r"\s*[,;]\s*")
+from interlock.cited import marks_in
+
 _QUOTE: Final = re2.compile(r"“([^”]{3,})”|\"([^\"\n]{3,})\"|«([^»]{3,})»")
 _SENTENCE: Final = re2.compile(r"[.!?](?:\s*\[[^\]\n]{1,80}\])*(?:\s+|$)|\n+")
 _MARKS: Final = str.maketrans("\u201c\u201d\u2019\u2018\u2013\u2014\xa0", "\"\"''-- ")
 
 
 def markers(text: str, known: Container[str] = ()) -> tuple[str, ...]:
-    """The markers in order: `[1]`, `[^2]`, `[kb-7]`, and each of `[1, 2]`.
+    """What a text cites, in order: numbers, names that are `known` (lower-case), and what looks like a name.
 
-    A word without a digit (`[sic]`) is one only if a source is `known` by it. A link `[text](…)` is none,
-    nor is what stands in code.
+    A link behind a mark is not looked at.
     """
-    found = (
-        name
-        for names, link in _MARKER.findall(_CODE.sub(" ", text))
-        if not link
-        for name in _SPLIT.split(names)
-    )
-    return tuple(name for name in found if name in known or any(map(str.isdigit, name)))
+    return tuple(str(one.value) for one in marks_in(text, known) if one.kind != "url")
 
 
 def check_citations(
     text: str, sources: Mapping[str, str], *, required: bool = True, quotes: bool = True
 ) -> str | None:
     """What is wrong with a text's citations, in a sentence; None: they are valid."""
-    found = markers(text, sources)
+    given = {name.lower(): source for name, source in sources.items()}
+    found = markers(text, given)
     if not found:
         return "the answer cites nothing" if required else None
-    dangling = next((name for name in found if name not in sources), None)
+    dangling = next((name for name in found if name not in given), None)
     if dangling is not None:
         return f"[{dangling}] is not among the sources"
     if not quotes:
         return None
     for sentence in sentences(text):
-        cited = [sources[name] for name in markers(sentence, sources)]
+        cited = [given[name] for name in markers(sentence, given)]
         if not cited:
             continue
         for groups in _QUOTE.findall(sentence):

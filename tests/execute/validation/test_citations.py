@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from interlock.cited import Cited, marks_in
 from interlock.config.written import ToolSpec
 from interlock.execute.validation.contract import Contract
-from interlock.execute.validation.markers import Cited, marks_in
 from interlock.execute.validation.sources import sources_of
 from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.types.request import File, Message, Opaque, Text, Tool, ToolCall, ToolResult
@@ -52,6 +52,8 @@ def cites(text, *parts):
     ("text", "verdict"),
     [
         ("28 days [1].", "passed"),
+        ("28 days [1; Terms] of H2O [H2O].", "passed"),
+        ("28 days [H2O].", "failed"),
         ("28 days[1][2].", "passed"),
         ("28 days [1, 2] or [1-2].", "passed"),
         ("28 days [^1] 【2】 【1†source】.", "passed"),

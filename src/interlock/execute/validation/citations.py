@@ -8,15 +8,10 @@ from functools import partial
 
 import msgspec
 
+from interlock.cited import Cited, marks_in, marks_in_json
 from interlock.execute.validation.contract import Asked
 from interlock.execute.validation.findings import PASSED, Finding, Judge, Violation
-from interlock.execute.validation.markers import (
-    Cited,
-    listed_by_provider,
-    marks_in,
-    marks_in_json,
-    native,
-)
+from interlock.execute.validation.markers import listed_by_provider, native
 from interlock.execute.validation.said import Said, text_of
 from interlock.execute.validation.sources import Sources, plain_url, sources_of, urls_in
 from interlock.types.request import Opaque, Request
@@ -37,7 +32,9 @@ def _judge(said: Said, request: Request) -> Finding:
         count=max(given.count, len(listed)),
         urls=given.urls | urls_in(listed) | _found_by_provider(said),
     )
-    cited = [*_marked(said, sources), *native(said.extras)]
+    # A label that is no known source may be anything (`[H2O]`): it cites nothing here.
+    marked = (one for one in _marked(said, sources) if one.kind != "label")
+    cited = [*marked, *native(said.extras)]
     if not cited:
         few = "" if sources.count or sources.names or sources.urls else "; the request gives none"
         return _failed(f"the answer cites no source{few}")
