@@ -297,12 +297,6 @@ def test_audit_verify_holds_until_an_entry_is_edited(folder):
     assert (shown.exit_code, "broken at entry 2" in shown.stdout) == (1, True)
 
 
-def test_config_history_lists_the_revisions_that_ran(folder):
-    (found,) = lines("config", "history")
-    assert (found["by"], found["first_seen"]) == ("test", "1970-01-01T00:00:00.000000Z")
-    assert found["hash"] in run("config", "history").stdout
-
-
 def test_a_store_that_is_no_database_is_an_error_and_no_traceback(folder):
     Path("interlock.db").write_text("not a database, but long enough to be looked at as one" * 20)
     for command in (("decisions",), ("explain", "dec_1"), ("alias", "list"), ("audit", "verify")):

@@ -177,19 +177,6 @@ def test_configs_and_worlds_come_back_by_hash_byte_for_byte(path):
         assert store.get_world("b") is None
 
 
-def test_a_config_that_ran_before_keeps_its_first_time(path):
-    times = iter(range(100, 200))
-    for name in ("a", "b", "a"):
-        with opened(path) as store:
-            store._clock = lambda: next(times)
-            store.put_config(name, name.encode(), policy_hash=f"p-{name}", by="start").result()
-    with opened(path) as store:
-        assert [(one.hash, one.policy_hash, one.first_seen, one.by) for one in store.config_history()] == [
-            ("b", "p-b", 101, "start"),
-            ("a", "p-a", 100, "start"),
-        ]
-
-
 def test_a_world_is_written_once_in_a_process(store):
     store.put_world("w", b"{}").result()
     commits = store.writer.commits

@@ -31,7 +31,7 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
     problems = config.check(path, os.environ)
     if all(problem.severity == "warning" for problem in problems):
         loaded = config.load(path, os.environ)
-        problems += (*_suites(loaded), *_against_store(loaded))
+        problems += (*_suites(loaded), *against_store(loaded))
     ok = not any(problem.severity == "error" for problem in problems)
     if as_json:
         write_json({"ok": ok, "problems": problems})
@@ -70,7 +70,7 @@ def _suites(loaded: config.Loaded) -> Iterator[Problem]:
                 )
 
 
-def _against_store(loaded: config.Loaded) -> Iterator[Problem]:
+def against_store(loaded: config.Loaded) -> Iterator[Problem]:
     """Where the store, which has the truth about aliases, says otherwise than the file."""
     from interlock.store.connect import locate
     from interlock.store.sqlite import Store

@@ -18,7 +18,8 @@ def command(decision: str, config_file: Path | None, as_json: bool) -> None:
     fallbacks, attempts, how it ended and what it cost. With --json: the record itself.
     """
     from interlock.cli.explain import explain
-    from interlock.cli.stored import Past, find
+    from interlock.cli.stored import find
+    from interlock.release.past import Past
     from interlock.server.records import to_json, to_record
 
     with opened(load_config(config_file)) as store:

@@ -12,7 +12,7 @@ from interlock.cli.output import NO, Stop, say, table, write_json
 from interlock.cli.times import Since
 
 if TYPE_CHECKING:
-    from interlock.cli.stored import Past
+    from interlock.release.past import Past
     from interlock.replay import Change, Place
     from interlock.store.records import StoredRecord
     from interlock.store.sqlite import Store
@@ -57,7 +57,7 @@ def command(
 
 
 def _verify(store: "Store", since: int | None, *, as_json: bool) -> bool:
-    from interlock.cli.stored import Past
+    from interlock.release.past import Past
 
     past, total, differing = Past(store), 0, 0
     for stored in store.each_record(since):
@@ -97,8 +97,8 @@ def _verdict(stored: "StoredRecord", past: "Past") -> Verdict:
 
 
 def _against(store: "Store", file: Path, since: int | None, *, as_json: bool) -> None:
-    from interlock.cli.stored import Past
     from interlock.config import load
+    from interlock.release.past import Past
     from interlock.replay import against
     from interlock.route.snapshot import snapshot
     from interlock.server.records import to_record

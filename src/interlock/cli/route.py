@@ -140,7 +140,7 @@ def _decide(
 ) -> "StoredRecord":
     """Decide, record, show."""
     from interlock.cli.explain import explain
-    from interlock.cli.stored import Past
+    from interlock.release.past import Past
     from interlock.server.records import to_record
     from interlock.wiring import open_store
 

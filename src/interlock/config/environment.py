@@ -41,11 +41,15 @@ class FromEnvironment(str):
 
 
 class Filled(Struct, frozen=True, kw_only=True):
-    """A tree with its references replaced. `secrets` are kept by place, and never in the tree."""
+    """A tree with its references replaced. `secrets` are kept by place, and never in the tree.
+
+    `literal`: a secret stands in the file itself.
+    """
 
     tree: Any
     secrets: dict[Place, str]
     problems: tuple[Problem, ...]
+    literal: bool = False
 
     def __repr__(self) -> str:
         return f"Filled({len(self.secrets)} secrets, {len(self.problems)} problems)"
@@ -55,7 +59,9 @@ def fill(tree: Any, env: Mapping[str, str]) -> Filled:
     """Replace every `${NAME}` in the values of a tree. Never raises."""
     filler = _Filler(tree, env)
     filled = filler.value(tree, ())
-    return Filled(tree=filled, secrets=filler.secrets, problems=tuple(filler.problems))
+    return Filled(
+        tree=filled, secrets=filler.secrets, problems=tuple(filler.problems), literal=filler.literal
+    )
 
 
 def is_secret(place: Place) -> bool:
@@ -84,6 +90,7 @@ class _Filler:
         self._env = env
         self.secrets: dict[Place, str] = {}
         self.problems: list[Problem] = []
+        self.literal = False
         self._used: dict[str, tuple[Place, bool]] = {}
 
     def value(self, value: Any, place: Place) -> Any:
@@ -103,6 +110,7 @@ class _Filler:
         references = "${" in written
         text, known = self._replace(written, place) if references else (written, True)
         if not references:
+            self.literal = True
             self.problems.append(
                 warning(
                     path, "the key itself stands in the file", "keep it in the environment: `${SOME_NAME}`"

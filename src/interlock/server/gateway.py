@@ -10,12 +10,16 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+
 from interlock.adapters.failures import SPENT
+from interlock.config.checked import Config
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
 from interlock.live.amounts import Amount
+from interlock.release import revisions
 from interlock.release.controller import Controller
 from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
@@ -38,6 +42,14 @@ RETRY_S: Final = 5
 ALERT_EVERY_S: Final = 60.0
 MOST_LATE: Final = 10_000
 """Signals that wait for the collector; of more, the oldest are let go."""
+
+
+class Swap(Struct, frozen=True):
+    """A config that took another's place, by the number of its revision."""
+
+    revision: int
+    before: Config
+    after: Config
 
 
 class Gateway:
@@ -70,6 +82,8 @@ class Gateway:
         self.controller = Controller(store, fresh_name(), self.say)
         self.noticer = Noticer(store, self.came_late)
         self.late: deque[Amount] = deque(maxlen=MOST_LATE)
+        self.to_replay: Swap | None = None
+        """A change of the config whose effect this process has to compute, beside the requests."""
 
     def came_late(self, record: Record, amount: Amount | None) -> None:
         """Keep for the collector what became known of a record after its end. Nothing of strict ones."""
@@ -178,6 +192,7 @@ def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     """A gateway for a config that has just been loaded. Raises StoreError, and ConfigError for a gate."""
     store = open_store(loaded)
     follow_pool(store, loaded.config, loaded.path)
+    revisions.note(store, loaded, "start")
     clock, health = Clock(), Health()
     secret = store.secret(KEYS_SECRET)
     state = make_state(loaded.config, loaded.secrets, world_of(store), secret, health)

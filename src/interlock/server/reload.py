@@ -11,14 +11,14 @@ from typing import Final
 from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import ConfigError, StoreError
+from interlock.release import revisions
 from interlock.release.pool import follow_pool
 from interlock.server.exposure import check_exposure
-from interlock.server.gateway import Gateway
+from interlock.server.gateway import Gateway, Swap
 from interlock.server.state import State, make_state
+from interlock.store.revisions import Revision
 from interlock.wiring import KEYS_SECRET, put_world, remember, world_of
 
-LOOK_AT_FILE_EVERY: Final = 4
-"""In ticks: about once a second."""
 LOOK_AT_LATENCIES_EVERY: Final = 20
 """In ticks: every five seconds."""
 MOST_PROBLEMS: Final = 5
@@ -35,7 +35,7 @@ class Reloader:
         self._host = host
         self._asked = False
         self._ticks = 0
-        self._file = self._stamp()
+        self._file = self._seen = self._stamp()
         self._data_version = gateway.store.data_version()
 
     def ask(self) -> None:
@@ -45,10 +45,11 @@ class Reloader:
     async def look(self) -> None:
         """One tick."""
         self._ticks += 1
-        if self._ticks % LOOK_AT_FILE_EVERY == 0:
-            stamp = self._stamp()
-            if stamp != self._file:
-                self._file, self._asked = stamp, True
+        # Taken once it has been the same for a tick: an editor may be in the middle of writing it.
+        stamp, before = self._stamp(), self._seen
+        self._seen = stamp
+        if stamp == before and stamp != self._file:
+            self._file, self._asked = stamp, True
         if self._asked:
             self._asked = False
             await self.reload()
@@ -59,19 +60,22 @@ class Reloader:
         gateway = self.gateway
         try:
             # Not on the loop: reading and checking a large file takes longer than a stream may stall.
-            state = await asyncio.to_thread(self._build)
+            state, revision = await asyncio.to_thread(self._build)
         except ConfigError as error:
             errors = [problem for problem in error.problems if problem.severity == "error"]
             return self._failed([f"{found.path}: {found.problem}" for found in errors[:MOST_PROBLEMS]])
         except StoreError as error:
             return self._failed([error.problem])
-        gateway.state = state
+        before, gateway.state = gateway.state.config, state
         put_world(gateway.store, state.world_hash, state.setting.world)
         gateway.reloads += 1
         gateway.say("reloaded", config_hash=state.config.config_hash)
+        if revision is not None:
+            gateway.to_replay = Swap(revision.number, before, state.config)
         return True
 
-    def _build(self) -> State:
+    def _build(self) -> tuple[State, Revision | None]:
+        """The state that the file makes, and its revision where this process is the first to see it."""
         loaded = load(self._path, self._env)
         check_exposure(loaded.config, self._host, self._path)
         store = self.gateway.store
@@ -79,7 +83,8 @@ class Reloader:
         remember(store, loaded.config)
         world = world_of(store, self.gateway.latencies.bands(), self.gateway.degrade.mode)
         secret = store.secret(KEYS_SECRET)
-        return make_state(loaded.config, loaded.secrets, world, secret, self.gateway.health)
+        state = make_state(loaded.config, loaded.secrets, world, secret, self.gateway.health)
+        return state, revisions.note(store, loaded, "reload")
 
     def _failed(self, problems: list[str]) -> bool:
         self.gateway.reloads_failed += 1

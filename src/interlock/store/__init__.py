@@ -14,6 +14,7 @@ from interlock.store.aliases import UnknownVersion as UnknownVersion
 from interlock.store.records import BadCursor as BadCursor
 from interlock.store.records import StoredRecord as StoredRecord
 from interlock.store.responses import StoredResponse as StoredResponse
-from interlock.store.sqlite import ConfigRevision as ConfigRevision
+from interlock.store.revisions import Revision as Revision
+from interlock.store.revisions import StaleRevision as StaleRevision
 from interlock.store.sqlite import Store as Store
 from interlock.store.writer import Write as Write

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import apsw
-from msgspec import Struct
 
 from interlock.errors import StoreError
 from interlock.store import aliases, control_log, evals, live, records, responses, rollouts
@@ -51,15 +50,6 @@ _RAISE_CLASS: Final = (
     "data_class = iif(expires_at > ?4, max(data_class, excluded.data_class), excluded.data_class), "
     "expires_at = max(expires_at, excluded.expires_at)"
 )
-
-
-class ConfigRevision(Struct, frozen=True, kw_only=True):
-    """A config that ran here. `first_seen` is in microseconds since the epoch, `by` who brought it."""
-
-    hash: str
-    policy_hash: str
-    first_seen: int
-    by: str
 
 
 class Store:
@@ -252,14 +242,6 @@ class Store:
     def get_config(self, digest: str) -> bytes | None:
         row = self._row("SELECT body FROM configs WHERE hash = ?", (digest,))
         return None if row is None else self._expand(row[0])
-
-    def config_history(self) -> tuple[ConfigRevision, ...]:
-        """Every config that ran here, the latest to come first."""
-        sql = "SELECT hash, policy_hash, first_seen, by FROM configs ORDER BY first_seen DESC, hash"
-        return tuple(
-            ConfigRevision(hash=hash_, policy_hash=policy_hash, first_seen=first_seen, by=by)
-            for hash_, policy_hash, first_seen, by in self._rows(sql)
-        )
 
     def put_world(self, digest: str, body: bytes) -> Write[None]:
         """Keep a world by its hash: no later record is in the file without it. Cheap to repeat."""

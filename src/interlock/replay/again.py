@@ -58,10 +58,8 @@ def against(record: Record, old: Config, new: Snapshot, world: World) -> Change:
     """What another config would have decided, and what the difference costs and comes from."""
     before = record.decision
     after = recompute(before, new, _as_written(world, new.config))
-    usage = _usage(record)
-    cost_before, cost_after = _cost(before, usage, old), _cost(after, usage, new.config)
-    delta = None if cost_before is None or cost_after is None else round(cost_after - cost_before, 9)
-    was, now = _place(before), _place(after)
+    delta = cost_delta(record, before, after, old, new.config)
+    was, now = place_of(before), place_of(after)
     return Change(
         id=before.id,
         changed=was != now or bool(delta),
@@ -70,6 +68,15 @@ def against(record: Record, old: Config, new: Snapshot, world: World) -> Change:
         cost_delta_usd=delta,
         why=_why(before, after, delta),
     )
+
+
+def cost_delta(record: Record, before: Decision, after: Decision, old: Config, new: Config) -> float | None:
+    """What the tokens of a record cost more where `after` sends them, in US dollars; None: a price is
+    unknown.
+    """
+    usage = _usage(record)
+    cost_before, cost_after = _cost(before, usage, old), _cost(after, usage, new)
+    return None if cost_before is None or cost_after is None else round(cost_after - cost_before, 9)
 
 
 def _as_written(world: World, config: Config) -> World:
@@ -85,7 +92,8 @@ def _as_written(world: World, config: Config) -> World:
     return msgspec.structs.replace(world, aliases=released)
 
 
-def _place(decision: Decision) -> Place | None:
+def place_of(decision: Decision) -> Place | None:
+    """Where a decision sends its request; None: nowhere."""
     route = decision.route
     if route is None:
         return None
@@ -116,19 +124,19 @@ def _cost(decision: Decision, usage: Usage, config: Config) -> float | None:
 
 
 def _why(before: Decision, after: Decision, delta: float | None) -> str:
-    was, now = _place(before), _place(after)
+    was, now = place_of(before), place_of(after)
     if was == now:
         return _same_place(before, after, delta)
     if now is None:
         return after.why.denied or "nobody may serve it any more"
     if was is None:
         return f"`{now.model}` may serve it now; before: {before.why.denied or 'nobody might'}"
-    drop = _new_drop(before, after, was.model)
+    drop = new_drop(before, after, was.model)
     if drop is not None:
         return f"`{was.model}` is left out: {drop.why} ({drop.rule})"
     if was.model == now.model:
         return f"`{now.model}` is served from elsewhere"
-    drop = _new_drop(after, before, now.model)
+    drop = new_drop(after, before, now.model)
     if drop is not None:
         return f"`{now.model}` may serve it now; it was left out: {drop.why} ({drop.rule})"
     assert after.route is not None
@@ -137,7 +145,7 @@ def _why(before: Decision, after: Decision, delta: float | None) -> str:
     return f"chosen by {after.why.selected_by}, before by {before.why.selected_by}"
 
 
-def _new_drop(before: Decision, after: Decision, model: str) -> Dropped | None:
+def new_drop(before: Decision, after: Decision, model: str) -> Dropped | None:
     """Why `after` leaves out a model that `before` chose."""
     known = before.why.dropped
     return next((drop for drop in after.why.dropped if drop.model == model and drop not in known), None)

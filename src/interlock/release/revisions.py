@@ -1,0 +1,123 @@
+"""Revisions of the config: noting each that begins to run, and putting an earlier one back.
+
+The file is the truth at every start, so to go back is to write the earlier file, in one step, and to let the
+servers reload it. The intent stands in the control log before the file is touched; the revision and the file
+change while the store's write lock is held, so that of two who go back at once one wins and no server notes
+the file before.
+"""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+from msgspec import Struct
+
+from interlock.config.checked import encode
+from interlock.config.loading import Loaded
+from interlock.errors import InterlockError, StoreError
+from interlock.store import control_log, revisions
+from interlock.store.revisions import Kind, Ran, Revision
+from interlock.store.sqlite import Store
+from interlock.wiring import now_us
+
+
+class FileChanged(InterlockError):  # noqa: N818  # it says what is the case
+    """Somebody else has written the file meanwhile, or it cannot be written; nothing was changed."""
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """`revision` is what runs from here on; `backup` holds the file as it was, where that was another one."""
+
+    revision: Revision
+    backup: Path | None
+
+
+def ran(loaded: Loaded) -> Ran:
+    """What is kept of a config that begins to run."""
+    config = loaded.config
+    return Ran(hash=config.config_hash, policy_hash=config.policy_hash, body=encode(config), text=loaded.text)
+
+
+def note(store: Store, loaded: Loaded, kind: Kind) -> Revision | None:
+    """Note that a config begins to run; None where it is what ran before, or another worker was first.
+    Blocks.
+
+    Raises StoreError.
+    """
+    found = ran(loaded)
+    if store.read(lambda db: revisions.is_newest(db, found)):
+        return None
+    return store.writer.run(lambda db: revisions.add(db, found, kind=kind, by="config", at=now_us()))
+
+
+def restore(
+    store: Store, loaded: Loaded, *, was: bytes, to: Revision, newest: int, by: str, reason: str | None
+) -> Restored:
+    """Write an earlier revision's file over the config's, and make it the newest revision.
+
+    `loaded` is that file, checked, with the config's path; `was` what the config's file held when that was
+    done, and `newest` the newest revision then. Blocks. Raises StaleRevision, FileChanged or StoreError, and
+    then nothing has changed; killed in between, the file is the one or the other, whole.
+    """
+    text = loaded.text
+    assert text is not None, "a file that is kept holds no key"
+    file, found, now = loaded.path.resolve(), ran(loaded), now_us()
+    asked = {"to": to.number, "from": newest, "hash": found.hash, "reason": reason}
+
+    def announce(db: apsw.Connection) -> None:
+        revisions.check_newest(db, newest)
+        control_log.append(db, at=now, actor=by, action="config.rollback.asked", body=asked)
+
+    def change(db: apsw.Connection) -> Restored:
+        revisions.check_newest(db, newest)
+        added = revisions.add(db, found, kind="rollback", by=by, at=now, reason=reason)
+        revision = added or revisions.newest(db)
+        assert revision is not None, "there is one: it was seen"
+        backup = None if was == text else file.with_name(f"{file.name}.before-{revision.number}.bak")
+        if backup is not None:
+            _replace(file, text, was, backup)
+        return Restored(revision=revision, backup=backup)
+
+    store.writer.run(announce)
+    try:
+        return store.writer.run(change)
+    except StoreError:  # the last step, the commit, may have failed after the file was written
+        if was != text and file.read_bytes() == text:
+            _write(file, was)
+        raise
+
+
+def _replace(file: Path, text: bytes, was: bytes, backup: Path) -> None:
+    try:
+        if file.read_bytes() != was:
+            raise FileChanged("the file was changed meanwhile")
+        _write(backup, was, like=file)
+        _write(file, text)
+    except OSError as error:
+        raise FileChanged(f"it cannot be written: {(error.strerror or 'unknown').lower()}") from None
+
+
+def _write(file: Path, data: bytes, *, like: Path | None = None) -> None:
+    """Put data in a file's place, whole or not at all, also across a loss of power; `like`: whose mode it
+    gets.
+    """
+    mode = (like or file).stat().st_mode & 0o7777
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as new:
+            os.fchmod(new.fileno(), mode)
+            new.write(data)
+            new.flush()
+            os.fsync(new.fileno())
+        Path(name).replace(file)
+    except OSError:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
