@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ from tests.server.vendors import chat
 
 KEYS = {"ALPHA_KEY": f"{CANARY}-alpha", "BETA_KEY": f"{CANARY}-beta"}
 STRICT = [{"name": "closed", "when": {"task": "unknown"}, "then": {"deny": "closed for the audit"}}]
-GATED = {
+GATED: dict[str, Any] = {
     "evals": {"basics": {"suite": "./suite.yaml"}},
     "gates": {"prod": {"suites": ["basics"], "checks": [{"metric": "task_success", "drop_at_most": 0.02}]}},
 }
@@ -103,11 +104,12 @@ async def test_start_and_each_reload_are_revisions_and_what_they_change_of_the_t
         await until(lambda: server.gateway.reloads)
         assert (await server.chat()).status_code == 403
         store = server.gateway.store
-        await until(lambda: store.read(stored.newest).effect is not None, 20)
+        await until(lambda: store.read(stored.history)[0].effect is not None, 20)
         assert await server.reloader.reload(), "again, unchanged"
         newest, first = store.read(stored.history)
         assert (first.number, first.kind, first.effect) == (1, "start", None)
         assert (newest.number, newest.kind) == (2, "reload")
+        assert newest.effect is not None
         effect = json.loads(bytes(newest.effect))
         assert effect["counts"]["refused"] == effect["changed"] >= 3
         assert effect["groups"][0]["rule"] == "closed"
@@ -405,7 +407,7 @@ def test_of_two_who_change_the_config_at_once_the_second_is_told(folder):
     store = Store.open("interlock.db", now=now_us)
     try:
         loaded = load(Path("interlock.yaml"), os.environ, data=store.read(lambda db: stored.text_of(db, 1)))
-        target = store.read(lambda db: stored.find(db, 1))
+        target = store.read(stored.history)[-1]
         was = Path("interlock.yaml").read_bytes()
         begin(metadata=["a"])
         edited = Path("interlock.yaml").read_bytes()
@@ -414,7 +416,7 @@ def test_of_two_who_change_the_config_at_once_the_second_is_told(folder):
         with pytest.raises(revisions.FileChanged):
             revisions.restore(store, loaded, was=was, to=target, newest=3, by="test", reason=None)
         assert Path("interlock.yaml").read_bytes() == edited
-        assert store.read(stored.newest).number == 3
+        assert store.read(stored.history)[0].number == 3
     finally:
         store.close()
     assert not list(folder.glob("*.bak"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.config.written import Rule, Then, ToolSpec
+from interlock.config.written import Fallback, Rule, Then, ToolSpec
 from interlock.replay import recompute
 from interlock.replay.effect import EXAMPLES, KINDS, MOST_GROUPS, WIDER, Tally, findings
 from interlock.route.snapshot import snapshot
@@ -70,9 +70,8 @@ def test_a_request_that_goes_elsewhere_counts_model_provider_and_region_and_name
 
 
 def test_a_place_that_a_request_could_not_reach_is_told_even_as_a_fallback_only():
-    fallback = {"from_": "*", "when": "timeout_or_5xx"}
     shut = but(
-        fallbacks=(type(OLD.fallbacks[0])(to="large", **fallback),),
+        fallbacks=(Fallback(from_="*", to="large", when="timeout_or_5xx"),),
         rules=(rule("home", providers=("home",)),),
         aliases={"prod": "small"},
     )

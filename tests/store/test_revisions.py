@@ -80,7 +80,7 @@ def test_each_revision_is_in_the_control_log_and_the_chain_holds(store):
         ("test", "config.start"),
         ("test", "config.rollback"),
     ]
-    assert json.loads(rows[1][2]) == {"revision": 2, "hash": "b", "from": 1, "reason": None}
+    assert json.loads(str(rows[1][2])) == {"revision": 2, "hash": "b", "from": 1, "reason": None}
     assert store.verify_control_log() is None
 
 
