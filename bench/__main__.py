@@ -20,6 +20,7 @@ BENCHES: Final = {
     "store": "A record, by how many wait at a time",
     "start": "Start of the server",
     "streams": "Memory: open streams, and a soak",
+    "rollback": "A rollback, until no worker decides as before",
 }
 
 
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5, help="of the gateway bench")
     parser.add_argument("--soak", type=float, default=60, help="seconds of the streams bench")
+    parser.add_argument("--flips", type=int, default=20, help="of the rollback bench")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
     given = parser.parse_args()
     print(f"{interpreter()}\n")
@@ -61,6 +63,7 @@ def main() -> int:
         options = {
             "gateway": {"rounds": given.rounds, "seconds": given.seconds},
             "streams": {"soak_s": given.soak},
+            "rollback": {"flips": given.flips},
         }.get(name, {})
         found, good = run(name, options)
         lines += found

@@ -172,11 +172,17 @@ def drive(
     connections: int,
     rate: float = 0,
     path: str = "/v1/chat/completions",
+    fresh: bool = False,
 ) -> Figures:
-    """One run of the driver, from the second core. Raises Wrong if a single request went wrong."""
+    """One run of the driver, from the second core. Raises Wrong if a single request went wrong.
+
+    `fresh`: a connection for each request, so that every worker gets some.
+    """
     command = [tools.load, "-p", str(port), "-b", body, "-s", str(seconds), "-c", str(connections)]
     command += ["-u", path]
     command += ["-H", f"authorization: Bearer {KEY}"]
+    if fresh:
+        command += ["-H", "connection: close"]
     if rate:
         command += ["-r", str(rate)]
     with running(command, CORES[1]) as process:

@@ -8,7 +8,7 @@ import pytest
 from tests.data import ROOT
 
 NAMED = [*(f"U{n}" for n in range(1, 21)), *(f"C{n}" for n in range(1, 13)), "C15"]
-NAMED += [*(f"P{n}" for n in range(1, 5)), *(f"P{n}" for n in range(7, 10))]
+NAMED += [*(f"P{n}" for n in range(1, 6)), *(f"P{n}" for n in range(7, 10))]
 """The rows of the fault table that the wire, the executor and the process answer for."""
 TEST = re.compile(r"^\s*(?:async )?def test_((?:[ucp]\d+_)+)\w+\(", re.MULTILINE)
 LINE = re.compile(r"^\| ([UCP]\d+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)

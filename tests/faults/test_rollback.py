@@ -1,0 +1,213 @@
+"""P5, and how far a rollback reaches, with four worker processes under load: whole or undone, seen by all."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from interlock.mock import Answering, Behaviour, Mock, Script
+from interlock.server.records import to_record
+from interlock.store import Store
+from tests.faults.served import Served, config, served, start
+from tests.mock.raw import body, chat, exchange, post
+from tests.server.harness import until
+
+FINE = Answering(Script(default=Behaviour(text="fine", delay_s=0.002)))
+ASK = chat(model="prod")
+WORKERS = 4
+SETTINGS = {"aliases": {"prod": "chat"}, "default": {"model": "prod"}}
+
+
+def settings():
+    made = config(**SETTINGS)
+    made["server"]["workers"] = WORKERS
+    made["models"]["other"] = dict(made["models"]["chat"])
+    return made
+
+
+def workers(process) -> list[int]:
+    """The process ids of a supervisor's workers."""
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in text.split()]
+
+
+class Load:
+    """Callers that ask again and again, whatever happens to them; `seen` is what the latest answers named."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.seen: list[bytes] = []
+        self.over = False
+
+    async def ask(self) -> None:
+        while not self.over:
+            with suppress(OSError):
+                got, _ = await exchange(self.port, ASK)
+                if got.startswith(b"HTTP/1.1 200"):
+                    head = got.partition(b"\r\n\r\n")[0]
+                    self.seen += [
+                        line.partition(b": ")[2] for line in head.split(b"\r\n") if b"-alias: " in line
+                    ]
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def load(port: int, callers: int = 6) -> AsyncIterator[Load]:
+    made = Load(port)
+    tasks = [asyncio.create_task(made.ask()) for _ in range(callers)]
+    try:
+        yield made
+    finally:
+        made.over = True
+        await asyncio.gather(*tasks)
+
+
+def open_store(folder: Path) -> Store:
+    return Store.open(folder / "interlock.db", now=lambda: 0)
+
+
+def check_whole(store: Store) -> None:
+    """Pointer, versions, moves and control log tell one story, and every decision used a version as it is."""
+    history = store.alias_history("prod")
+    assert history is not None
+    moves = store._rows("SELECT from_version, to_version FROM alias_moves ORDER BY seq")
+    logged = [
+        (entry["from"], entry["to"])
+        for (text,) in store._rows("SELECT body FROM control_log WHERE action LIKE 'alias.%' ORDER BY seq")
+        for entry in [json.loads(text)]
+    ]
+    assert moves == logged
+    assert [before for before, _ in moves[1:]] == [after for _, after in moves[:-1]], (
+        "each from where the last led"
+    )
+    assert moves[-1][1] == history.active
+    assert store.verify_control_log() is None
+    assert store.integrity() == ()
+    models = {version.version: version.model for version in history.versions}
+    for row in store.each_record():
+        route = to_record(row).decision.route
+        assert route is not None
+        assert route.alias_version is not None
+        assert models[route.alias_version] == route.model
+
+
+async def follows(store: Store, running: Load, version: int) -> None:
+    """Wait until every answer names a version; from then on no decision has another, in the store's order."""
+    name = f"prod@{version}".encode()
+    await until(
+        lambda: set(running.seen[-12 * WORKERS :]) == {name} and len(running.seen) >= 12 * WORKERS, 30
+    )
+    mark = store._rows("SELECT max(seq) FROM records")[0][0]
+    running.seen.clear()
+    await until(lambda: len(running.seen) >= 12 * WORKERS, 30)
+    later = store._rows("SELECT DISTINCT alias_version FROM records WHERE seq > ?", (mark,))
+    assert later == [(version,)]
+    running.seen.clear()
+
+
+async def promote(server: Served) -> None:
+    got, _ = await exchange(server.port, post("/v1/aliases/prod/promote", {"to": "other", "if_version": 1}))
+    assert got.startswith(b"HTTP/1.1 200"), got
+
+
+async def test_a_rollback_is_seen_by_every_worker_and_by_no_request_half_way(tmp_path):
+    with served(tmp_path, settings()) as server:
+        async with Mock(FINE, port=server.upstream), load(server.port) as running:
+            assert len(workers(server.process)) == WORKERS
+            store = open_store(tmp_path)
+            try:
+                await promote(server)
+                await follows(store, running, 2)
+                command = [sys.executable, "-m", "interlock.cli", "alias", "rollback", "prod", "--json"]
+                done = await asyncio.create_subprocess_exec(
+                    *command, "--config", str(tmp_path / "interlock.yaml"), stdout=asyncio.subprocess.PIPE
+                )
+                said, _ = await done.communicate()
+                assert (done.returncode, json.loads(said)["active"]) == (0, 1)
+                await follows(store, running, 1)
+                check_whole(store)
+            finally:
+                store.close()
+
+
+async def kill_rounds(folder: Path, rounds: int, seed: int) -> None:
+    """A flip over HTTP, and kill -9 within its milliseconds: of workers one by one, at last of all with their
+    supervisor; then the next process goes on where the store is.
+    """
+    draw = random.Random(seed)
+    with served(folder, settings()) as server:
+        async with Mock(FINE, port=server.upstream), load(server.port):
+            store = open_store(folder)
+            try:
+                await promote(server)
+                for _ in range(rounds):
+                    await cut_short(store, server, draw, [draw.choice(workers(server.process))])
+                    await until(lambda: len(workers(server.process)) == WORKERS, 30)
+                await cut_short(store, server, draw, [server.process.pid, *workers(server.process)])
+                check_whole(store)
+                before = store.aliases()["prod"].active
+            finally:
+                store.close()
+    again = start(folder)
+    try:
+        async with Mock(FINE, port=server.upstream), load(server.port) as running:
+            store = open_store(folder)
+            try:
+                await follows(store, running, before)
+                check_whole(store)
+            finally:
+                store.close()
+    finally:
+        again.send_signal(signal.SIGTERM)
+        again.wait(60)
+
+
+async def test_p5_workers_and_supervisor_killed_in_the_middle_of_rollbacks_leave_each_whole(tmp_path):
+    await kill_rounds(tmp_path, 3, seed=7)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_p5_in_100_rounds_of_kill_9_every_rollback_is_whole_or_undone(tmp_path):
+    await kill_rounds(tmp_path, 100, seed=8)
+
+
+async def cut_short(store: Store, server: Served, draw: random.Random, pids: list[int]) -> None:
+    """Ask for a flip and kill these at once or a little later; what was acknowledged has to be there."""
+    active = store.aliases()["prod"].active
+    wanted = {"to": 3 - active, "if_version": active}
+    asking = asyncio.create_task(exchange(server.port, post("/v1/aliases/prod/rollback", wanted)))
+    await asyncio.sleep(draw.choice((0, 0.001, 0.003, 0.006, 0.02)))
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    try:
+        got, _ = await asking
+    except OSError:
+        got = b""
+    now = store.aliases()["prod"].active
+    assert now in (1, 2)
+    if got.startswith(b"HTTP/1.1 200"):
+        with suppress(json.JSONDecodeError):  # cut off behind its head: it acknowledges nothing
+            assert json.loads(body(got))["active"] == now == wanted["to"]
+
+
+@pytest.mark.parametrize("kind", ["alias_versions", "alias_moves"])
+def test_versions_and_moves_are_only_added_to(tmp_path, kind):
+    import apsw
+
+    store = open_store(tmp_path)
+    store.seed_aliases({"prod": "chat"}, now=0, by="test")
+    store.close()
+    db = apsw.Connection(str(tmp_path / "interlock.db"))
+    for statement in (f"UPDATE {kind} SET by = 'eve'", f"DELETE FROM {kind}"):
+        with pytest.raises(apsw.ConstraintError, match="append-only"):
+            db.execute(statement)
+    db.close()
