@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -15,12 +16,14 @@ import pytest
 from interlock.mock import Answering, Behaviour, Mock, Script
 from interlock.server.records import to_record
 from interlock.store import Store
-from tests.faults.served import Served, config, served, start
+from tests.faults.served import Served, config, is_ready, served, start, wait_for
 from tests.mock.raw import body, chat, exchange, post
 from tests.server.harness import until
 
 FINE = Answering(Script(default=Behaviour(text="fine", delay_s=0.002)))
-ASK = chat(model="prod")
+ASK = chat(model="prod", keep=True)
+_VERSION = re.compile(rb"x-interlock-alias: prod@(\d+)")
+_LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 WORKERS = 4
 SETTINGS = {"aliases": {"prod": "chat"}, "default": {"model": "prod"}}
 
@@ -38,35 +41,63 @@ def workers(process) -> list[int]:
     return [int(pid) for pid in text.split()]
 
 
-class Load:
-    """Callers that ask again and again, whatever happens to them; `seen` is what the latest answers named."""
+class Caller:
+    """One who keeps its connection, and so stays with one worker; after a kill it comes back with another.
+
+    `seen` is the version of the alias in each answer of this connection.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.seen: list[bytes] = []
         self.over = False
+        self.seen: list[int] = []
 
-    async def ask(self) -> None:
+    async def run(self) -> None:
         while not self.over:
-            with suppress(OSError):
-                got, _ = await exchange(self.port, ASK)
-                if got.startswith(b"HTTP/1.1 200"):
-                    head = got.partition(b"\r\n\r\n")[0]
-                    self.seen += [
-                        line.partition(b": ")[2] for line in head.split(b"\r\n") if b"-alias: " in line
-                    ]
-            await asyncio.sleep(0)
+            with suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                self.seen = []
+                try:
+                    while not self.over:
+                        writer.write(ASK)
+                        await self.read(reader)
+                finally:
+                    writer.close()
+            await asyncio.sleep(0.01)
+
+    async def read(self, reader: asyncio.StreamReader) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(_LENGTH.findall(head)[0]))
+        if head.startswith(b"HTTP/1.1 200"):
+            self.seen.append(int(_VERSION.findall(head)[0]))
 
 
 @asynccontextmanager
-async def load(port: int, callers: int = 6) -> AsyncIterator[Load]:
-    made = Load(port)
-    tasks = [asyncio.create_task(made.ask()) for _ in range(callers)]
+async def load(port: int, pids: list[int]) -> AsyncIterator[list[Caller]]:
+    """Callers of every worker: one more comes until each has somebody."""
+    callers: list[Caller] = []
+    tasks: list[asyncio.Task[None]] = []
     try:
-        yield made
+        idle = {pid: sockets(pid) for pid in pids}
+        while any(sockets(pid) <= before for pid, before in idle.items()):
+            assert len(callers) < 200, "a worker gets no connection"
+            callers.append(Caller(port))
+            tasks.append(asyncio.create_task(callers[-1].run()))
+            await until(lambda: callers[-1].seen, 30)
+        yield callers
     finally:
-        made.over = True
+        for caller in callers:
+            caller.over = True
         await asyncio.gather(*tasks)
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process holds."""
+    found = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed while we looked
+            found += link.readlink().name.startswith("socket:")
+    return found
 
 
 def open_store(folder: Path) -> Store:
@@ -98,18 +129,19 @@ def check_whole(store: Store) -> None:
         assert models[route.alias_version] == route.model
 
 
-async def follows(store: Store, running: Load, version: int) -> None:
-    """Wait until every answer names a version; from then on no decision has another, in the store's order."""
-    name = f"prod@{version}".encode()
-    await until(
-        lambda: set(running.seen[-12 * WORKERS :]) == {name} and len(running.seen) >= 12 * WORKERS, 30
-    )
+async def follow(store: Store, callers: list[Caller], version: int) -> None:
+    """Each caller comes to get a version, from one answer on and for good; the store's order says the same."""
+    await until(lambda: all(caller.seen[-1:] == [version] for caller in callers), 30)
     mark = store._rows("SELECT max(seq) FROM records")[0][0]
-    running.seen.clear()
-    await until(lambda: len(running.seen) >= 12 * WORKERS, 30)
+    for caller in callers:
+        first = caller.seen.index(version)
+        assert set(caller.seen[:first]) <= {3 - version}
+        assert set(caller.seen[first:]) == {version}
+        caller.seen = caller.seen[first:]
+    counts = [len(caller.seen) for caller in callers]
+    await until(lambda: all(len(c.seen) > n + 3 for c, n in zip(callers, counts, strict=True)), 30)
     later = store._rows("SELECT DISTINCT alias_version FROM records WHERE seq > ?", (mark,))
     assert later == [(version,)]
-    running.seen.clear()
 
 
 async def promote(server: Served) -> None:
@@ -119,31 +151,33 @@ async def promote(server: Served) -> None:
 
 async def test_a_rollback_is_seen_by_every_worker_and_by_no_request_half_way(tmp_path):
     with served(tmp_path, settings()) as server:
-        async with Mock(FINE, port=server.upstream), load(server.port) as running:
-            assert len(workers(server.process)) == WORKERS
+        pids = workers(server.process)
+        assert len(pids) == WORKERS
+        async with Mock(FINE, port=server.upstream), load(server.port, pids) as callers:
             store = open_store(tmp_path)
             try:
                 await promote(server)
-                await follows(store, running, 2)
+                await follow(store, callers, 2)
                 command = [sys.executable, "-m", "interlock.cli", "alias", "rollback", "prod", "--json"]
                 done = await asyncio.create_subprocess_exec(
                     *command, "--config", str(tmp_path / "interlock.yaml"), stdout=asyncio.subprocess.PIPE
                 )
                 said, _ = await done.communicate()
                 assert (done.returncode, json.loads(said)["active"]) == (0, 1)
-                await follows(store, running, 1)
+                await follow(store, callers, 1)
                 check_whole(store)
             finally:
                 store.close()
 
 
 async def kill_rounds(folder: Path, rounds: int, seed: int) -> None:
-    """A flip over HTTP, and kill -9 within its milliseconds: of workers one by one, at last of all with their
-    supervisor; then the next process goes on where the store is.
+    """A flip over HTTP, and kill -9 within its milliseconds: of workers one by one, at last of everybody.
+
+    Then the next process goes on where the store is.
     """
     draw = random.Random(seed)
     with served(folder, settings()) as server:
-        async with Mock(FINE, port=server.upstream), load(server.port):
+        async with Mock(FINE, port=server.upstream), load(server.port, workers(server.process)):
             store = open_store(folder)
             try:
                 await promote(server)
@@ -157,10 +191,11 @@ async def kill_rounds(folder: Path, rounds: int, seed: int) -> None:
                 store.close()
     again = start(folder)
     try:
-        async with Mock(FINE, port=server.upstream), load(server.port) as running:
+        wait_for(lambda: again.poll() is not None or is_ready(server.port), 30)
+        async with Mock(FINE, port=server.upstream), load(server.port, workers(again)) as callers:
             store = open_store(folder)
             try:
-                await follows(store, running, before)
+                await follow(store, callers, before)
                 check_whole(store)
             finally:
                 store.close()
