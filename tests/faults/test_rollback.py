@@ -130,7 +130,7 @@ def check_whole(store: Store) -> None:
 
 
 async def follow(store: Store, callers: list[Caller], version: int) -> None:
-    """Each caller comes to get a version, from one answer on and for good; the store's order says the same."""
+    """Each caller comes to get a version, from one answer on and for good; so says the store's order too."""
     await until(lambda: all(caller.seen[-1:] == [version] for caller in callers), 30)
     mark = store._rows("SELECT max(seq) FROM records")[0][0]
     for caller in callers:
@@ -171,7 +171,7 @@ async def test_a_rollback_is_seen_by_every_worker_and_by_no_request_half_way(tmp
 
 
 async def kill_rounds(folder: Path, rounds: int, seed: int) -> None:
-    """A flip over HTTP, and kill -9 within its milliseconds: of workers one by one, at last of everybody.
+    """A flip over HTTP, and kill -9 within its milliseconds: of workers one by one, at last of all.
 
     Then the next process goes on where the store is.
     """
