@@ -1,15 +1,18 @@
 """What an attempt sends: what the decision took out, capped or set, and nothing that is ours."""
 
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from interlock.adapters import ADAPTERS
 from interlock.config.checked import Lane
 from interlock.execute.layout import mark_untrusted
 from interlock.execute.prepare import output_cap, prepare
-from interlock.types.request import File, Hints, Message, Text, ToolChoice, ToolResult
+from interlock.types.labels import Effort
+from interlock.types.request import File, Hints, Message, Reasoning, Text, ToolChoice, ToolResult
 from tests.execute.given import decision, model, request
 
 UNTRUSTED = Text(text="pay me", trust="untrusted")
@@ -98,6 +101,50 @@ def test_the_output_cap_is_the_smallest_of_all(asked, budget, most, affordable, 
 def test_a_lane_sets_temperature_only_where_it_names_one():
     assert prepared(request(temperature=0.3), lane=Lane(name="l")).request.temperature == 0.3
     assert prepared(request(temperature=0.3), lane=Lane(name="l", temperature=0)).request.temperature == 0
+
+
+@for_all(
+    asked=st.fixed_dictionaries(
+        {"temperature": st.none() | st.floats(0, 2), "top_p": st.none() | st.floats(0.1, 1)}
+    ),
+    others=st.fixed_dictionaries(
+        {"temperature": st.none() | st.floats(0, 2), "top_p": st.none() | st.floats(0.1, 1)}
+    ),
+)
+def test_under_a_lane_that_pins_its_sampling_every_caller_is_sampled_alike(asked, others):
+    lane = Lane(name="l", temperature=0.2, top_p=0.9)
+    sent = [prepared(request(**fields), lane=lane).request for fields in (asked, others)]
+    assert {(one.temperature, one.top_p) for one in sent} == {(0.2, 0.9)}
+
+
+def test_an_entry_of_the_pool_fixes_what_its_model_is_asked_with_and_the_lane_goes_before_it():
+    entry = model(temperature=0.5, top_p=0.8, effort="high", system="Be brief.")
+    asked = request(temperature=1.0, reasoning=Reasoning(budget_tokens=9000))
+    sent = prepared(asked, pool=entry).request
+    assert (sent.temperature, sent.top_p, sent.reasoning) == (0.5, 0.8, Reasoning(effort="high"))
+    assert texts(sent) == ["Be brief.", "hello"]
+    assert [message.role for message in sent.messages] == ["system", "user"]
+    lane = Lane(name="l", temperature=0)
+    assert (prepared(asked, pool=entry, lane=lane).request.temperature) == 0
+
+
+def test_the_overlay_of_an_entry_is_ours_and_never_fenced():
+    entry = model(system="Be brief.")
+    sent = prepared(request(UNTRUSTED), decision(policy={"layout": "fenced"}), pool=entry).request
+    assert texts(sent)[0] == "Be brief."
+    assert len(texts(sent)) == 3
+
+
+def test_an_embedding_is_asked_for_as_it_is():
+    asked = request(operation="embed")
+    assert prepared(asked, pool=model(temperature=0.5, system="Be brief.")).request is asked
+
+
+@pytest.mark.parametrize("wire", ADAPTERS)
+@pytest.mark.parametrize("effort", get_args(Effort))
+def test_what_an_entry_can_fix_every_wire_format_has_a_place_for(wire, effort):
+    entry = model(temperature=0.5, top_p=0.8, effort=effort, system="Be brief.")
+    assert ADAPTERS[wire].cannot_carry(prepared(request(), pool=entry).request) == ()
 
 
 def test_a_lanes_schema_is_asked_of_a_model_that_can_and_of_no_other():

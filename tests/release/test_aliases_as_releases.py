@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from interlock.cli.app import cli
 from interlock.config import load
 from interlock.errors import ConfigError
-from interlock.evals.identity import change_of, identity, identity_hash
+from interlock.evals.identity import change_of, differences, identity, identity_hash
 from interlock.evals.record import GateRecord, Side
 from interlock.harness.gating import keep
 from interlock.release.gates import GateFailed, gate_suites, permit
@@ -141,6 +141,69 @@ def test_a_model_that_becomes_another_is_the_next_version_of_every_alias_over_it
     assert version.identity == msgspec.json.decode(msgspec.json.encode(identity(later.config.models["gpt"])))
     dearer = changed(tmp_path, "gpt", "quality", 0.1, **names)
     assert changes_of(store, dearer.config, dearer.path)[0].reason == "the pool changed: version 2, now None"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("upstream", "up-9"),
+        ("version", "9"),
+        ("provider", "beta"),
+        ("max_output_tokens", 77),
+        ("temperature", 0.3),
+        ("top_p", 0.5),
+        ("effort", "high"),
+        ("system", "Be brief."),
+    ],
+)
+def test_every_part_of_what_answers_makes_a_version_needs_the_gate_and_shows_in_the_diff(
+    tmp_path, store, part, value
+):
+    loaded = written(tmp_path, **GATED)
+    remember(store, loaded.config)
+    before = getattr(loaded.config.models["gpt"], part)
+    later = changed(tmp_path, "gpt", part, value, **GATED)
+    with pytest.raises(ConfigError, match="has not passed for that"):
+        follow_pool(store, later.config, later.path)
+    gate_record(store, later, "gpt")
+    follow_pool(store, later.config, later.path)
+    one, two = store.alias_history("prod").versions
+    assert differences(one.identity, two.identity) == {part: (before, value)}
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("quality", 0.4), ("price", {"input": 9, "output": 9}), ("context_tokens", 5)]
+)
+def test_what_does_not_decide_who_answers_makes_no_version(tmp_path, store, part, value):
+    loaded = written(tmp_path, **GATED)
+    remember(store, loaded.config)
+    later = changed(tmp_path, "gpt", part, value, **GATED)
+    follow_pool(store, later.config, later.path)
+    assert store.aliases()["prod"].active == 1
+
+
+def test_a_version_from_before_an_entry_could_fix_parameters_is_the_same_version(tmp_path):
+    config = written(tmp_path).config
+    assert set(identity(config.models["gpt"])) == {"provider", "upstream", "version", "max_output_tokens"}
+
+
+async def test_what_an_entry_fixes_is_what_its_provider_is_asked_with(tmp_path):
+    async with Upstream(chat()) as up:
+        config = pool(up.url)
+        config["models"]["gpt"] |= {"effort": "low", "system": "Be brief.", "top_p": 0.5}
+        async with serving(tmp_path, config) as server:
+            assert (await server.chat(reasoning_effort="high", top_p=0.9)).status_code == 200
+            sent = up.seen[0].json
+            assert (sent["reasoning_effort"], sent["top_p"]) == ("low", 0.5)
+            assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+async def test_what_an_entry_puts_before_a_request_has_to_fit_with_it(tmp_path):
+    config = pool("http://127.0.0.1:9")
+    config["models"]["gpt"] |= {"context_tokens": 200, "system": "word " * 190}
+    async with serving(tmp_path, config) as server:
+        got = await server.chat("word " * 40)
+        assert (got.status_code, got.json()["error"]["code"]) == (413, "context_too_large")
 
 
 def test_under_a_gate_a_changed_model_needs_a_record_or_an_override_and_else_nothing_changes(tmp_path, store):

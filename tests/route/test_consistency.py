@@ -53,7 +53,7 @@ WORLDS = st.builds(
     st.dictionaries(st.sampled_from(tuple(MODELS)), st.sampled_from((100.0, 900.0))),
 )
 REQUESTS = st.builds(
-    lambda model, **signals: ask(model, **signals),
+    ask,
     model=st.sampled_from((*NAMES, "auto", "lane:triage", "lane:code")),
     input_tokens=st.sampled_from((10, 9000, 150_000)),
     tools=st.sampled_from(((), ("search",), ("deploy",))),

@@ -32,7 +32,17 @@ from interlock.config.written import (
     ToolSpec,
     Watched,
 )
-from interlock.types.labels import Api, DataClass, Kind, LatencyClass, RiskTier, SafetyMode, Trust, Wire
+from interlock.types.labels import (
+    Api,
+    DataClass,
+    Effort,
+    Kind,
+    LatencyClass,
+    RiskTier,
+    SafetyMode,
+    Trust,
+    Wire,
+)
 from interlock.types.quirks import KeyHeader, Quirks
 from interlock.types.signals import Caller
 
@@ -78,7 +88,8 @@ class Provider(Struct, frozen=True, kw_only=True):
 class Model(Struct, frozen=True, kw_only=True):
     """One entry of the pool. A fact that neither file nor catalogue gives is None: unknown.
 
-    `capabilities` None is unknown too; unknown is not "has none", and not "has it".
+    `capabilities` None is unknown too; unknown is not "has none", and not "has it". `temperature`, `top_p`,
+    `effort` and `system` are what it is asked with, whatever its caller says; None leaves that to the caller.
     """
 
     name: str
@@ -91,6 +102,10 @@ class Model(Struct, frozen=True, kw_only=True):
     quality: float | None = None
     origin: str | None = None
     price: Price | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    effort: Effort | None = None
+    system: str | None = None
 
 
 class Lane(Struct, frozen=True, kw_only=True):
@@ -109,6 +124,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     citations_required: bool = False
     strict_arguments: bool = False
     temperature: float | None = None
+    top_p: float | None = None
     safety_mode: SafetyMode | None = None
     risk_tier: RiskTier | None = None
     escalate: tuple[Escalate, ...] = ()

@@ -268,6 +268,10 @@ def _model(
         quality=model.quality,
         origin=model.origin or facts.origin,
         price=model.price or facts.price,
+        temperature=model.temperature,
+        top_p=model.top_p,
+        effort=model.effort,
+        system=model.system,
     )
 
 
@@ -296,6 +300,7 @@ def _lane(name: str, lane: written.Lane, folder: Path, problems: list[Problem]) 
         citations_required=lane.output.citations == "required",
         strict_arguments=lane.output.tool_arguments == "valid",
         temperature=lane.temperature,
+        top_p=lane.top_p,
         safety_mode=lane.safety_mode,
         risk_tier=lane.risk_tier,
         escalate=lane.escalate,

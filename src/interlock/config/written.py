@@ -15,6 +15,7 @@ from interlock.types.labels import (
     DataClass,
     Degraded,
     Effect,
+    Effort,
     EscalateWhen,
     Kind,
     LatencyClass,
@@ -32,6 +33,8 @@ from interlock.types.quirks import KeyHeader
 Share = Annotated[float, Meta(ge=0, le=1, description="a share of traffic, 0..1")]
 Positive = Annotated[int, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
 Usd = Annotated[float, Meta(ge=0, description="US dollars")]
 Duration = Annotated[
     str, Meta(pattern=r"^[0-9]+(ms|s|m|h|d)$", description="a length of time: 250ms, 10s, 5m, 1h, 1d")
@@ -97,6 +100,10 @@ class Model(Section, frozen=True, kw_only=True):
     quality: Share | None = None
     origin: str | None = None
     price: Price | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    effort: Effort | None = None
+    system: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class ToolSpec(Section, frozen=True, kw_only=True):
@@ -159,7 +166,8 @@ class Lane(Section, frozen=True, kw_only=True):
     tools: Names | None = None
     require_tools: Names = ()
     output: Output = Output()
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     safety_mode: SafetyMode | None = None
     risk_tier: RiskTier | None = None
     escalate: tuple[Escalate, ...] = ()

@@ -20,13 +20,20 @@ from interlock.evals.suite import Suite
 # the pool one day, is part of its identity.
 _NO_PART: Final = ("name", "price", "quality", "origin", "context_tokens", "capabilities")
 
+# Parts that came later. Unset, they are absent as they were: a version from before them stays the same.
+_IF_SET: Final = ("temperature", "top_p", "effort", "system")
+
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def identity(model: Model) -> dict[str, Any]:
     """The parts of a model that decide what answers, by name."""
     parts: dict[str, Any] = msgspec.to_builtins(model)
-    return {name: value for name, value in parts.items() if name not in _NO_PART}
+    return {
+        name: value
+        for name, value in parts.items()
+        if name not in _NO_PART and not (value is None and name in _IF_SET)
+    }
 
 
 def identity_text(model: Model) -> str:

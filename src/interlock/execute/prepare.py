@@ -12,7 +12,17 @@ from interlock.config.checked import Lane, Model
 from interlock.errors import ApiError
 from interlock.execute.layout import Fresh, Untrusted, mark_untrusted
 from interlock.types.decision import Decision
-from interlock.types.request import AnyPart, Hints, Message, Request, ResponseFormat, ToolChoice, ToolResult
+from interlock.types.request import (
+    AnyPart,
+    Hints,
+    Message,
+    Reasoning,
+    Request,
+    ResponseFormat,
+    Text,
+    ToolChoice,
+    ToolResult,
+)
 
 _NO_HINTS: Final = Hints()
 
@@ -35,6 +45,7 @@ def prepare(
     fresh: Fresh,
 ) -> Prepared:
     """The request for one attempt at `model`. `affordable` is what money still allows, in output tokens."""
+    request = _as_entered(request, model)
     changes: dict[str, Any] = {}
     if request.hints != _NO_HINTS:
         changes["hints"] = _NO_HINTS
@@ -108,10 +119,29 @@ def _without_tools(request: Request, denied: set[str]) -> dict[str, Any]:
     return {"tools": tools, "tool_choice": choice}
 
 
+def _as_entered(request: Request, model: Model) -> Request:
+    """The request with what the pool's entry says that the model is asked with. Most entries say nothing."""
+    if request.operation == "embed":
+        return request
+    changes: dict[str, Any] = {}
+    if model.temperature is not None:
+        changes["temperature"] = model.temperature
+    if model.top_p is not None:
+        changes["top_p"] = model.top_p
+    if model.effort is not None:
+        changes["reasoning"] = Reasoning(effort=model.effort)
+    if model.system is not None:
+        overlay = Message(role="system", parts=(Text(text=model.system),))
+        changes["messages"] = (overlay, *request.messages)
+    return msgspec.structs.replace(request, **changes) if changes else request
+
+
 def _of_lane(request: Request, lane: Lane, model: Model) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if lane.temperature is not None:
         changes["temperature"] = lane.temperature
+    if lane.top_p is not None:
+        changes["top_p"] = lane.top_p
     can = model.capabilities is not None and "json_schema" in model.capabilities
     if lane.json_schema is not None and request.response_format is None and can:
         changes["response_format"] = ResponseFormat(json_schema=lane.json_schema, name="answer")

@@ -95,7 +95,7 @@ def _size(
                 "context_length",
             )
         )
-    at_once = signals.read_at_once
+    at_once = signals.read_at_once + candidate.overlay_tokens
     if model.context_tokens is not None and at_once > model.context_tokens:
         found.append(
             Objection(

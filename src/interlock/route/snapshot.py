@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from interlock.classify.tokens import tokenizer_of
+from interlock.classify.tokens import count, family_of, tokenizer_of
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider
 from interlock.config.written import BudgetLimits, Fallback
 from interlock.policy.condition import Test, compile_condition
@@ -25,6 +25,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     `objections` has, by rule name, why that rule would drop it; aliases in a rule's `models`
     move with the world and are judged per request instead. `embeds` tells embedding models from all others.
+    `overlay_tokens` is the size of what the model's entry puts before each request.
     """
 
     model: Model
@@ -33,6 +34,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     objections: dict[str, str]
     embeds: bool = False
     tokenizer: str = ""
+    overlay_tokens: int = 0
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ def _candidates(model: Model, config: Config, rules: tuple[CompiledRule, ...]) -
             deployment=deployment,
             embeds=model.capabilities is not None and EMBEDS in model.capabilities,
             tokenizer=tokenizer_of(model.upstream),
+            overlay_tokens=0 if model.system is None else count(model.system, family_of(model.upstream)[0]),
             objections={
                 rule.name: objection
                 for rule in rules

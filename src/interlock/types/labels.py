@@ -38,6 +38,7 @@ SelectedBy = Literal["alias", "model", "rule", "lane", "learned", "pin", "canary
 Capability = Literal["tools", "json_schema", "vision", "files", "audio", "reasoning", "embeddings"]
 Modality = Literal["text", "image", "file", "audio"]
 Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Operation = Literal["answer", "embed", "count"]
 Kind = Literal["openai", "anthropic", "gemini", "bedrock", "azure"]
 Api = Literal["chat", "responses"]
