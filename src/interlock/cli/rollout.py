@@ -1,5 +1,6 @@
 """`interlock rollout`: a staged change of an alias, from its start to its end."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import click
 
 from interlock.cli.context import actor, common, load_config, opened
 from interlock.cli.output import NO, Stop, say, table, write_json
+from interlock.config.problems import suggest
 
 if TYPE_CHECKING:
     from interlock.store.rollouts import StoredRollout
@@ -124,6 +126,73 @@ _verb("pause", "Hold a rollout at its step. Its share of the traffic stays.")
 _verb("resume", "Go on: with the step that was paused, or past one that waits for a human or for data.")
 _verb("abort", "End a rollout: the alias stays what it is, and the candidate has no traffic.")
 _verb("promote", "End a rollout with its candidate released, whatever steps are left.")
+
+
+@command.command("forecast")
+@click.argument("plan", metavar="PLAN", default="canary")
+@common
+@click.option("--metric", required=True, metavar="M", help="A rate that the plan has a guardrail on.")
+@click.option(
+    "--candidate",
+    type=click.FloatRange(0, 1),
+    required=True,
+    metavar="R",
+    help="Its rate, of a bad candidate.",
+)
+@click.option(
+    "--stable", type=click.FloatRange(0, 1), required=True, metavar="R", help="Its rate, of what is active."
+)
+@click.option(
+    "--chance",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    default=0.99,
+    show_default=True,
+    help="How surely the number that is said has to be enough.",
+)
+@click.pass_context
+def forecast_command(
+    ctx: click.Context,
+    /,
+    plan: str,
+    config_file: Path | None,
+    as_json: bool,
+    metric: str,
+    candidate: float,
+    stable: float,
+    chance: float,
+) -> None:
+    """Say beforehand within how many requests PLAN aborts a candidate that bad.
+
+    Exits 1 where its guardrails on the measure let such a candidate through.
+    """
+    from interlock.rollout.forecast import forecast
+    from interlock.rollout.plan import plan_of
+
+    loaded = load_config(config_file)
+    written = loaded.config.rollouts.get(plan)
+    if written is None:
+        raise Stop("there is no such plan", where=plan, hint=suggest(plan, list(loaded.config.rollouts)))
+    checks = [check for check in written.guardrails if check.metric == metric]
+    if not checks:
+        watched = [check.metric for check in written.guardrails]
+        raise Stop(f"the plan has no guardrail on `{metric}`", where=plan, hint=suggest(metric, watched))
+    try:
+        found = [forecast(plan_of(plan, written), check, candidate, stable, chance) for check in checks]
+    except ValueError as error:
+        raise Stop(f"{error}: only of rates it can be said", where="--metric") from None
+    best = min(found, key=lambda one: math.inf if one.requests is None else one.requests)
+    if as_json:
+        write_json(best)
+    elif best.requests is None:
+        say(f"never, by this guardrail: {metric} {candidate:g} against {stable:g}, `{best.bound}`")
+    else:
+        say(
+            f"within {best.requests} requests, at most {best.of_candidate} of them the candidate's, with "
+            f"probability {chance:g}: {metric} {candidate:g} against {stable:g}, `{best.bound}`, "
+            f"weight {best.weight:g}"
+        )
+    if best.requests is None:
+        ctx.exit(NO)
 
 
 def _find(store: "Store", name: str) -> "StoredRollout":

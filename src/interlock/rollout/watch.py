@@ -121,12 +121,13 @@ class Watch:
 
     def late(self, name: str, counted: Mapping[Arm, int]) -> None:
         """How many answers of each arm a late measure is one of, so far: overridden, asked again, edited."""
-        series = self._series.get(name)
-        if series is not None:
-            series.tallies = {
-                arm: Tally(float(min(counted.get(arm, 0), self._answered[arm])), self._answered[arm])
-                for arm in _ARMS
-            }
+        if name in self._series:
+            n = self._answered
+            self.count(name, {arm: Tally(float(min(counted.get(arm, 0), n[arm])), n[arm]) for arm in _ARMS})
+
+    def count(self, metric: str, tallies: Mapping[Arm, Tally]) -> None:
+        """A rate that was counted elsewhere, in place of what was added request by request."""
+        self._series[metric].tallies = dict(tallies)
 
     def findings(self, weight: float) -> tuple[Finding, ...]:
         """The verdict on each guardrail, at a step that gives the candidate this share."""
@@ -273,8 +274,8 @@ def _decided(found: Finding, beyond: float, within: float, alpha: float, risk: f
 def _shown(found: Finding) -> str:
     value = "unknown" if found.value is None else f"{found.value:.4g}"
     if found.baseline is None:
-        return f"{value} in {found.n} requests"
-    return f"{value} in {found.n} requests, against {found.baseline:.4g} in {found.n_baseline}"
+        return f"{value} over {found.n} requests"
+    return f"{value} over {found.n} requests, against {found.baseline:.4g} over {found.n_baseline}"
 
 
 def _begins(series: Series) -> str:
