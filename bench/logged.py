@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from interlock.config.written import Check
-from interlock.rollout.measures import Ended, read
+from interlock.measures import Ended, read
 from interlock.rollout.plan import Plan, Progress, Step, advance, begin
 from interlock.rollout.watch import Finding, Watch, overall
 from interlock.types.labels import Arm

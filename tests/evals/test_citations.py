@@ -40,9 +40,7 @@ def test_footnotes_lists_and_names_are_markers_and_links_are_not():
 
 
 def test_a_suite_and_the_gateway_read_the_same_marks():
-    text = (
-        "a [2-3], 【1†source】, [Source 2], [Handbook.pdf], [1](https://e.example), not [2024] or `x[1]`"
-    )
+    text = "a [2-3], 【1†source】, [Source 2], [Handbook.pdf], [1](https://e.example), not [2024] or `x[1]`"
     assert markers(text, {"handbook.pdf"}) == ("2", "3", "1", "2", "handbook.pdf", "1")
     sources = {"1": "", "2": "", "3": "", "Handbook.pdf": ""}
     assert check_citations(text, sources) is None

@@ -57,6 +57,7 @@ class Trial:
         self.whole = whole
         self.free = free
         self.request = request
+        self.url = call.url
         self._call: HttpCall | None = signed(call, started_at)
         self.secret = secret
         self.mark = mark
@@ -158,11 +159,10 @@ class Trial:
 
     def fail(self, failure: Failure) -> None:
         """Note how the attempt failed, without the secret and the addresses in what the provider said."""
-        url = self.call.url
         self.failure = msgspec.structs.replace(
             failure,
-            message=without_places(self._without_secret(failure.message), url),
-            detail=without_places(self._without_secret(failure.detail), url),
+            message=without_places(self._without_secret(failure.message), self.url),
+            detail=without_places(self._without_secret(failure.detail), self.url),
         )
 
     def judged(self, verdict: Verdict) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from interlock.config.written import Check
-from interlock.rollout.measures import MEASURES
+from interlock.measures import MEASURES
 from interlock.rollout.plan import Plan
 from interlock.rollout.watch import Watch
 from interlock.stats.planning import decided_within, likely_counts
