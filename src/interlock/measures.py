@@ -17,6 +17,8 @@ from interlock.types.record import Attempt, Noticed, Status
 
 EVALS_TENANT: Final = "interlock-evals"
 """Whose requests are no traffic: runs of suites ask through the same door."""
+SHADOW_TENANT: Final = "interlock-shadow"
+"""What copies are filed under: no caller finds them among its own, and no figure or budget has them."""
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 _DENIED: Final = ("tools_denied: ", "tools_offered: ", "max_tool_calls: ", "max_tool_calls_by_effect: ")
 """How a violation begins that is about a tool call which was withheld."""
@@ -123,8 +125,8 @@ LATE: Final = tuple(name for name, measure in MEASURES.items() if measure.late)
 
 
 def is_traffic(status: Status, tenant: str, endpoint: str) -> bool:
-    """Whether a request is one that somebody wanted an answer to: no dry run, count or eval."""
-    return not (status == "dry_run" or tenant == EVALS_TENANT or endpoint == COUNT_TOKENS)
+    """Whether a request is one that somebody wanted an answer to: no dry run, count, eval or copy."""
+    return not (status == "dry_run" or tenant in (EVALS_TENANT, SHADOW_TENANT) or endpoint == COUNT_TOKENS)
 
 
 def is_open(one: Finished) -> bool:

@@ -5,7 +5,7 @@ This is the one place that knows them all. It decides nothing and serves nothing
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -23,7 +23,7 @@ from interlock.execute.setting import Destination, Services, Setting
 from interlock.execute.validation.contract import contract_of
 from interlock.resilience.health import Health
 from interlock.route.snapshot import Candidate, snapshot
-from interlock.store.rollouts import live
+from interlock.store.rollouts import StoredRollout, live
 from interlock.store.sqlite import Store
 from interlock.transport.http1 import Http1Transport
 from interlock.types.labels import DegradeMode
@@ -60,9 +60,15 @@ def identities(config: Config) -> dict[str, str]:
 
 
 def world_of(
-    store: Store, latency_ms: Mapping[str, float] = MappingProxyType({}), degrade: DegradeMode = "none"
+    store: Store,
+    latency_ms: Mapping[str, float] = MappingProxyType({}),
+    degrade: DegradeMode = "none",
+    rollouts: Sequence[StoredRollout] | None = None,
 ) -> World:
-    """The world as the store has it now, with latencies and load as a server has measured them."""
+    """The world as the store has it now, with latencies and load as a server has measured them.
+
+    `rollouts` are those under way, where they have been read already.
+    """
     states = store.aliases()
     return World(
         aliases={
@@ -78,7 +84,7 @@ def world_of(
                 weight=row.weight,
                 sticky_by=row.plan.sticky_by,
             )
-            for row in store.read(live)
+            for row in (store.read(live) if rollouts is None else rollouts)
             if row.weight > 0
         },
     )

@@ -31,7 +31,7 @@ def command(ctx: click.Context, config_file: Path | None, as_json: bool) -> None
     problems = config.check(path, os.environ)
     if all(problem.severity == "warning" for problem in problems):
         loaded = config.load(path, os.environ)
-        problems += (*_suites(loaded), *against_store(loaded))
+        problems += (*_suites(loaded), *_graders(loaded), *against_store(loaded))
     ok = not any(problem.severity == "error" for problem in problems)
     if as_json:
         write_json({"ok": ok, "problems": problems})
@@ -68,6 +68,16 @@ def _suites(loaded: config.Loaded) -> Iterator[Problem]:
                     hint=suggest(check.metric, sorted(known)),
                     severity="warning",
                 )
+
+
+def _graders(loaded: config.Loaded) -> Iterator[Problem]:
+    """What is wrong with the graders that plans of rollouts name."""
+    from msgspec.structs import replace
+
+    from interlock.release.graders import check_graders
+
+    for problem in check_graders(loaded.config, loaded.path.parent):
+        yield replace(problem, file=problem.file or str(loaded.path))
 
 
 def against_store(loaded: config.Loaded) -> Iterator[Problem]:

@@ -8,6 +8,8 @@ cost or token count is called unknown.
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from interlock.types.decision import Decision, FallbackStep
 from interlock.types.record import Attempt, Record
 
@@ -77,6 +79,9 @@ def explain(record: Record, *, stands_for: str | None = None) -> tuple[str, ...]
 def headline(record: Record) -> str:
     """One sentence: who was chosen, or that nobody may serve, and how it ended."""
     decision = record.decision
+    if record.shadow_of is not None:
+        plain = headline(replace(record, shadow_of=None))
+        return f"a copy of {record.shadow_of}, which nobody has seen: {plain}"
     if decision.route is None:
         return f"{ENDED[record.status]}; nobody may serve it."
     chosen = _deployment(decision.route.provider, decision.route.model, decision.route.region)

@@ -3,7 +3,7 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -65,7 +65,7 @@ def start(
             raise Stop(error.problem, where=alias, hint=error.hint, status=NO) from None
         except AliasError as error:
             raise Stop(str(error), where=alias, hint="look at it again", status=NO) from None
-        _finish(start_rollout(store, ready, by=actor(), reason=reason), as_json=as_json)
+        _finish(store, start_rollout(store, ready, by=actor(), reason=reason), as_json=as_json)
 
 
 @command.command("status")
@@ -76,16 +76,16 @@ def status(rollout: str | None, config_file: Path | None, as_json: bool) -> None
     from interlock.store import rollouts
 
     with opened(load_config(config_file)) as store:
-        rows = store.read(rollouts.everything) if rollout is None else (_find(store, rollout),)
-    if rollout is not None:
-        _show(rows[0], as_json=as_json)
-        return
-    if as_json:
-        from interlock.release.rollouts import shown
+        if rollout is not None:
+            _show(store, _find(store, rollout), as_json=as_json)
+            return
+        rows = store.read(rollouts.everything)
+        if as_json:
+            from interlock.release.rollouts import shown
 
-        for row in rows:
-            write_json(shown(row))
-        return
+            for row in rows:
+                write_json(shown(store, row))
+            return
     head = ("rollout", "alias", "candidate", "state", "step", "weight", "why")
     table(
         head,
@@ -119,7 +119,7 @@ def _verb(name: str, help_text: str) -> None:
             return VERBS[name](plan, progress, why, now)
 
         with opened(load_config(config_file)) as store:
-            _finish(move_rollout(store, _find(store, rollout).id, change, by=actor()), as_json=as_json)
+            _finish(store, move_rollout(store, _find(store, rollout).id, change, by=actor()), as_json=as_json)
 
 
 _verb("pause", "Hold a rollout at its step. Its share of the traffic stays.")
@@ -211,7 +211,7 @@ def _find(store: "Store", name: str) -> "StoredRollout":
     return found
 
 
-def _finish(write: "Write[StoredRollout]", *, as_json: bool) -> None:
+def _finish(store: "Store", write: "Write[StoredRollout]", *, as_json: bool) -> None:
     from interlock.rollout.plan import NotNow
     from interlock.store.aliases import AliasError
 
@@ -219,14 +219,14 @@ def _finish(write: "Write[StoredRollout]", *, as_json: bool) -> None:
         row = write.result()
     except (AliasError, NotNow) as error:
         raise Stop(str(error), hint="see `interlock rollout status`", status=NO) from None
-    _show(row, as_json=as_json)
+    _show(store, row, as_json=as_json)
 
 
-def _show(row: "StoredRollout", *, as_json: bool) -> None:
-    from interlock.release.rollouts import shown
+def _show(store: "Store", row: "StoredRollout", *, as_json: bool) -> None:
+    from interlock.release.rollouts import figures_of, shown
 
     if as_json:
-        write_json(shown(row))
+        write_json(shown(store, row))
         return
     progress = row.progress
     say(
@@ -241,3 +241,33 @@ def _show(row: "StoredRollout", *, as_json: bool) -> None:
         ("guardrail", "bound", "verdict", "why"),
         ((one.metric, one.bound, one.verdict, one.why) for one in row.findings),
     )
+    figures = figures_of(store, row)
+    if figures["grades"]:
+        table(
+            ("grader", "arm", "score", "answers"),
+            ((one["grader"], one["arm"], _score(one["value"]), one["n"]) for one in figures["grades"]),
+        )
+    if figures["shadow"] is not None:
+        _show_copies(figures["shadow"])
+
+
+def _show_copies(copies: dict[str, Any]) -> None:
+    from interlock.cli.explain import money
+
+    dropped = ", ".join(f"{count} {why}" for why, count in copies["dropped"].items()) or "none"
+    say(
+        f"copies: {copies['sent']} sent, {copies['answered']} answered, {copies['failed']} failed, "
+        f"{copies['denied']} refused by policy; left out: {dropped}"
+    )
+    say(f"they cost {money(copies['cost_usd'])} of {money(copies['max_cost_usd'])}")
+    table(
+        ("grader", "copies", "live answers", "pairs"),
+        (
+            (one["grader"], _score(one["value"]), _score(one["live"]), one["n"])
+            for one in copies["comparisons"]
+        ),
+    )
+
+
+def _score(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

@@ -31,6 +31,7 @@ from interlock.config.written import (
     Telemetry,
     ToolSpec,
     Watched,
+    Webhook,
 )
 from interlock.types.labels import (
     Api,
@@ -161,6 +162,7 @@ class Config(Struct, frozen=True, kw_only=True):
     gates: dict[str, Gate] = {}
     rollouts: dict[str, Rollout] = {}
     watch: dict[str, Watched] = {}
+    webhooks: dict[str, Webhook] = {}
     approvals: Approvals = Approvals()
     cache: Cache = Cache()
     store: Store = Store()
@@ -173,10 +175,14 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
-    """What must stay in memory only. `api_keys` is by deployment id, `caller_keys` by key id."""
+    """What must stay in memory only.
+
+    `api_keys` is by deployment id, `caller_keys` by key id, `webhooks` by the hook's name.
+    """
 
     api_keys: dict[str, str] = {}
     caller_keys: dict[str, str] = {}
+    webhooks: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Secrets({len(self.api_keys)} provider keys, {len(self.caller_keys)} caller keys)"

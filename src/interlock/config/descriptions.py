@@ -38,6 +38,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "gates": "what a release of an alias must pass, by alias",
         "rollouts": "plans for staged changes, by name",
         "watch": "what is watched of a release after its rollout, by alias",
+        "webhooks": "who is told of rollouts and alerts, by name",
         "approvals": "how requests for a human's approval behave",
         "cache": "answers that may be given again",
         "store": "where records and state are kept",
@@ -214,6 +215,9 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "steps": "shares of traffic, rising",
         "sticky_by": "what stays on one side of the split",
         "shadow": "the share of traffic that is mirrored, its answers unseen",
+        "shadow_limits": "what the copies may take",
+        "graders": "what scores answers while they are in memory, by the name that guardrails use",
+        "grade": "the share of live answers that the graders score, 0 to 1",
         "guardrails": "live checks that abort it",
     },
     "Watched": {
@@ -230,6 +234,15 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "RolloutStep": {
         "weight": "the share of traffic, 0 to 1",
         "for": "how long the step lasts",
+    },
+    "ShadowLimits": {
+        "max_cost_usd": "what all copies of a rollout may cost, in US dollars; unpriced models get none",
+        "concurrency": "copies under way at once in each worker",
+    },
+    "Webhook": {
+        "url": "where events are posted; it is recorded with the config, so it holds no secret",
+        "secret": "what they are signed with, as a reference: `${NAME}`",
+        "events": "the events it is told of; left out: all",
     },
     "Approvals": {"expires_in": "how long a request for approval stays open"},
     "Cache": {

@@ -1,8 +1,8 @@
 """`${NAME}` in a config's values, and where its secrets are. The environment comes as an argument.
 
-Secrets (the API keys of providers, the keys of callers) are taken out of the tree here, before
-anything is decoded: what stays in their place is a stand-in, so no later message, hash or record
-can hold one.
+Secrets (the API keys of providers, the keys of callers, what webhooks are signed with) are taken out of
+the tree here, before anything is decoded: what stays in their place is a stand-in, so no later message,
+hash or record can hold one.
 """
 
 from collections.abc import Mapping
@@ -68,7 +68,10 @@ def is_secret(place: Place) -> bool:
     """Whether the value at this place is a key that must never be shown."""
     match place:
         case (
-            ("providers", _, "api_key") | ("providers", _, "endpoints", _, "api_key") | ("keys", int(), "key")
+            ("providers", _, "api_key")
+            | ("providers", _, "endpoints", _, "api_key")
+            | ("keys", int(), "key")
+            | ("webhooks", _, "secret")
         ):
             return True
     return False
@@ -172,6 +175,8 @@ class _Filler:
         match place:
             case ("providers", name, *_):
                 return f"provider `{name}`"
+            case ("webhooks", name, *_):
+                return f"webhook `{name}`"
             case ("keys", int(index), *_) if isinstance(name := self._tree["keys"][index].get("id"), str):
                 return f"key `{name}`"
         return f"`{path_of(place)}`"

@@ -13,10 +13,6 @@ from interlock.errors import Problem
 
 _LATER: Final[dict[str, tuple[Callable[[File], bool], str]]] = {
     "budgets": (lambda file: bool(file.budgets), "spend is recorded per request, windows do not refuse"),
-    "rollouts": (
-        lambda file: any(rollout.shadow for rollout in file.rollouts.values()),
-        "canaries are; no shadow traffic is sent",
-    ),
     "cache": (
         lambda file: file.cache.exact is not None or file.cache.semantic is not None,
         "every request goes to a model",

@@ -9,6 +9,7 @@ from interlock.config.whole import Whole
 from interlock.config.written import Check, Rollout
 from interlock.errors import Problem
 from interlock.measures import MEASURES
+from interlock.rollout.pairs import COPIES, SHADOW
 from interlock.types.world import USER_KEYS
 
 _BOUNDS: Final = ("at_least", "at_most", "drop_at_most", "rise_at_most")
@@ -27,6 +28,7 @@ def check_releases(whole: Whole) -> Iterator[Problem]:
         yield from _steps(f"rollouts.{name}.steps", rollout)
         yield from check_bounds(f"rollouts.{name}.guardrails", rollout.guardrails)
         yield from _guardrails(f"rollouts.{name}", rollout)
+        yield from _graders(f"rollouts.{name}.graders", rollout)
         if rollout.sticky_by == "user" and not set(whole.file.metadata) & set(USER_KEYS):
             yield warning(
                 f"rollouts.{name}.sticky_by",
@@ -56,18 +58,42 @@ def check_bounds(path: str, checks: tuple[Check, ...]) -> Iterator[Problem]:
 def _guardrails(path: str, rollout: Rollout) -> Iterator[Problem]:
     if not rollout.guardrails:
         yield warning(f"{path}.guardrails", "there are none: only the clock moves this rollout", "add some")
+    copies = (f"{SHADOW}{name}" for name in (*COPIES, *rollout.graders))
+    known = (*MEASURES, *rollout.graders, *copies)
     for place, check in enumerate(rollout.guardrails):
-        if check.metric not in MEASURES:
+        if check.metric not in known:
             yield error(
                 f"{path}.guardrails[{place}].metric",
                 f"there is no live measure `{check.metric}`, so it could never hold",
-                suggest(check.metric, tuple(MEASURES)),
+                suggest(check.metric, known),
+            )
+        elif check.metric.startswith(SHADOW) and not rollout.shadow:
+            yield error(
+                f"{path}.guardrails[{place}].metric",
+                "nothing is copied, so it could never hold",
+                "give the plan a share: `shadow: 0.1`",
+            )
+        elif check.metric in rollout.graders and not rollout.grade:
+            yield error(
+                f"{path}.guardrails[{place}].metric",
+                "no live answer is graded, so it could never hold",
+                "give the plan a share: `grade: 0.2`",
             )
         if check.family is not None:
             yield error(
                 f"{path}.guardrails[{place}].family",
                 "live measures are not kept by family",
                 "leave it out; families are for gates",
+            )
+
+
+def _graders(path: str, rollout: Rollout) -> Iterator[Problem]:
+    for name in rollout.graders:
+        if name in MEASURES or "." in name:
+            yield error(
+                f"{path}.{name}",
+                "a grader's name is neither that of a live measure nor has a dot in it",
+                "call it something else",
             )
 
 

@@ -87,6 +87,7 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
         gates=file.gates,
         rollouts=file.rollouts,
         watch=file.watch,
+        webhooks=file.webhooks,
         approvals=file.approvals,
         cache=file.cache,
         store=file.store,
@@ -99,16 +100,22 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
     config = _hashed(config)
     store = msgspec.structs.replace(file.store, url=_store_url(file.store.url, folder, problems))
     config = msgspec.structs.replace(config, store=store)
-    callers = {
-        key.id: secret
-        for place, key in enumerate(file.keys)
-        if (secret := secrets.get(("keys", place, "key"))) is not None
-    }
     return Resolved(
         # What runs is exactly what a store gives back for this revision, down to the order of its names.
         config=checked.decode(checked.encode(config)),
-        secrets=checked.Secrets(api_keys=api_keys, caller_keys=callers),
+        secrets=_secrets(file, secrets, api_keys),
         problems=tuple(problems),
+    )
+
+
+def _secrets(file: written.File, secrets: Mapping[Place, str], api_keys: dict[str, str]) -> checked.Secrets:
+    """The secrets by the name of whose they are."""
+    places: dict[str, Place] = {key.id: ("keys", place, "key") for place, key in enumerate(file.keys)}
+    hooks: dict[str, Place] = {name: ("webhooks", name, "secret") for name in file.webhooks}
+    return checked.Secrets(
+        api_keys=api_keys,
+        caller_keys={name: secrets[place] for name, place in places.items() if place in secrets},
+        webhooks={name: secrets[place] for name, place in hooks.items() if place in secrets},
     )
 
 

@@ -278,10 +278,22 @@ class RolloutStep(Section, frozen=True, kw_only=True, rename={"for_": "for"}):
     for_: Duration | None = None
 
 
+class ShadowLimits(Section, frozen=True, kw_only=True):
+    """What copies may take: in money over the whole rollout, and at once in each worker."""
+
+    max_cost_usd: Usd = 10.0
+    concurrency: Positive = 4
+
+
 class Rollout(Section, frozen=True, kw_only=True):
+    """`graders` are rows as suites have them, by the name that guardrails use."""
+
     steps: tuple[RolloutStep, ...]
     sticky_by: Literal["session", "user", "key", "request"] = "session"
     shadow: Share | None = None
+    shadow_limits: ShadowLimits = ShadowLimits()
+    graders: dict[str, Mapping] = {}
+    grade: Share = 0.2
     guardrails: tuple[Check, ...] = ()
 
 
@@ -306,6 +318,26 @@ class Watched(Section, frozen=True, kw_only=True):
     baseline: Annotated[int, Meta(ge=200)] = 1000
     on_breach: Reaction = "alert"
     gate: GateAgain | None = None
+
+
+EventKind = Literal[
+    "rollout.started",
+    "rollout.step",
+    "rollout.paused",
+    "rollout.awaiting_approval",
+    "rollout.resumed",
+    "rollout.promoted",
+    "rollout.aborted",
+    "alert",
+]
+
+
+class Webhook(Section, frozen=True, kw_only=True):
+    """Who is told of events: of those named, else of all."""
+
+    url: str
+    secret: str
+    events: tuple[EventKind, ...] = ()
 
 
 class Approvals(Section, frozen=True, kw_only=True):
@@ -392,6 +424,7 @@ class File(Section, frozen=True, kw_only=True):
     gates: dict[str, Gate] = {}
     rollouts: dict[str, Rollout] = {}
     watch: dict[str, Watched] = {}
+    webhooks: dict[str, Webhook] = {}
     approvals: Approvals = Approvals()
     cache: Cache = Cache()
     store: Store = Store()

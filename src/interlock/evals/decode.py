@@ -91,13 +91,14 @@ def _graders(file: SuiteFile, read: Read, problems: list[Problem]) -> tuple[Grad
     if not file.graders:
         problems.append(error("graders", "is empty: nothing would be measured", "name one: `{kind: exact}`"))
     for place, row in enumerate(file.graders):
-        spec = _grader(row, f"graders[{place}]", read, problems)
+        spec = decode_grader(row, f"graders[{place}]", read, problems)
         if spec is not None:
             found.append(spec)
     return tuple(found)
 
 
-def _grader(row: Any, path: str, read: Read, problems: list[Problem]) -> GraderSpec | None:
+def decode_grader(row: Any, path: str, read: Read, problems: list[Problem]) -> GraderSpec | None:
+    """A grader's row at a path, with the files that it names inside; None: something is wrong with it."""
     if not isinstance(row, Mapping) or not isinstance(row.get("kind"), str):
         problems.append(
             error(path, "needs a mapping with `kind`", f"write `{{kind: {next(iter(GRADERS))}}}`")

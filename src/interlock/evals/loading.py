@@ -6,6 +6,7 @@ from typing import Final
 from interlock.config.problems import error, locate
 from interlock.errors import ConfigError, Problem
 from interlock.evals.decode import Found, decode_suite
+from interlock.evals.importers.common import Read
 from interlock.evals.suite import Suite
 
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -21,7 +22,15 @@ def load_suite(path: Path) -> Suite:
 
 def examine_suite(path: Path) -> Found:
     """The suite, and every problem of its files. Never raises for a bad file."""
-    folder = path.parent
+    read = reader_of(path.parent)
+    data = read(path.name)
+    if isinstance(data, str):
+        return Found(suite=None, problems=_located(error("", data, "name a suite's file"), path))
+    return decode_suite(str(path), data, read)
+
+
+def reader_of(folder: Path) -> Read:
+    """Reads what a file of this folder names: its bytes, or why it cannot be read."""
 
     def read(name: str) -> bytes | str:
         target = folder / name
@@ -34,10 +43,7 @@ def examine_suite(path: Path) -> Found:
         except OSError as failure:
             return (failure.strerror or "cannot be read").lower()
 
-    data = read(path.name)
-    if isinstance(data, str):
-        return Found(suite=None, problems=_located(error("", data, "name a suite's file"), path))
-    return decode_suite(str(path), data, read)
+    return read
 
 
 def _inside(target: Path, folder: Path) -> bool:

@@ -32,7 +32,7 @@ from interlock.route.limits import REQUEST
 from interlock.types.answer import Answer, Event, Failure, Usage
 from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Status, Validation
-from interlock.types.request import Request
+from interlock.types.request import Request, ToolCall
 
 DEADLINE_S: Final = 600.0
 """Where no budget sets a deadline: as long as the vendors' own SDKs wait."""
@@ -91,6 +91,11 @@ class Execution:
     def text(self) -> str:
         """The words of the answer; empty without one."""
         return self._trial.text if self._trial is not None and self.error is None else ""
+
+    @property
+    def calls(self) -> Sequence[ToolCall]:
+        """The tool calls of the answer; none without one."""
+        return self._trial.calls if self._trial is not None and self.error is None else ()
 
     @property
     def elapsed_ms(self) -> float:

@@ -2,7 +2,6 @@
 between.
 """
 
-import hashlib
 import time
 from asyncio import get_running_loop
 from collections.abc import Mapping
@@ -12,14 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from interlock.classify import classify
-from interlock.config.checked import Config, encode
+from interlock.config.alone import without_fallbacks
+from interlock.config.checked import encode
 from interlock.config.loading import Loaded
 from interlock.dialects import DIALECTS
-from interlock.errors import ApiError
-from interlock.evals.episode import read_call
-from interlock.evals.sample import OWN_FAULTS, Posture, State, Turn
+from interlock.evals.sample import Posture, State, Turn
 from interlock.execute.executor import Execution
-from interlock.execute.validation.said import calls_of, text_of
 from interlock.measures import EVALS_TENANT
 from interlock.resilience.health import Health
 from interlock.route.ask import model_of
@@ -27,9 +24,10 @@ from interlock.server.ids import Clock, draw, fresh_name, fresh_nonce
 from interlock.server.records import to_row
 from interlock.server.state import State as Running
 from interlock.server.state import make_state
+from interlock.server.turns import state_of, turn_of
 from interlock.store.sqlite import Store
 from interlock.types.decision import Decision
-from interlock.types.request import AnyPart, Refusal
+from interlock.types.request import AnyPart
 from interlock.types.signals import Caller
 from interlock.wiring import put_world, services, world_of
 
@@ -111,15 +109,6 @@ class Asker:
         return _asked(decision, execution)
 
 
-def without_fallbacks(config: Config) -> Config:
-    """The config as it would be without fallbacks: another revision, under its own hash, kept like the
-    others.
-    """
-    alone = msgspec.structs.replace(config, fallbacks=(), config_hash="", policy_hash="")
-    digest = hashlib.sha256(encode(alone)).hexdigest()[:16]
-    return msgspec.structs.replace(alone, config_hash=digest, policy_hash=config.policy_hash)
-
-
 def posture_of(decision: Decision) -> Posture:
     """What policy made of a request, as far as no other model should change it."""
     policy, route = decision.policy, decision.route
@@ -143,34 +132,11 @@ def _denied(decision: Decision) -> Asked:
 
 
 def _asked(decision: Decision, execution: Execution) -> Asked:
-    answer, error = execution.answer, execution.error
-    last = execution.attempts[-1] if execution.attempts else None
-    parts = answer.parts if answer is not None else ()
-    said = f"{error.code}: {error.message}" if error is not None else None
-    turn = Turn(
-        decision_id=decision.id,
-        text=text_of(parts),
-        calls=tuple(read_call(call) for call in calls_of(parts)),
-        refused=(last is not None and last.refused) or any(isinstance(part, Refusal) for part in parts),
-        finish=last.finish if last is not None else None,
-        model=last.model if last is not None else None,
-        outcome=last.outcome if last is not None else None,
-        error=said,
-        violations=last.violations if last is not None else (),
-        input_tokens=last.input_tokens if last is not None else None,
-        output_tokens=last.output_tokens if last is not None else None,
-        cost_usd=execution.cost_usd,
-        latency_ms=last.latency_ms if last is not None else None,
+    answer, turn = execution.answer, turn_of(decision, execution)
+    return Asked(
+        turn=turn,
+        state=state_of(execution.error, turn),
+        posture=posture_of(decision),
+        parts=answer.parts if answer is not None else (),
+        error=turn.error,
     )
-    return Asked(turn=turn, state=_state(error, turn), posture=posture_of(decision), parts=parts, error=said)
-
-
-def _state(error: ApiError | None, turn: Turn) -> State:
-    """Whose doing a failure is. What waits for a human's approval is nobody's answer yet, and a connection
-    that broke (malformed, and no end was seen) is not the model's.
-    """
-    if error is None:
-        return "answered"
-    broken = turn.outcome == "malformed" and turn.finish is None
-    own = (turn.outcome in OWN_FAULTS and not broken) or error.code == "tool_denied"
-    return "failed" if own else "unavailable"

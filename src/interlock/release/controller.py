@@ -17,7 +17,7 @@ from interlock.errors import StoreError
 from interlock.measures import LATE, is_open, is_traffic, read
 from interlock.rollout.plan import Plan, Progress, advance
 from interlock.rollout.watch import Finding, Watch, overall
-from interlock.store import rollouts
+from interlock.store import grades, rollouts
 from interlock.store.releasing import lease_rollouts, move_rollout
 from interlock.store.rollouts import Fenced, StoredRollout
 from interlock.store.sqlite import Store
@@ -56,8 +56,9 @@ class _Followed:
 
     def __init__(self, row: StoredRollout) -> None:
         self.began = row.progress.began
-        self.watch = Watch(row.plan.guardrails, len(row.plan.steps))
+        self.watch = Watch(row.plan.guardrails, len(row.plan.steps), row.plan.graders)
         self.after: int | None = None
+        self.graded = 0
         self.open: set[int] = set()
 
     def follow(self, store: Store, row: StoredRollout) -> tuple[Finding, ...]:
@@ -80,7 +81,23 @@ class _Followed:
                 "stable": counted.get(row.from_version, 0),
             }
             self.watch.late(name, arms)
+        if row.plan.graders or row.plan.shadow:
+            self._read_grades(store, row)
         return self.watch.findings(row.weight)
+
+    def _read_grades(self, store: Store, row: StoredRollout) -> None:
+        more = True
+        while more:
+            found = store.read(
+                partial(grades.known_since, rollout=row.id, since=self.began, after=self.graded)
+            )
+            for one in found:
+                self.graded = one.seq
+                if one.arm == "shadow":
+                    self.watch.compare(one.grader, one.score, one.live)
+                else:
+                    self.watch.grade(one.arm, one.grader, one.score)
+            more = len(found) >= grades.PAGE
 
     def _add(self, row: StoredRollout, seq: int, version: int, decision: bytes, rest: bytes) -> None:
         if version not in (row.from_version, row.to_version):

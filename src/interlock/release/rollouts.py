@@ -1,5 +1,6 @@
 """Starting a rollout and looking at one: what the server and the command line share."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from interlock.config.checked import Config
 from interlock.errors import ApiError
 from interlock.evals.identity import identity_hash, identity_text
 from interlock.release.gates import permit
+from interlock.release.graders import kept, read_graders
 from interlock.rollout.plan import plan_of
+from interlock.store import grades
 from interlock.store.aliases import StaleVersion, rfc3339
 from interlock.store.rollouts import StoredRollout, Wanted
 from interlock.store.sqlite import Store
@@ -43,7 +46,12 @@ def wanted(
     state = store.aliases()[alias]
     if if_version not in (None, state.active):
         raise StaleVersion(alias, state.active)
-    model = config.models[to_model]
+    model, written = config.models[to_model], config.rollouts[plan]
+    graders, problems = read_graders(written, folder, f"rollouts.{plan}.graders")
+    if problems:
+        raise ApiError(
+            "conflict", str(problems[0]), hint="`interlock check` says what is wrong", param="plan"
+        )
     if state.model == to_model or state.identity == identity_hash(model):
         raise ApiError("conflict", f"`{to_model}` is what answers under `{alias}` already", param="to")
     return Wanted(
@@ -51,14 +59,45 @@ def wanted(
         alias=alias,
         model=to_model,
         identity=identity_text(model),
-        plan=plan_of(plan, config.rollouts[plan]),
+        plan=plan_of(plan, written, kept(graders)),
         if_version=state.active,  # what was gated is the change from this version
         gate=permit(store, config, folder, alias, to_model, override=override),
         override=override or None,
     )
 
 
-def shown(row: StoredRollout) -> dict[str, Any]:
+def figures_of(store: Store, row: StoredRollout) -> dict[str, Any]:
+    """What a rollout's answers have been found to be: `grades` of both arms, and `shadow` (None: no copies).
+
+    A copy is sent, answered and failed, or refused by policy (`denied`), or left out (`dropped`, by why).
+    """
+    found = store.read(partial(grades.compared, rollout=row.id))
+    live = [_graded(one) | {"arm": one.arm} for one in found if one.arm != "shadow"]
+    if not row.plan.shadow:
+        return {"grades": live, "shadow": None}
+    counts = store.read(partial(grades.counts, rollout=row.id))
+    mark = "dropped:"
+    copies = {
+        "share": row.plan.shadow,
+        **{name: int(counts.get(name, 0)) for name in ("sent", "answered", "failed", "denied")},
+        "dropped": {
+            name.removeprefix(mark): int(count) for name, count in counts.items() if name.startswith(mark)
+        },
+        "cost_usd": round(counts.get(grades.SPENT, 0.0), 9),
+        "cost_unknown": int(counts.get("cost_unknown", 0)),
+        "max_cost_usd": row.plan.shadow_limits.max_cost_usd,
+        "comparisons": [
+            _graded(one) | {"live": one.live, "n_live": one.n_live} for one in found if one.arm == "shadow"
+        ],
+    }
+    return {"grades": live, "shadow": copies}
+
+
+def _graded(one: grades.Comparison) -> dict[str, Any]:
+    return {"grader": one.grader, "value": one.value, "n": one.n, "unknown": one.unknown}
+
+
+def shown(store: Store, row: StoredRollout) -> dict[str, Any]:
     """A rollout as it is answered. `guardrails` are the latest verdicts, `evidence` those that ended it."""
     progress = row.progress
     return {
@@ -78,6 +117,7 @@ def shown(row: StoredRollout) -> dict[str, Any]:
         "guardrails": msgspec.to_builtins(row.findings)
         or [_unjudged(check) for check in row.plan.guardrails],
         "evidence": None if row.evidence is None else msgspec.to_builtins(row.evidence),
+        **figures_of(store, row),
         "by": row.by,
         "reason": row.reason,
         "started_at": rfc3339(row.started_at),

@@ -41,6 +41,11 @@ class Window:
             at = max(at, noted_at + SPAN_S)
         return at
 
+    def leaves_half(self, now: float, units: int) -> bool:
+        """Whether half of the units of a span are still free with so many more."""
+        self._forget(now)
+        return 2 * (self._total + units) <= self.most
+
     def reserve(self, at: float, units: int) -> None:
         """Count so many units at an instant that `start_at` gave."""
         units = min(units, self.most)
@@ -122,6 +127,15 @@ class Throttle(Generic[Ticket]):
         if self._tokens is not None:
             at = max(at, self._tokens.start_at(now, tokens))
         return at
+
+    def is_quiet(self, now: float, tokens: int) -> bool:
+        """Whether nobody waits, and one more call with so many tokens leaves half of every limit free."""
+        if self.slots is not None and (self.slots.waiting or 2 * (self.slots.taken + 1) > self.slots.most):
+            return False
+        return all(
+            window is None or window.leaves_half(now, units)
+            for window, units in ((self._calls, 1), (self._tokens, tokens))
+        )
 
     def reserve(self, at: float, tokens: int) -> None:
         """Count a call that begins at an instant that `start_at` gave."""

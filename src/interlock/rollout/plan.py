@@ -9,13 +9,14 @@ A paused rollout keeps its share of the traffic and is watched on. One that wait
 when they are there. Instants are microseconds since the epoch, by the store's clock.
 """
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from interlock.config.written import Check, Rollout
+from interlock.config.written import Check, Rollout, ShadowLimits
 
 StateName = Literal["running", "paused", "promoted", "aborted"]
 Waits = Literal["operator", "human", "data"]
@@ -23,6 +24,7 @@ Verdict = Literal["holds", "breach", "undecided"]
 StickyBy = Literal["session", "user", "key", "request"]
 
 LIVE: Final[tuple[StateName, ...]] = ("running", "paused")
+NONE: Final[Mapping[str, dict[str, Any]]] = MappingProxyType({})
 _UNITS: Final = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
 
@@ -34,12 +36,20 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What a rollout goes by from its start to its end, whatever becomes of the config meanwhile."""
+    """What a rollout goes by from its start to its end, whatever becomes of the config meanwhile.
+
+    `shadow` is the share of requests that is copied to the candidate, `grade` that of live answers that
+    `graders` score: rows as suites have them, by name, with the files that they name inside.
+    """
 
     name: str
     steps: tuple[Step, ...]
     sticky_by: StickyBy = "session"
     guardrails: tuple[Check, ...] = ()
+    shadow: float = 0.0
+    shadow_limits: ShadowLimits = ShadowLimits()
+    graders: dict[str, dict[str, Any]] = {}
+    grade: float = 0.0
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -63,8 +73,8 @@ class NotNow(Exception):  # noqa: N818  # it says what is the case
     """What was asked for cannot be done in this state."""
 
 
-def plan_of(name: str, written: Rollout) -> Plan:
-    """A plan of the config."""
+def plan_of(name: str, written: Rollout, graders: Mapping[str, dict[str, Any]] = NONE) -> Plan:
+    """A plan of the config. `graders` are its graders, with the files that they name inside."""
     return Plan(
         name=name,
         steps=tuple(
@@ -73,6 +83,10 @@ def plan_of(name: str, written: Rollout) -> Plan:
         ),
         sticky_by=written.sticky_by,
         guardrails=written.guardrails,
+        shadow=written.shadow or 0.0,
+        shadow_limits=written.shadow_limits,
+        graders=dict(graders),
+        grade=written.grade,
     )
 
 

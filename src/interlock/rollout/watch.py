@@ -10,7 +10,7 @@ full alpha for each, for all have to hold. See `stats.sequential`.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ from msgspec.structs import replace as _with
 
 from interlock.config.written import Check
 from interlock.measures import MEASURES, Ended, Kind, measure
+from interlock.rollout.pairs import COPIES, SHADOW, Pairs
 from interlock.rollout.plan import Verdict
 from interlock.stats.sequential import (
     Bound,
@@ -96,7 +97,9 @@ class Series(Struct, kw_only=True):
 class Watch:
     """Mutable: what a rollout's guardrails have seen of one step."""
 
-    def __init__(self, guardrails: Sequence[Check], steps: int) -> None:
+    def __init__(self, guardrails: Sequence[Check], steps: int, graders: Collection[str] = ()) -> None:
+        """`graders` are the names of those that score answers: a guardrail can name one of them too."""
+        metrics = {check.metric for check in guardrails}
         self._checks = guardrails
         self._shares = max(len(guardrails) * steps, 1)
         self._series = {
@@ -104,6 +107,8 @@ class Watch:
             for check in guardrails
             if check.metric in MEASURES
         }
+        self._scores = {name: Series.of("rate") for name in graders if name in metrics}
+        self._pairs = {name: Pairs() for name in (*COPIES, *graders) if f"{SHADOW}{name}" in metrics}
         self.requests: dict[Arm, int] = dict.fromkeys(_ARMS, 0)
         self._answered: dict[Arm, int] = dict.fromkeys(_ARMS, 0)
 
@@ -125,6 +130,18 @@ class Watch:
             n = self._answered
             self.count(name, {arm: Tally(float(min(counted.get(arm, 0), n[arm])), n[arm]) for arm in _ARMS})
 
+    def grade(self, arm: Arm, grader: str, score: float) -> None:
+        """A live answer has been scored, in 0..1."""
+        series = self._scores.get(grader)
+        if series is not None:
+            series.add(arm, score)
+
+    def compare(self, grader: str, copy: float, live: float | None) -> None:
+        """A copy has been scored, and the live answer to the same request where it has a score."""
+        pairs = self._pairs.get(grader)
+        if pairs is not None:
+            pairs.add(copy, live)
+
     def count(self, metric: str, tallies: Mapping[Arm, Tally]) -> None:
         """A rate that was counted elsewhere, in place of what was added request by request."""
         self._series[metric].tallies = dict(tallies)
@@ -134,9 +151,17 @@ class Watch:
         return tuple(self._judge(check, weight) for check in self._checks)
 
     def _judge(self, check: Check, weight: float) -> Finding:
-        series = self._series.get(check.metric)
+        series = self._series.get(check.metric) or self._scores.get(check.metric)
+        if check.metric.startswith(SHADOW) and check.metric.removeprefix(SHADOW) in self._pairs:
+            if weight >= 1:
+                why = "all traffic is the candidate's: nothing is copied"
+                return _with(blank_of(check), verdict="holds", why=why)
+            pairs = self._pairs[check.metric.removeprefix(SHADOW)]
+            return _judge_pairs(check, pairs, alpha_of(check), alpha_of(check) / self._shares)
         if series is None:
             return _with(blank_of(check), why="there is no such live measure")
+        if weight <= 0:
+            return _with(blank_of(check), verdict="holds", why="the candidate has no traffic at this step")
         if not is_alone(check) and not 0 < weight < 1:
             why = "one arm has no traffic at this step: nothing to compare"
             return _with(blank_of(check), verdict="holds", why=why)
@@ -168,6 +193,23 @@ def judge(check: Check, series: Series, risk: float, *, limited: bool = True) ->
     if series.kind == "p95":
         return _judge_p95(blank, check, series, alpha, risk)
     return _judge_means(blank, check, series, alpha, risk, limited=limited)
+
+
+def _judge_pairs(check: Check, pairs: Pairs, alpha: float, risk: float) -> Finding:
+    """Copies beside the live answers to the same requests."""
+    found = _with(
+        blank_of(check),
+        value=pairs.copies.mean,
+        baseline=pairs.live.mean,
+        n=pairs.copies.n,
+        n_baseline=pairs.live.n,
+    )
+    if not pairs.copies.n or not (is_alone(check) or pairs.differences):
+        return _with(found, why="no copies have been compared yet")
+    if pairs.differences:
+        low, high = pairs.difference(alpha)
+        found = _with(found, low=low, high=high)
+    return _decided(found, *pairs.evidence(check), alpha, risk)
 
 
 def overall(findings: Sequence[Finding]) -> tuple[Verdict, str]:

@@ -32,6 +32,11 @@ def point(canary: Canary, signals: Signals, name: str, draw: float) -> float:
     return fraction(draw, purpose)
 
 
+def shared(canary: Canary, purpose: str, signals: Signals, name: str, draw: float) -> float:
+    """Where a request is between 0 and 1 for another use of a rollout: independent of its arm, as sticky."""
+    return point(replace(canary, rollout=f"{canary.rollout}:{purpose}"), signals, name, draw)
+
+
 def on_canary(world: World, alias: str) -> World:
     """The world as a request on the canary arm sees it: the alias is the candidate, in every rule too."""
     canary = world.rollouts[alias]

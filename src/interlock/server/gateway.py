@@ -21,9 +21,11 @@ from interlock.execute.setting import Services
 from interlock.live.amounts import Amount
 from interlock.release import revisions
 from interlock.release.controller import Controller
+from interlock.release.graders import refuse_bad_graders
 from interlock.release.pool import follow_pool
 from interlock.resilience.health import Health
 from interlock.resilience.load import Degrade, Load
+from interlock.server.beside import Beside
 from interlock.server.case import LARGE, Case
 from interlock.server.content import content_of, is_kept
 from interlock.server.exchange import Exchange
@@ -32,13 +34,18 @@ from interlock.server.latency import Latencies
 from interlock.server.lines import request_line
 from interlock.server.log import Log
 from interlock.server.noticing import Noticer
+from interlock.server.mirrors import Mirrors
 from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
+from interlock.store.rollouts import live
 from interlock.store.sqlite import DAY_US, Store
 from interlock.types.record import Attempt, Record, Status
 from interlock.wiring import KEYS_SECRET, now_us, open_store, put_world, services, world_of
 
 RETRY_S: Final = 5
+MOST_WAITING: Final = 64
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of requests that wait to be copied, or answers to be graded; more are left out and counted."""
 ALERT_EVERY_S: Final = 60.0
 MOST_LATE: Final = 10_000
 """Signals that wait for the collector; of more, the oldest are let go."""
@@ -84,6 +91,9 @@ class Gateway:
         self.late: deque[Amount] = deque(maxlen=MOST_LATE)
         self.to_replay: Swap | None = None
         """A change of the config whose effect this process has to compute, beside the requests."""
+        self.mirrors = Mirrors(store)
+        self.copies = Beside(MOST_WAITING, MOST_BYTES, self.fault)
+        self.gradings = Beside(MOST_WAITING, MOST_BYTES, self.fault)
 
     def came_late(self, record: Record, amount: Amount | None) -> None:
         """Keep for the collector what became known of a record after its end. Nothing of strict ones."""
@@ -97,10 +107,12 @@ class Gateway:
 
     def refresh_world(self) -> None:
         """Take aliases and latencies as they are now. Requests that have begun keep theirs."""
-        world = world_of(self.store, self.latencies.bands(), self.degrade.mode)
+        rollouts = self.store.read(live)
+        world = world_of(self.store, self.latencies.bands(), self.degrade.mode, rollouts)
         if world != self.state.setting.world:
             self.state = with_world(self.state, world)
             put_world(self.store, self.state.world_hash, world)
+        self.mirrors.follow(rollouts, self.state)
 
     def measure(self, now: float, late_s: float) -> None:
         """Note how late the loop runs; enter or leave a degrade mode. Called a few times a second."""
@@ -184,12 +196,19 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of upstreams and store. Nothing may be served any more."""
+        await self.copies.close()
+        await self.gradings.close()
+        try:
+            await self.mirrors.flush()
+        except StoreError as error:
+            self.say("store", error=error.problem)
         await self.services.transport.close()
         self.store.close()
 
 
 def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     """A gateway for a config that has just been loaded. Raises StoreError, and ConfigError for a gate."""
+    refuse_bad_graders(loaded.config, loaded.path)
     store = open_store(loaded)
     follow_pool(store, loaded.config, loaded.path)
     revisions.note(store, loaded, "start")
@@ -198,4 +217,6 @@ def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     state = make_state(loaded.config, loaded.secrets, world_of(store), secret, health)
     put_world(store, state.world_hash, state.setting.world)
     acting = services(now=clock.now, fresh=fresh_nonce)
-    return Gateway(state, store, acting, clock, log, health, loaded.path.parent)
+    gateway = Gateway(state, store, acting, clock, log, health, loaded.path.parent)
+    gateway.mirrors.follow(store.read(live), state)
+    return gateway

@@ -20,6 +20,7 @@ from interlock.server.gateway import Gateway
 from interlock.server.http1 import field
 from interlock.server.judge import judge
 from interlock.server.kept import is_kept, keep, named, response_in
+from interlock.server.mirroring import look_on
 from interlock.types.decision import Decision
 from interlock.types.labels import LatencyClass
 from interlock.types.record import Status
@@ -58,6 +59,8 @@ async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> No
     finally:
         gateway.load.in_flight -= 1
         execution.release()
+        if gateway.mirrors.by_alias:
+            look_on(gateway, exchange, case, execution)
 
 
 async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> Case:

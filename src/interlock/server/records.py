@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.execute.executor import Execution
+from interlock.measures import SHADOW_TENANT
 from interlock.route.decide import encode_decision
 from interlock.store.records import StoredRecord
 from interlock.types.decision import Decision, Dropped
@@ -32,6 +33,7 @@ class _Rest(Struct, frozen=True, kw_only=True):
     error: str | None = None
     content: msgspec.Raw | None = None
     counted: Counted | None = None
+    shadow_of: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_row(
@@ -66,6 +68,28 @@ def to_row(
         session=signals.session,
         decision=encode_decision(decision),
         rest=_encode(_rest(decision, status, execution, content, used)),
+    )
+
+
+def to_shadow_row(
+    decision: Decision,
+    shadow_of: str,
+    status: Status,
+    execution: Execution | None = None,
+    content: msgspec.Raw | None = None,
+) -> StoredRecord:
+    """The row of a copy of a live request. It is in no list of a caller, a key, a session or an alias."""
+    row = to_row(decision, status)
+    rest = msgspec.structs.replace(_rest(decision, status, execution, content, None), shadow_of=shadow_of)
+    return msgspec.structs.replace(
+        row,
+        tenant=SHADOW_TENANT,
+        key=None,
+        team=None,
+        session=None,
+        alias=None,
+        alias_version=None,
+        rest=_encode(rest),
     )
 
 

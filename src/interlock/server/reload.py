@@ -12,6 +12,7 @@ from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import ConfigError, StoreError
 from interlock.release import revisions
+from interlock.release.graders import refuse_bad_graders
 from interlock.release.pool import follow_pool
 from interlock.server.exposure import check_exposure
 from interlock.server.gateway import Gateway, Swap
@@ -78,6 +79,7 @@ class Reloader:
         """The state that the file makes, and its revision where this process is the first to see it."""
         loaded = load(self._path, self._env)
         check_exposure(loaded.config, self._host, self._path)
+        refuse_bad_graders(loaded.config, self._path)
         store = self.gateway.store
         follow_pool(store, loaded.config, loaded.path)
         remember(store, loaded.config)

@@ -52,19 +52,19 @@ async def start(gateway: Gateway, exchange: Exchange) -> None:
     )
     row = await _changed(_start(gateway, prepare, actor(exchange), asked.reason))
     gateway.refresh_world()
-    exchange.answer_json(shown(row))
+    exchange.answer_json(shown(gateway.store, row))
 
 
 async def list_rollouts(gateway: Gateway, exchange: Exchange) -> None:
     rows = gateway.store.read(rollouts.everything)
-    exchange.answer_json({"data": [shown(row) for row in rows], "next": None})
+    exchange.answer_json({"data": [shown(gateway.store, row) for row in rows], "next": None})
 
 
 async def show(gateway: Gateway, exchange: Exchange) -> None:
     row = gateway.store.read(partial(rollouts.find, name=exchange.params[0]))
     if row is None:
         raise _absent()
-    exchange.answer_json(shown(row))
+    exchange.answer_json(shown(gateway.store, row))
 
 
 async def act(gateway: Gateway, exchange: Exchange) -> None:
@@ -78,7 +78,7 @@ async def act(gateway: Gateway, exchange: Exchange) -> None:
 
     row = await _changed(move_rollout(gateway.store, name, change, by=actor(exchange)))
     gateway.refresh_world()
-    exchange.answer_json(shown(row))
+    exchange.answer_json(shown(gateway.store, row))
 
 
 async def _start(

@@ -119,6 +119,7 @@ async def tick(reloader: Reloader) -> None:
             gateway.measure(clock(), late_s)
             if count % ROLLOUTS_EVERY == 0 and await gateway.controller.look():
                 gateway.refresh_world()
+            await gateway.mirrors.flush()
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
         due = clock() + TICK_S

@@ -16,7 +16,17 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from interlock.errors import StoreError
-from interlock.store import aliases, control_log, evals, live, records, responses, rollouts
+from interlock.store import (
+    aliases,
+    control_log,
+    evals,
+    events,
+    grades,
+    live,
+    records,
+    responses,
+    rollouts,
+)
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
@@ -179,7 +189,8 @@ class Store:
         return self.writer.call(work)
 
     async def expire(self, before: int) -> int:
-        """Delete records and responses from before an instant, and sessions over by then; how many records.
+        """Delete records, responses, grades and events from before an instant, and sessions over by then; how
+        many records.
 
         In small steps, so that other writes come in between. Configs and worlds stay: records name them.
         """
@@ -192,8 +203,9 @@ class Store:
             return work
 
         await self.writer.row("DELETE FROM sessions WHERE expires_at < ?", (before,))
-        while await self.writer.call(delete(responses.EXPIRE)):
-            pass
+        for sql in (responses.EXPIRE, grades.EXPIRE, events.EXPIRE):
+            while await self.writer.call(delete(sql)):
+                pass
         total = 0
         while deleted := await self.writer.call(delete(records.EXPIRE)):
             total += deleted

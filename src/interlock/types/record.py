@@ -81,3 +81,5 @@ class Record(Struct, frozen=True, kw_only=True):
     outcome: dict[str, Any] | None = None
     noticed: Noticed | None = None
     content: dict[str, Any] | None = None
+    shadow_of: str | None = None
+    """The live decision whose request this is a copy of: nobody has seen the answer."""
