@@ -20,7 +20,7 @@ many = settings(max_examples=100, deadline=None)
 some = settings(max_examples=25, deadline=None)
 CANARY = "canary-f3a9"
 ENV = {
-    "HOOK_SECRET": "hook-secret",
+    "HOOK_SECRET": "hook-secret-of-sufficient-length",
     "CLOUD_KEY": f"sk-{CANARY}-cloud",
     "EU_KEY": f"sk-{CANARY}-eu",
     "APP_KEY": f"ik-{CANARY}-app",

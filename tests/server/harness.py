@@ -23,6 +23,7 @@ from interlock.server.log import Log
 from interlock.server.records import to_record
 from interlock.server.reload import Reloader
 from interlock.server.watch import watch
+from interlock.server.webhooks import tell
 from interlock.server.worker import tick
 from interlock.types.record import Record
 
@@ -131,7 +132,7 @@ async def serving(
         await server.stop(DRAIN_S)
 
     running = asyncio.create_task(ending())
-    beside = [asyncio.create_task(tick(reloader)), asyncio.create_task(watch(gateway))]
+    beside = [asyncio.create_task(work) for work in (tick(reloader), watch(gateway), tell(gateway))]
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
             yield Running(url, gateway, reloader, file, client, log_file, stopping)

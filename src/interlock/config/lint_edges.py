@@ -18,6 +18,7 @@ def check_edges(whole: Whole, caller_keys: Mapping[str, str]) -> Iterator[Proble
     yield from _keys(whole)
     yield from _same_secret(whole, caller_keys)
     yield from _addresses(whole)
+    yield from _webhooks(whole)
     yield from _local_models(whole)
     yield from _vendors(whole)
 
@@ -108,6 +109,19 @@ def _collector(address: str | None) -> Iterator[Problem]:
         yield error(path, "is no http(s) address", hint)
     elif parts.scheme == "http" and not _is_near(parts.hostname):
         yield warning(path, "what requests cost and where they went travels unencrypted", "write `https://`")
+
+
+def _webhooks(whole: Whole) -> Iterator[Problem]:
+    """Events are posted to these addresses and to no other, so each has to be one."""
+    for name, hook in whole.file.webhooks.items():
+        path = f"webhooks.{name}.url"
+        parts = split_url(hook.url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+            yield error(path, "is no http(s) address", "write `https://HOST/PATH`")
+        elif parts.username is not None or parts.password is not None:
+            yield error(path, "has credentials in it, which would be recorded", "use `secret`")
+        elif parts.scheme == "http" and not _is_near(parts.hostname):
+            yield warning(path, "what is rolled out travels unencrypted", "write `https://`")
 
 
 def _is_near(host: str) -> bool:

@@ -26,6 +26,7 @@ from interlock.errors import Problem
 from interlock.types.labels import Kind
 from interlock.types.quirks import Quirks
 from interlock.types.signals import Allow, Caller
+from interlock.wire.webhook import key_of
 
 DEFAULT_TOOL: Final = "default"
 _SQLITE: Final = "sqlite:///"
@@ -103,19 +104,28 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
     return Resolved(
         # What runs is exactly what a store gives back for this revision, down to the order of its names.
         config=checked.decode(checked.encode(config)),
-        secrets=_secrets(file, secrets, api_keys),
+        secrets=_secrets(file, secrets, api_keys, problems),
         problems=tuple(problems),
     )
 
 
-def _secrets(file: written.File, secrets: Mapping[Place, str], api_keys: dict[str, str]) -> checked.Secrets:
+def _secrets(
+    file: written.File, secrets: Mapping[Place, str], api_keys: dict[str, str], problems: list[Problem]
+) -> checked.Secrets:
     """The secrets by the name of whose they are."""
-    places: dict[str, Place] = {key.id: ("keys", place, "key") for place, key in enumerate(file.keys)}
+    callers: dict[str, Place] = {key.id: ("keys", place, "key") for place, key in enumerate(file.keys)}
     hooks: dict[str, Place] = {name: ("webhooks", name, "secret") for name in file.webhooks}
+    webhooks = {name: secrets[place] for name, place in hooks.items() if place in secrets}
+    for name, secret in webhooks.items():
+        try:
+            key_of(secret)
+        except ValueError as fault:
+            hint = "32 random bytes will do: `openssl rand -hex 32`"
+            problems.append(error(f"webhooks.{name}.secret", str(fault), hint))
     return checked.Secrets(
         api_keys=api_keys,
-        caller_keys={name: secrets[place] for name, place in places.items() if place in secrets},
-        webhooks={name: secrets[place] for name, place in hooks.items() if place in secrets},
+        caller_keys={name: secrets[place] for name, place in callers.items() if place in secrets},
+        webhooks=webhooks,
     )
 
 

@@ -28,6 +28,7 @@ OTHER: Final = RouteKey(alias="other", provider="other", model="other")
 ALERTS: Final = "interlock_alerts_total"
 BREACHED: Final = "interlock_breached"
 EXPORTED: Final = "interlock_otlp_records_total"
+WEBHOOKS: Final = "interlock_webhook_tries_total"
 RELOADS: Final = "interlock_reloads_total"
 LOG_DROPPED: Final = "interlock_log_lines_dropped_total"
 BACKLOG: Final = "interlock_records_not_counted_yet"
@@ -88,6 +89,12 @@ METRICS: Final[Mapping[str, Metric]] = {
     ),
     EXPORTED: Metric(
         "counter", "Records for OpenTelemetry: sent, failed, skipped.", of_route=False, labels=("result",)
+    ),
+    WEBHOOKS: Metric(
+        "counter",
+        "Events sent to webhooks: delivered, or failed and tried again.",
+        of_route=False,
+        labels=("webhook", "result"),
     ),
     RELOADS: Metric("counter", "Reloads of the config, of all workers.", of_route=False, labels=("result",)),
     LOG_DROPPED: Metric("counter", "Log lines that nobody took, of all workers.", of_route=False),

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from interlock.adapters import ADAPTERS, CALLS
 from interlock.config.checked import Config, Secrets
+from interlock.config.written import EventKind
 from interlock.execute.setting import Setting
 from interlock.resilience.health import Health
 from interlock.route.decide import hash_world
@@ -16,7 +17,20 @@ from interlock.server.auth import KeyTable, key_table
 from interlock.types.labels import Wire
 from interlock.types.request import Request
 from interlock.types.world import World
+from interlock.wire.webhook import key_of
 from interlock.wiring import setting
+
+
+class Hook(Struct, frozen=True, kw_only=True):
+    """Who is told of events (`events`; empty: of all). `key` is what they are signed with."""
+
+    name: str
+    url: str
+    key: bytes
+    events: tuple[EventKind, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Hook({self.name})"
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -33,6 +47,7 @@ class State(Struct, frozen=True, kw_only=True):
     keys: KeyTable
     wires: tuple[Wire, ...]
     max_body: int
+    hooks: tuple[Hook, ...] = ()
 
     def cannot_carry(self, request: Request) -> dict[Wire, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
@@ -58,6 +73,11 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, he
         keys=key_table(config, secrets, secret),
         wires=tuple(wire for wire in ADAPTERS if wire in spoken),
         max_body=int(config.server.max_body_mb * 1_000_000),
+        hooks=tuple(
+            Hook(name=name, url=hook.url, key=key_of(secrets.webhooks[name]), events=hook.events)
+            for name, hook in config.webhooks.items()
+            if name in secrets.webhooks
+        ),
     )
 
 

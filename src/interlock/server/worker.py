@@ -29,6 +29,7 @@ from interlock.server.noticing import notice
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
 from interlock.server.watch import watch
+from interlock.server.webhooks import tell
 
 TICK_S: Final = 0.25
 ROLLOUTS_EVERY: Final = 2
@@ -86,6 +87,7 @@ async def _work(
     beside = [
         asyncio.create_task(tick(reloader)),
         asyncio.create_task(watch(gateway)),
+        asyncio.create_task(tell(gateway)),
         asyncio.create_task(notice(gateway.noticer, gateway.say)),
         asyncio.create_task(follow_releases(gateway, loaded.path)),
     ]

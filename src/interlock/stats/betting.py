@@ -28,7 +28,7 @@ _HALVINGS: Final = 20
 
 
 def against_at_most(differences: Mapping[float, int], bound: float) -> float:
-    """The log of the evidence against "at most `bound`" for the mean of differences, given by their counts."""
+    """The log of the evidence against "the mean is at most `bound`". Differences have their counts."""
     room = max(1 + bound, _LEAST)
     capitals = [
         sum(count * math.log1p(stake * (value - bound) / room) for value, count in differences.items())

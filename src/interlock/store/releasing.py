@@ -54,6 +54,11 @@ def lease_rollouts(store: Store, holder: str, ttl_us: int) -> Write[int | None]:
     return store.writer.call(lambda db: rollouts.take_lease(db, holder, ttl_us, rollouts.instant(db)))
 
 
+def lease(store: Store, name: str, holder: str, ttl_us: int) -> Write[int | None]:
+    """Take or keep another lease, by its name; see `lease_rollouts`."""
+    return store.writer.call(lambda db: rollouts.take_lease(db, holder, ttl_us, rollouts.instant(db), name))
+
+
 def end_rollout(store: Store, alias: str, why: str) -> None:
     """Abort what is under way for an alias, because the config changed. Blocks: for the start only."""
     store.writer.run(lambda db: rollouts.abort_all(db, alias, why, by="config", now=rollouts.instant(db)))

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from interlock.config.written import EventKind
 from interlock.rollout.plan import LIVE, Plan, Progress, abort, begin, weight
 from interlock.rollout.watch import Finding
-from interlock.store import aliases, control_log
+from interlock.store import aliases, control_log, events
 from interlock.store.aliases import AliasError, AliasState, Change
 
 Move = Callable[[Plan, Progress, int], Progress]
@@ -85,6 +86,8 @@ _COLUMNS: Final = (
 PAGE: Final = 2000
 ROLLOUTS: Final = "rollouts"
 """The lease of whoever moves rollouts, and watches what they have released."""
+_OURS: Final = (ROLLOUTS, "config")
+"""Who moves a rollout without being anybody."""
 _LIVE_ROWS: Final = "state IN ('running', 'paused')"
 _NEXT: Final = (
     "SELECT seq, alias_version, decision, rest FROM records WHERE seq > ? AND alias = ? ORDER BY seq LIMIT ?"
@@ -144,6 +147,9 @@ def start(db: apsw.Connection, wanted: Wanted, *, by: str, reason: str | None, n
     )
     details = {"gate": wanted.gate, "override": wanted.override, "plan": msgspec.to_builtins(wanted.plan)}
     _log(db, row, "start", by, now, details)
+    _announce(db, row, "rollout.started", by, now)
+    if not row.progress.is_live:
+        _announce(db, row, _kind(row.progress, row.progress), by, now)
     _follow(db, row, by, now)
     return row
 
@@ -181,6 +187,7 @@ def move(
     _put(db, moved)
     if progress != row.progress:
         _log(db, moved, "move", by, now, {"was": row.progress.state, "at": row.progress.step})
+        _announce(db, moved, _kind(row.progress, moved.progress), by, now)
         _follow(db, moved, by, now)
     return moved
 
@@ -247,7 +254,9 @@ def check_token(db: apsw.Connection, token: int) -> None:
 
 
 def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int, name: str = ROLLOUTS) -> int | None:
-    """The fencing token of the one who may act under a name; None while that is somebody else."""
+    """The fencing token of the one who may move rollouts (or do what else has a lease of its own, by `name`);
+    None while that is somebody else.
+    """
     row = db.execute("SELECT holder, token, until FROM leases WHERE name = ?", (name,)).fetchone()
     if row is not None and row[0] != holder and row[2] > now:
         return None
@@ -332,6 +341,39 @@ def _log(
     if row.evidence is not None:
         body["evidence"] = msgspec.to_builtins(row.evidence)
     control_log.append(db, at=now, actor=by, action=f"rollout.{action}", body=body)
+
+
+def _kind(was: Progress, now: Progress) -> EventKind:
+    """What has become of a rollout, in the words of webhooks."""
+    if now.state == "promoted":
+        return "rollout.promoted"
+    if now.state == "aborted":
+        return "rollout.aborted"
+    if now.state == "paused":
+        return "rollout.awaiting_approval" if now.waits_for == "human" else "rollout.paused"
+    return "rollout.resumed" if now.step == was.step else "rollout.step"
+
+
+def _announce(db: apsw.Connection, row: StoredRollout, kind: EventKind, by: str, now: int) -> None:
+    """Tell webhooks. An operator's name and reason may name a tenant, so they stay here."""
+    ours = by in _OURS
+    data = {
+        "rollout": row.id,
+        "alias": row.alias,
+        "from_version": row.from_version,
+        "to_version": row.to_version,
+        "candidate": row.candidate,
+        "plan": row.plan.name,
+        "state": row.progress.state,
+        "step": row.progress.step,
+        "weight": row.weight,
+        "waits_for": row.progress.waits_for,
+        "by": by if ours else "operator",
+        "why": row.progress.why if ours else None,
+        "guardrails": msgspec.to_builtins(row.findings),
+        "evidence": None if row.evidence is None else msgspec.to_builtins(row.evidence),
+    }
+    events.put(db, kind, data, now)
 
 
 def _values(row: StoredRollout) -> tuple[Any, ...]:
