@@ -5,7 +5,7 @@ import math
 import msgspec
 import pytest
 
-from interlock.route.arms import point
+from interlock.route.arms import point, shared
 from interlock.route.decide import decide, encode_decision, hash_world
 from interlock.route.memory import Memory
 from interlock.route.snapshot import snapshot
@@ -82,6 +82,25 @@ def test_shares_stick_to_keys_and_users_whatever_the_draw(sticky_by, signals):
     arms = [{arm(n, state, made, **given).route.arm for n in range(6)} for given in signals]
     assert all(len(seen) == 1 for seen in arms)
     assert {next(iter(seen)) for seen in arms} == {"canary", "stable"}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_o3_a_share_of_copies_is_exact_and_independent_of_the_arm(share):
+    canary = world(0.5).rollouts["stable"]
+    copied = [shared(canary, "shadow", ask(), f"dec_{n}", n / MANY) < share for n in range(MANY)]
+    if share in (0.0, 1.0):
+        assert sum(copied) == share * MANY
+        return
+    assert abs(sum(copied) / MANY - share) <= 4 * math.sqrt(share * (1 - share) / MANY)
+    stable = [point(canary, ask(), f"dec_{n}", n / MANY) >= 0.5 for n in range(MANY)]
+    both = sum(map(all, zip(copied, stable, strict=True)))
+    assert abs(both / MANY - share / 2) <= 4 * math.sqrt(share / 2 / MANY)
+
+
+def test_copies_stick_to_what_their_rollout_sticks_to():
+    canary = world(0.5, "key").rollouts["stable"]
+    places = {shared(canary, "shadow", ask(key="a"), f"dec_{n}", n / MANY) for n in range(20)}
+    assert len(places) == 1
 
 
 def test_two_tenants_with_a_key_of_one_name_are_two():

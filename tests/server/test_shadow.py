@@ -1,11 +1,15 @@
 """Copies of live requests: who gets them, what they may not touch, and what is known of them afterwards."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from interlock.cli.app import cli
 from interlock.config.checked import decode
 from interlock.replay import recompute
 from interlock.route.decide import encode_decision
@@ -391,3 +395,63 @@ async def test_prompts_and_answers_of_copies_are_kept_nowhere(tmp_path):
             data = file.read_bytes()
             assert secret.encode() not in data
             assert b"the-words-of-a-model" not in data
+
+
+async def test_commands_tell_copies_from_traffic(tmp_path, monkeypatch):
+    """They are explained and computed again like any record, and are no cases and no traffic to replay."""
+    monkeypatch.setenv("ALPHA_KEY", "a")
+    monkeypatch.setenv("BETA_KEY", "b")
+    async with Upstream(chat("yes")) as up:
+        config = {**shadowed(up, graders=AGREES), "telemetry": {"content": "full"}}
+        async with serving(tmp_path, config) as server:
+            name = await begin(server)
+            of = (await server.chat()).headers["x-interlock-decision-id"]
+            await copies(server, name)
+            (one,) = [record for record in records(server) if record.shadow_of is not None]
+            assert one.content is not None, "it is kept where content is"
+    file = ["--config", str(tmp_path / "interlock.yaml")]
+
+    def run(*words):
+        told = CliRunner().invoke(cli, [*words, *file], catch_exceptions=False)
+        assert told.exit_code == 0, told.output
+        return told.output
+
+    assert f"a copy of {of}, which nobody has seen: answered by `small`" in run("explain", one.decision.id)
+    assert "2 of 2 decisions" in run("replay", "--verify")
+    assert "0 of 1 decisions would change" in run("replay", "--against", str(tmp_path / "interlock.yaml"))
+    out = str(tmp_path / "cases.jsonl")
+    run("eval", "from-decisions", "--out", out)
+    assert [json.loads(line)["id"] for line in Path(out).read_text().splitlines()] == [of]
+    shown = run("rollout", "status", name)
+    assert "copies: 1 sent, 1 answered, 0 failed, 0 refused by policy; left out: none" in shown
+    assert "agrees" in shown
+    listed = json.loads(run("rollout", "status", name, "--json"))
+    assert listed["shadow"]["sent"] == 1
+
+
+async def test_a_copy_of_a_strictly_logged_request_is_on_record_before_it_is_sent(tmp_path):
+    rule = {"name": "careful", "then": {"logging": "strict"}}
+    async with Upstream(chat()) as up:
+        config = {**shadowed(up), "policy": [rule], "telemetry": {"content": "full"}}
+        async with serving(tmp_path, config) as server:
+            found: list[int] = []
+
+            def look(seen):
+                if seen.json["model"] == "up-s":
+                    found.append(sum(one.shadow_of is not None for one in records(server)))
+                return chat()
+
+            up.default = look
+            name = await begin(server)
+            await server.chat()
+            assert (await copies(server, name))["sent"] == 1
+            assert found == [1]
+            (one,) = [record for record in records(server) if record.shadow_of is not None]
+            assert (one.status, one.content) == ("ok", None)
+
+
+async def test_a_large_request_is_answered_and_not_copied(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, shadowed(up)) as server:
+        name = await begin(server)
+        assert (await server.chat("word " * 60_000)).status_code == 200
+        assert (await copies(server, name))["dropped"] == {"too_large": 1}

@@ -108,6 +108,8 @@ def _against(store: "Store", file: Path, since: int | None, *, as_json: bool) ->
     total = 0
     for stored in store.each_record(since):
         record = to_record(stored)
+        if record.shadow_of is not None:  # nobody's request: its original is among the others
+            continue
         old, world = past.config(record.decision), past.world(record.decision)
         if old is None or world is None:
             raise Stop("the config or the world it was decided under is not in the store", where=stored.id)

@@ -56,18 +56,20 @@ class Mirrors:
         self._store = store
         self._counts: dict[str, dict[str, float]] = {}
         self._made_of: object = None
+        self._places: object = None  # a key that is replaced leaves the config's hash as it is
         self._snapshots: dict[str, Snapshot] = {}
 
     def follow(self, rows: Sequence[StoredRollout], state: State) -> None:
         """Take on what is under way now. Cheap where nothing has changed."""
         wanted = [row for row in rows if row.plan.shadow or row.plan.graders]
-        made_of = [(row.id, row.progress.step) for row in wanted], state.world_hash, state.config.config_hash
+        rows_are = [(row.id, row.progress.step) for row in wanted]
+        made_of = rows_are, state.world_hash, state.config.config_hash
         if not wanted:
-            self.by_alias, self._made_of = NOTHING, None
+            self.by_alias, self._made_of, self._places = NOTHING, None, None
             self._snapshots.clear()
-        elif made_of != self._made_of:
+        elif made_of != self._made_of or self._places is not state.setting.destinations:
             self.by_alias = {row.alias: self._mirror(row, state) for row in wanted}
-            self._made_of = made_of
+            self._made_of, self._places = made_of, state.setting.destinations
 
     def count(self, rollout: str, name: str, value: float = 1) -> None:
         """Note what became of a copy; `flush` puts it where all workers count."""
