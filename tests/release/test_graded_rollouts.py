@@ -153,7 +153,14 @@ async def test_a_rollout_keeps_its_graders_whatever_becomes_of_the_config(tmp_pa
     [
         ({"graders": {"x": {"kind": "nonsense"}}}, "unknown grader `nonsense`"),
         ({"graders": {"x": {"kind": "function", "file": "x.py"}}}, "runs code"),
-        ({"graders": {"x": {"kind": "judge", "model": "gpt", "rubric": "r"}}}, "asks a model"),
+        (
+            {
+                "graders": {"x": {"kind": "judge", "model": "gpt", "rubric": "r"}},
+                "shadow": 0.5,
+                "guardrails": [{"metric": "shadow.x", "drop_at_most": 0.1}],
+            },
+            "which have no score themselves",
+        ),
         ({"graders": {"x": {"kind": "json_schema", "schema": "none.json"}}}, "none.json"),
         (
             {"graders": {"x": {"kind": "consistency"}}, "guardrails": [{"metric": "x", "at_least": 0.5}]},

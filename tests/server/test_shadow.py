@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,7 +36,8 @@ async def copies(server, name):
     """What is known of a rollout's copies, once none is under way."""
     await until(lambda: server.gateway.copies.idle and server.gateway.gradings.idle)
     await server.gateway.mirrors.flush()
-    return (await server.client.get(f"/v1/rollouts/{name}")).json()["shadow"]
+    found = (await server.client.get(f"/v1/rollouts/{name}")).json()
+    return {**found["unseen"], **found["shadow"]}
 
 
 def models(upstream: Upstream) -> list[str]:
@@ -416,12 +416,14 @@ async def test_commands_tell_copies_from_traffic(tmp_path, monkeypatch):
         assert told.exit_code == 0, told.output
         return told.output
 
-    assert f"a copy of {of}, which nobody has seen: answered by `small`" in run("explain", one.decision.id)
+    assert f"follows {of}, and nobody has seen its answer: answered by `small`" in run(
+        "explain", one.decision.id
+    )
     assert "2 of 2 decisions" in run("replay", "--verify")
     assert "0 of 1 decisions would change" in run("replay", "--against", str(tmp_path / "interlock.yaml"))
     out = str(tmp_path / "cases.jsonl")
     run("eval", "from-decisions", "--out", out)
-    assert [json.loads(line)["id"] for line in Path(out).read_text().splitlines()] == [of]
+    assert [json.loads(line)["id"] for line in (tmp_path / "cases.jsonl").read_text().splitlines()] == [of]
     shown = run("rollout", "status", name)
     assert "copies: 1 sent, 1 answered, 0 failed, 0 refused by policy; left out: none" in shown
     assert "agrees" in shown

@@ -81,7 +81,7 @@ def headline(record: Record) -> str:
     decision = record.decision
     if record.shadow_of is not None:
         plain = headline(replace(record, shadow_of=None))
-        return f"a copy of {record.shadow_of}, which nobody has seen: {plain}"
+        return f"follows {record.shadow_of}, and nobody has seen its answer: {plain}"
     if decision.route is None:
         return f"{ENDED[record.status]}; nobody may serve it."
     chosen = _deployment(decision.route.provider, decision.route.model, decision.route.region)

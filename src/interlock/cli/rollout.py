@@ -223,6 +223,7 @@ def _finish(store: "Store", write: "Write[StoredRollout]", *, as_json: bool) -> 
 
 
 def _show(store: "Store", row: "StoredRollout", *, as_json: bool) -> None:
+    from interlock.cli.explain import money
     from interlock.release.rollouts import figures_of, shown
 
     if as_json:
@@ -249,17 +250,18 @@ def _show(store: "Store", row: "StoredRollout", *, as_json: bool) -> None:
         )
     if figures["shadow"] is not None:
         _show_copies(figures["shadow"])
+    unseen = figures["unseen"]
+    if unseen["cost_usd"] or unseen["judged"]:
+        spent, most = money(unseen["cost_usd"]), money(unseen["max_cost_usd"])
+        say(f"copies and judges cost {spent} of {most}; {unseen['judged']} verdicts of judges")
 
 
 def _show_copies(copies: dict[str, Any]) -> None:
-    from interlock.cli.explain import money
-
     dropped = ", ".join(f"{count} {why}" for why, count in copies["dropped"].items()) or "none"
     say(
         f"copies: {copies['sent']} sent, {copies['answered']} answered, {copies['failed']} failed, "
         f"{copies['denied']} refused by policy; left out: {dropped}"
     )
-    say(f"they cost {money(copies['cost_usd'])} of {money(copies['max_cost_usd'])}")
     table(
         ("grader", "copies", "live answers", "pairs"),
         (

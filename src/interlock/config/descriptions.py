@@ -215,7 +215,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "steps": "shares of traffic, rising",
         "sticky_by": "what stays on one side of the split",
         "shadow": "the share of traffic that is mirrored, its answers unseen",
-        "shadow_limits": "what the copies may take",
+        "shadow_limits": "what copies and judges may take",
         "graders": "what scores answers while they are in memory, by the name that guardrails use",
         "grade": "the share of live answers that the graders score, 0 to 1",
         "guardrails": "live checks that abort it",
@@ -236,8 +236,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "for": "how long the step lasts",
     },
     "ShadowLimits": {
-        "max_cost_usd": "what all copies of a rollout may cost, in US dollars; unpriced models get none",
-        "concurrency": "copies under way at once in each worker",
+        "max_cost_usd": "what copies and judges may cost, in US dollars; unpriced models get none",
+        "concurrency": "copies, and gradings, under way at once in each worker",
     },
     "Webhook": {
         "url": "where events are posted; it is recorded with the config, so it holds no secret",

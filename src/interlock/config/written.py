@@ -279,7 +279,7 @@ class RolloutStep(Section, frozen=True, kw_only=True, rename={"for_": "for"}):
 
 
 class ShadowLimits(Section, frozen=True, kw_only=True):
-    """What copies may take: in money over the whole rollout, and at once in each worker."""
+    """What copies and judges may take: in money over the whole rollout, and at once in each worker."""
 
     max_cost_usd: Usd = 10.0
     concurrency: Positive = 4

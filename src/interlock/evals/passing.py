@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from interlock.evals.answers import as_json, at
-from interlock.evals.graders import apply
+from interlock.evals.graders import apply, judge
 from interlock.evals.graders.field_equals import FieldEquals
 from interlock.evals.sample import Grade, Sample, State, Turn
-from interlock.evals.seen import Seen
+from interlock.evals.seen import Judgement, Seen
 from interlock.evals.suite import Case, GraderSpec
 from interlock.types.request import File, Message, Request, Text, ToolResult
 
 OUTSIDE: Final = {
     "function": "runs code of a suite, which a server does not",
-    "judge": "asks a model, which live answers are not shown to",
 }
-"""The graders that need more than the answer, and why they are for suites only."""
+"""The graders that are for suites only, and why."""
 _MARK: Final = "traffic"
 
 
@@ -54,27 +54,56 @@ def case_of(request: Request) -> Case:
     )
 
 
-def grade_live(graders: Mapping[str, GraderSpec], case: Case, live: Sample) -> dict[str, Grade]:
+class Judged(Struct, frozen=True, kw_only=True):
+    """What judges have said, by the hash of their prompt; `related` are of an answering model's family."""
+
+    judgements: Mapping[str, Judgement] = {}
+    related: frozenset[str] = frozenset()
+
+
+_UNJUDGED: Final = Judged()
+
+
+def grade_live(
+    graders: Mapping[str, GraderSpec], case: Case, live: Sample, judged: Judged = _UNJUDGED
+) -> dict[str, Grade]:
     """What each grader says of a live answer, by its name."""
-    seen = Seen(case=case, sample=live)
-    return {name: apply(spec, seen) for name, spec in graders.items()}
+    return {name: apply(spec, _seen(spec, case, live, None, judged)) for name, spec in graders.items()}
 
 
 def grade_copy(
-    graders: Mapping[str, GraderSpec], case: Case, copied: Sample, live: Sample
+    graders: Mapping[str, GraderSpec], case: Case, copied: Sample, live: Sample, judged: Judged = _UNJUDGED
 ) -> dict[str, Grade]:
     """What each grader says of a copy's answer, held against the live answer to the same request."""
-    return {
-        name: apply(
-            spec,
-            Seen(
-                case=msgspec.structs.replace(case, expect={**case.expect, **_expected(spec, live)}),
-                sample=copied,
-                others=(live,),
-            ),
-        )
-        for name, spec in graders.items()
-    }
+    return {name: apply(spec, _seen(spec, case, copied, live, judged)) for name, spec in graders.items()}
+
+
+def prompts_of(
+    graders: Mapping[str, GraderSpec],
+    case: Case,
+    answered: Sample,
+    live: Sample | None,
+    related: frozenset[str],
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """What judges have to be asked of an answer (beside `live`, where it is a copy's): whom, and what."""
+    judged = Judged(related=related)
+    return [
+        (spec.model, messages)
+        for spec in graders.values()
+        if isinstance(spec, judge.Judge)
+        for messages in judge.prompts(spec, _seen(spec, case, answered, live, judged))
+    ]
+
+
+def _seen(spec: GraderSpec, case: Case, answered: Sample, live: Sample | None, judged: Judged) -> Seen:
+    expect = case.expect if live is None else {**case.expect, **_expected(spec, live)}
+    return Seen(
+        case=msgspec.structs.replace(case, expect=expect),
+        sample=answered,
+        others=() if live is None else (live,),
+        judgements=judged.judgements,
+        related=judged.related,
+    )
 
 
 def _expected(spec: GraderSpec, live: Sample) -> dict[str, Any]:
@@ -83,7 +112,7 @@ def _expected(spec: GraderSpec, live: Sample) -> dict[str, Any]:
         found, value = as_json(live.text, fenced=True)
         return {spec.expect or spec.field: at(value, spec.field)} if found else {}
     calls = [{"name": call.name, "arguments": call.arguments} for call in live.calls]
-    return {"answer": live.text, "calls": calls}
+    return {"answer": live.text, "reference": live.text, "calls": calls}
 
 
 def needs_reference(spec: GraderSpec) -> bool:

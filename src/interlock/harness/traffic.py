@@ -41,7 +41,7 @@ def cases_of(
 def _case(record: Record, most: DataClass, answers: str) -> dict[str, Any] | str:
     decision = record.decision
     if record.shadow_of is not None:
-        return f"it is a copy of {record.shadow_of}"
+        return f"it follows {record.shadow_of}, and nobody asked it"
     if record.content is None:
         return "its content was not stored"
     if RANK[decision.policy.data_class] > RANK[most]:

@@ -7,29 +7,34 @@ from typing import Any
 import msgspec
 
 from interlock.config.checked import Config
-from interlock.config.problems import error, locate
-from interlock.config.written import Rollout
+from interlock.config.problems import error, locate, suggest
 from interlock.errors import ConfigError, Problem
 from interlock.evals.decode import decode_grader
 from interlock.evals.graders import GRADERS
+from interlock.evals.graders.judge import Judge
 from interlock.evals.loading import reader_of
 from interlock.evals.passing import OUTSIDE, needs_reference
 from interlock.evals.suite import GraderSpec
 from interlock.rollout.pairs import SHADOW
 
 
-def read_graders(plan: Rollout, folder: Path, path: str) -> tuple[dict[str, GraderSpec], list[Problem]]:
-    """The graders of a plan at a path of the config, and what is wrong with them. Reads files."""
+def read_graders(config: Config, plan: str, folder: Path) -> tuple[dict[str, GraderSpec], list[Problem]]:
+    """The graders of a plan of the config, and what is wrong with them. Reads files."""
+    path, known = f"rollouts.{plan}.graders", (*config.models, *config.aliases)
     found: dict[str, GraderSpec] = {}
     problems: list[Problem] = []
-    for name, row in plan.graders.items():
+    for name, row in config.rollouts[plan].graders.items():
         kind = row.get("kind")
         if kind in OUTSIDE:
             why = f"`{kind}` {OUTSIDE[kind]}"
             problems.append(error(f"{path}.{name}.kind", why, "name another grader; gates can use this one"))
             continue
         spec = decode_grader(row, f"{path}.{name}", reader_of(folder), problems)
-        if spec is not None:
+        if isinstance(spec, Judge) and spec.model not in known:
+            problems.append(
+                error(f"{path}.{name}.model", f"there is no model `{spec.model}`", suggest(spec.model, known))
+            )
+        elif spec is not None:
             found[name] = spec
     return found, problems
 
@@ -38,7 +43,7 @@ def check_graders(config: Config, folder: Path) -> Iterator[Problem]:
     """What is wrong with the graders of all plans, and with guardrails that no grader could decide."""
     for plan, written in config.rollouts.items():
         path = f"rollouts.{plan}"
-        graders, problems = read_graders(written, folder, f"{path}.graders")
+        graders, problems = read_graders(config, plan, folder)
         yield from problems
         for place, check in enumerate(written.guardrails):
             spec = graders.get(check.metric.removeprefix(SHADOW))
@@ -53,7 +58,7 @@ def check_graders(config: Config, folder: Path) -> Iterator[Problem]:
                     f"compare copies with it: `{SHADOW}{check.metric}`",
                 )
             beside = check.rise_at_most is not None or check.drop_at_most is not None
-            if copies and beside and needs_reference(spec):
+            if copies and beside and (needs_reference(spec) or isinstance(spec, Judge)):
                 yield error(
                     where,
                     f"`{spec.kind}` compares copies with the live answers, which have no score themselves",

@@ -47,7 +47,7 @@ def wanted(
     if if_version not in (None, state.active):
         raise StaleVersion(alias, state.active)
     model, written = config.models[to_model], config.rollouts[plan]
-    graders, problems = read_graders(written, folder, f"rollouts.{plan}.graders")
+    graders, problems = read_graders(config, plan, folder)
     if problems:
         raise ApiError(
             "conflict", str(problems[0]), hint="`interlock check` says what is wrong", param="plan"
@@ -69,13 +69,24 @@ def wanted(
 def figures_of(store: Store, row: StoredRollout) -> dict[str, Any]:
     """What a rollout's answers have been found to be: `grades` of both arms, and `shadow` (None: no copies).
 
-    A copy is sent, answered and failed, or refused by policy (`denied`), or left out (`dropped`, by why).
+    `unseen` is what copies and judges have cost together, and how many verdicts judges gave. A copy is sent,
+    answered and failed, or refused by policy (`denied`), or left out (`dropped`, by why).
     """
     found = store.read(partial(grades.compared, rollout=row.id))
-    live = [_graded(one) | {"arm": one.arm} for one in found if one.arm != "shadow"]
-    if not row.plan.shadow:
-        return {"grades": live, "shadow": None}
     counts = store.read(partial(grades.counts, rollout=row.id))
+    figures: dict[str, Any] = {
+        "grades": [_graded(one) | {"arm": one.arm} for one in found if one.arm != "shadow"],
+        "unseen": {
+            "cost_usd": round(counts.get(grades.SPENT, 0.0), 9),
+            "cost_unknown": int(counts.get("cost_unknown", 0)),
+            "max_cost_usd": row.plan.shadow_limits.max_cost_usd,
+            "judged": int(counts.get("judged", 0)),
+            "unjudged": int(counts.get("unjudged", 0)),
+        },
+        "shadow": None,
+    }
+    if not row.plan.shadow:
+        return figures
     mark = "dropped:"
     copies = {
         "share": row.plan.shadow,
@@ -83,14 +94,11 @@ def figures_of(store: Store, row: StoredRollout) -> dict[str, Any]:
         "dropped": {
             name.removeprefix(mark): int(count) for name, count in counts.items() if name.startswith(mark)
         },
-        "cost_usd": round(counts.get(grades.SPENT, 0.0), 9),
-        "cost_unknown": int(counts.get("cost_unknown", 0)),
-        "max_cost_usd": row.plan.shadow_limits.max_cost_usd,
         "comparisons": [
             _graded(one) | {"live": one.live, "n_live": one.n_live} for one in found if one.arm == "shadow"
         ],
     }
-    return {"grades": live, "shadow": copies}
+    return figures | {"shadow": copies}
 
 
 def _graded(one: grades.Comparison) -> dict[str, Any]:

@@ -4,21 +4,20 @@ The caller has its answer, or is about to be told why not; nothing here is waite
 requests are taken follows from the decision alone, so shares are exact and the same in every worker.
 """
 
-import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from interlock.evals.passing import case_of, grade_live, sample_of
-from interlock.evals.sample import Grade, Sample
+from interlock.evals.passing import sample_of
+from interlock.evals.sample import Sample
 from interlock.execute.executor import Execution
 from interlock.route.arms import shared
 from interlock.server.case import Case
-from interlock.server.copying import copy, write_grades
+from interlock.server.copying import copy
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
+from interlock.server.grading import grade, write_grades
 from interlock.server.mirrors import Mirror
 from interlock.server.turns import state_of, turn_of
 from interlock.types.decision import Decision, Route
@@ -26,7 +25,6 @@ from interlock.types.world import Canary
 
 MOST_BODY: Final = 256 * 1024
 """Bytes of a request; larger ones are neither graded nor copied, because encoding them holds up others."""
-GRADED_AT_ONCE: Final = 1
 
 
 def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
@@ -46,7 +44,8 @@ def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Executi
     live = sample_of(turn, state_of(execution.error, turn))
     if graded and len(case.body) <= MOST_BODY:
         job = partial(_grade, gateway, mirror, case, live)
-        if not gateway.gradings.offer(job, _size(case, live), GRADED_AT_ONCE):
+        at_once = mirror.row.plan.shadow_limits.concurrency
+        if not gateway.gradings.offer(job, _size(case, live), at_once):
             gateway.mirrors.count(mirror.row.id, "dropped:ungraded")
     if copied:
         _offer_copy(gateway, mirror, case, live)
@@ -98,9 +97,4 @@ def _size(case: Case, live: Sample) -> int:
 async def _grade(gateway: Gateway, mirror: Mirror, case: Case, live: Sample) -> None:
     route = case.decision.route
     assert route is not None, "it was answered"
-
-    def work() -> Mapping[str, Grade]:
-        return grade_live(mirror.graders, case_of(case.request), live)
-
-    found = await asyncio.to_thread(work)
-    await write_grades(gateway, mirror, case, route.arm, found)
+    await write_grades(gateway, mirror, case, route.arm, await grade(gateway, mirror, case, live))

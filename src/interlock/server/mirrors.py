@@ -18,11 +18,14 @@ from interlock.config.alone import without_fallbacks
 from interlock.config.checked import Config, encode
 from interlock.config.written import RetryBudget
 from interlock.errors import StoreError
+from interlock.evals.graders.judge import Judge
+from interlock.evals.identity import are_related
 from interlock.evals.suite import GraderSpec
 from interlock.execute.setting import Destination, Setting
 from interlock.release.graders import restored
 from interlock.resilience.health import Health
 from interlock.route.arms import on_canary
+from interlock.route.ask import model_of
 from interlock.route.decide import hash_world
 from interlock.route.snapshot import Snapshot, snapshot
 from interlock.server.state import State
@@ -37,7 +40,9 @@ _NO_RETRIES: Final = RetryBudget(ratio=0.0, min_per_s=0)
 
 
 class Mirror(Struct, frozen=True, kw_only=True):
-    """One rollout under one state. `setting` is what copies go by; None: nothing is copied."""
+    """One rollout under one state. `setting` is what copies go by, `judging` what judges do; None: there are
+    none. `related` are judges of a family with one of the two models.
+    """
 
     row: StoredRollout
     config_hash: str
@@ -45,6 +50,9 @@ class Mirror(Struct, frozen=True, kw_only=True):
     graders: Mapping[str, GraderSpec]
     setting: Setting | None = None
     world_hash: str = ""
+    judging: Setting | None = None
+    judging_hash: str = ""
+    related: frozenset[str] = frozenset()
 
 
 class Mirrors:
@@ -102,21 +110,25 @@ class Mirrors:
             weight=row.weight,
             sticky_by=row.plan.sticky_by,
         )
-        plain = Mirror(
-            row=row,
-            config_hash=state.config.config_hash,
-            canary=canary,
-            graders=restored(row.plan.graders),
-        )
+        graders = restored(row.plan.graders)
+        mirror = Mirror(row=row, config_hash=state.config.config_hash, canary=canary, graders=graders)
+        judges = {spec.model for spec in graders.values() if isinstance(spec, Judge)}
+        if judges:
+            mirror = replace(
+                mirror,
+                judging=self._setting(state, state.setting.world, None),
+                judging_hash=state.world_hash,
+                related=related_judges(state, row, judges),
+            )
         if not row.plan.shadow:
-            return plain
+            return mirror
         world = _world_of_copies(state.setting.world, row.alias, canary)
         world_hash = hash_world(world)
         put_world(self._store, world_hash, world)
-        setting = self._setting(state, world, row.candidate)
-        return replace(plain, setting=setting, world_hash=world_hash)
+        return replace(mirror, setting=self._setting(state, world, row.candidate), world_hash=world_hash)
 
-    def _setting(self, state: State, world: World, candidate: str) -> Setting:
+    def _setting(self, state: State, world: World, only: str | None) -> Setting:
+        """The setting of calls that nobody sees: of one model's, or of all."""
         live = state.setting
         rules = replace(state.config.resilience, retry_budget=_NO_RETRIES)
 
@@ -131,7 +143,9 @@ class Mirrors:
             snapshot=self._snapshot(state.config),
             world=world,
             destinations={
-                where: apart(place) for where, place in live.destinations.items() if where[0] == candidate
+                where: apart(place)
+                for where, place in live.destinations.items()
+                if only is None or where[0] == only
             },
         )
 
@@ -150,3 +164,16 @@ def _world_of_copies(world: World, alias: str, canary: Canary) -> World:
     """The world in which an alias is the candidate, and has no arms."""
     others = {name: other for name, other in world.rollouts.items() if name != alias}
     return replace(on_canary(replace(world, rollouts={alias: canary}), alias), rollouts=others)
+
+
+def related_judges(state: State, row: StoredRollout, judges: set[str]) -> frozenset[str]:
+    """The judges of a family with the candidate or with what is active: they would judge their own."""
+    setting = state.setting
+    active = setting.world.aliases.get(row.alias)
+    models = {row.candidate} | ({active.model} if active is not None else set())
+    found = {judge: model_of(judge, setting.snapshot, setting.world) for judge in judges}
+    return frozenset(
+        judge
+        for judge, behind in found.items()
+        if behind is None or any(are_related(state.config, behind, model) for model in models)
+    )

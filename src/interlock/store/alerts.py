@@ -11,7 +11,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from interlock.store import control_log
+from interlock.store import control_log, events
 
 Kind = Literal["guardrail", "recovered", "gate"]
 """A guardrail is breached after a release; it holds again; a gate that ran again did not pass."""
@@ -47,7 +47,7 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 
 def add(db: apsw.Connection, alert: Alert, *, by: str, now: int) -> int:
-    """Add an alert, and an entry of the control log that holds it whole; its number."""
+    """Add an alert, an entry of the control log that holds it whole, and an event for webhooks; its number."""
     body = msgspec.json.encode(alert).decode()
     db.execute(
         "INSERT INTO alerts (at, kind, alias, version, body) VALUES (?, ?, ?, ?, ?)",
@@ -56,6 +56,7 @@ def add(db: apsw.Connection, alert: Alert, *, by: str, now: int) -> int:
     seq: int = db.last_insert_rowid()
     told: Mapping[str, Any] = msgspec.to_builtins(alert)
     control_log.append(db, at=now, actor=by, action=f"alert.{alert.kind}", body=told)
+    events.put(db, "alert", told, now)
     return seq
 
 

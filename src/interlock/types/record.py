@@ -82,4 +82,4 @@ class Record(Struct, frozen=True, kw_only=True):
     noticed: Noticed | None = None
     content: dict[str, Any] | None = None
     shadow_of: str | None = None
-    """The live decision whose request this is a copy of: nobody has seen the answer."""
+    """The live decision that this follows, a copy of its request or a judge's: nobody has seen the answer."""
