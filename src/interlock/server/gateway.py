@@ -33,8 +33,8 @@ from interlock.server.ids import Clock, fresh_name, fresh_nonce
 from interlock.server.latency import Latencies
 from interlock.server.lines import request_line
 from interlock.server.log import Log
-from interlock.server.noticing import Noticer
 from interlock.server.mirrors import Mirrors
+from interlock.server.noticing import Noticer
 from interlock.server.records import budgets_used, to_row
 from interlock.server.state import State, make_state, with_world
 from interlock.store.rollouts import live

@@ -47,7 +47,7 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 
 def add(db: apsw.Connection, alert: Alert, *, by: str, now: int) -> int:
-    """Add an alert, an entry of the control log that holds it whole, and an event for webhooks; its number."""
+    """Add an alert, an entry of the control log with all of it, and an event for webhooks; its number."""
     body = msgspec.json.encode(alert).decode()
     db.execute(
         "INSERT INTO alerts (at, kind, alias, version, body) VALUES (?, ?, ?, ?, ?)",
