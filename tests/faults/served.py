@@ -22,6 +22,8 @@ RUN = """
 import os, pathlib, resource, sys
 if files := int(sys.argv[2]):
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+if memory := int(sys.argv[3]):
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 from interlock.server.serve import serve
 say = lambda text: print(text, file=sys.stderr, flush=True)
 sys.exit(serve(pathlib.Path(sys.argv[1]), os.environ, say=say))
@@ -89,6 +91,18 @@ class Served:
                 continue
         return found
 
+    def line(self, answer: bytes) -> dict[str, Any]:
+        """The log's line of the request that got this answer: its decision's id is in a header."""
+        name = answer.partition(b"x-interlock-decision-id: ")[2].partition(b"\r\n")[0].decode()
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            found[:] = [line for line in self.log if line.get("decision") == name]
+            return bool(found)
+
+        wait_for(look, 10)
+        return found[0]
+
     @property
     def memory(self) -> int:
         """Bytes of its own that lie in memory."""
@@ -114,12 +128,16 @@ def served(
     settings: Mapping[str, Any],
     *,
     files: int | None = None,
+    memory: int | None = None,
     stdout: int | None = None,
 ) -> Iterator[Served]:
-    """Start it and wait until it is ready. `files`: how many it may open. `stdout`: where its log goes."""
+    """Start it and wait until it is ready. `stdout`: where its log goes.
+
+    `files` is how many it may open, `memory` how many bytes it may have of its own: the kernel sees to both.
+    """
     (folder / "interlock.yaml").write_text(yaml.safe_dump(dict(settings), sort_keys=False))
     port = settings["server"]["port"]
-    process = start(folder, files=files, stdout=stdout)
+    process = start(folder, files=files, memory=memory, stdout=stdout)
     upstream = int(settings["providers"]["other"]["base_url"].rpartition(":")[2])
     running = Served(folder, process, port, upstream)
     try:
@@ -131,12 +149,14 @@ def served(
             running.kill()
 
 
-def start(folder: Path, *, files: int | None = None, stdout: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, *, files: int | None = None, memory: int | None = None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
     """The process, without waiting for it."""
 
     with (folder / "out.jsonl").open("ab") as out, (folder / "err.txt").open("ab") as err:
         return subprocess.Popen(
-            [sys.executable, "-c", RUN, str(folder / "interlock.yaml"), str(files or 0)],
+            [sys.executable, "-c", RUN, str(folder / "interlock.yaml"), str(files or 0), str(memory or 0)],
             stdin=subprocess.DEVNULL,
             stdout=out if stdout is None else stdout,
             stderr=err,

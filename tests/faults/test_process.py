@@ -86,6 +86,29 @@ async def test_p1_in_200_rounds_of_kill_9_no_answer_is_without_its_record(tmp_pa
     assert await kill_rounds(tmp_path, 200, seed=1) > 200
 
 
+async def test_p1_what_a_killed_server_held_of_an_account_is_free_after_its_restart(tmp_path):
+    """Slots and tokens of a limit are held in memory only: they end with the process that held them."""
+    settings = config()
+    settings["providers"]["mock"]["limits"] = {"concurrency": 1, "requests_per_minute": 1}
+    gate = asyncio.Event()
+
+    def held(request):
+        return (*FINE(request)[:1], gate)
+
+    with served(tmp_path, settings) as running:
+        async with Mock(held, port=running.upstream) as mock:
+            asking = asyncio.create_task(exchange(running.port, chat(model="chat")))
+            await until(lambda: len(mock.received) == 1)
+            running.kill()
+            got, _ = await asking
+            assert not got
+    with served(tmp_path, settings) as running:
+        async with Mock(FINE, port=running.upstream):
+            assert (await exchange(running.port, chat(model="chat")))[0].startswith(OK)
+    with stored(tmp_path) as store:
+        assert [record.status for record in store.each_record()] == ["ok"]
+
+
 # --- P3 -----------------------------------------------------------------------------------------
 
 
@@ -180,6 +203,27 @@ async def test_p8_out_of_file_descriptors_it_sheds_callers_and_comes_good(tmp_pa
         running.stop()
         assert running.ended() == 0
     assert "Traceback" not in running.errors, running.errors
+
+
+async def test_p8_under_a_memory_limit_of_the_kernel_it_sheds_callers_and_comes_good(tmp_path):
+    """Forty bodies of nine megabytes at once, where the process may have some hundred more than it needs."""
+    with served(tmp_path, config(), memory=400_000_000) as running:
+        async with Mock(FINE, port=running.upstream):
+            assert (await exchange(running.port, chat(model="chat")))[0].startswith(OK)
+            text = "[" + "1," * 4_500_000
+            big = chat(model="chat", messages=[{"role": "user", "content": text}])
+            for _ in range(2):
+                crowd = [exchange(running.port, big, wait=30) for _ in range(20)]
+                answers = [got for got, _ in await asyncio.gather(*crowd)]
+                for got in answers:
+                    assert not got or got[9:10] in (b"2", b"4", b"5"), got[:200]
+                assert running.process.poll() is None, running.errors
+            await until(lambda: answers_ok(running.port), 20)
+            assert running.memory < 400_000_000
+        running.stop()
+        assert running.ended() == 0
+    with stored(tmp_path) as store:
+        assert store.integrity() == ()
 
 
 async def answers_ok(port: int) -> bool:

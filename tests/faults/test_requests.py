@@ -189,6 +189,7 @@ async def holds(gateway, count):
             for _ in range(20):
                 got, _ = await exchange(gateway.port, chat(model="chat"))
                 assert got.startswith(b"HTTP/1.1 200 ")
+            assert gateway.sockets >= count, "all of that while they stood there"
     finally:
         for sock in opened:
             sock.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from interlock.mock import Answering, Behaviour, Mock, Plan, Received, Repeat, Script
+from interlock.mock import Answering, Behaviour, Hang, Mock, Pause, Plan, Received, Repeat, Script
 from interlock.server.records import to_record
 from interlock.store import Store
 from tests.faults.served import config, free_port, served
@@ -161,6 +161,56 @@ async def test_u14_an_answer_without_measure_is_cut_at_a_limit_and_memory_is_bou
         await until(lambda: mock.busy == 0, 10)
 
 
+# --- U12 ----------------------------------------------------------------------------------------
+
+
+def usual(request):
+    """The head and the bytes of a long answer."""
+    head, *rest = Answering(Script(default=Behaviour(text="word " * 40)))(request)
+    assert isinstance(head, bytes)
+    return head, b"".join(piece for piece in rest if isinstance(piece, bytes))
+
+
+def dripping(request):
+    head, data = usual(request)
+    return (head, *(move for at in range(len(data)) for move in (data[at : at + 1], Pause(0.01))))
+
+
+def stalling(request):
+    head, data = usual(request)
+    return (head, data[: len(data) // 2], Hang())
+
+
+SLOW: dict[str, Callable[[Received], Plan]] = {
+    "drips": dripping,
+    "stalls": stalling,
+    "says nothing": lambda _: (Hang(),),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
+async def test_u12_who_drips_or_stalls_is_hung_up_on_at_the_deadline_and_no_socket_stays(
+    gateway, slow, stream
+):
+    async with Mock(slow, port=gateway.upstream) as mock:
+        base = gateway.sockets - mock.open
+        for make, model in ((chat, "chat"), (messages, "claude")):
+            asked = make("x-interlock-deadline-ms: 300", model=model, stream=stream)
+            got, how = await exchange(gateway.port, asked)
+            assert how == "closed"
+            begun = got.startswith(OK)
+            assert begun or got.startswith(b"HTTP/1.1 504 "), got[:200]
+            assert got.count(b"deadline_exceeded") == 1
+            assert b"[DONE]" not in got
+            assert b"message_stop" not in got
+            await until(lambda: mock.busy == 0, 10)
+            await until(lambda: gateway.sockets - mock.open <= base, 10)
+            line = gateway.line(got)
+            assert (line["error"], line["outcome"]) == ("deadline_exceeded", "failed")
+            assert line["attempts"] == [[model, "timeout"]]
+
+
 # --- U15 ----------------------------------------------------------------------------------------
 
 
@@ -189,7 +239,26 @@ async def test_u15_wherever_a_redirect_points_it_is_a_failure_on_record_and_nobo
                 attempts = server.record(got).attempts
                 assert {attempt.outcome for attempt in attempts} <= {"upstream_error", "malformed"}
                 assert len(attempts) == len(up.seen)
+                line = server.log[-1]
+                assert (line["event"], line["error"], line["outcome"]) == (
+                    "request",
+                    "upstream_failed",
+                    "failed",
+                )
+                assert line["attempts"] == [["gpt", attempt.outcome] for attempt in attempts]
         assert other.seen == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_u15_a_redirect_opens_no_socket_to_anywhere(gateway, stream):
+    async with Mock(
+        Answering(Script(default=Behaviour(faults=("redirect",)))), port=gateway.upstream
+    ) as mock:
+        base = gateway.sockets - mock.open
+        got, _ = await exchange(gateway.port, chat(model="chat", stream=stream))
+        assert got.startswith(b"HTTP/1.1 502 "), got[:200]
+        await until(lambda: gateway.sockets - mock.open <= base, 10)
+        assert gateway.line(got)["attempts"] == [["chat", "upstream_error"]]
 
 
 # --- U17 ----------------------------------------------------------------------------------------
