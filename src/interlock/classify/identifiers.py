@@ -94,10 +94,18 @@ SPACED_CARD_RUN: Final = rf"[0-9](?:{_SIGNS}{{0,3}}[0-9]){{11,}}"
 _SPACED_GROUPS: Final = ((4, 4, 4, 4), (4, 6, 5), *((1,) * length for length in (19, 18, 17, 16, 15, 14, 13)))
 
 _MORE_GROUPS: Final = 4  # an expiry and a code beside the card; more is a table
+_MOST_SPACED: Final = max(map(len, _SPACED_GROUPS)) + _MORE_GROUPS
 
 
 def spaced_cards(text: str, start: int, end: int) -> Iterator[Span]:
-    """The cards in a run of groups, with no like group beside them: that is a list of numbers."""
+    """The cards in a run of groups, with no like group beside them: that is a list of numbers.
+
+    Megabytes of numbers are one run: they are seen to be no card before each gets a place of its own.
+    """
+    if end - start > _LONGEST_RUN:
+        some = text[start:end].translate(_SPACED).split(None, _MOST_SPACED)
+        if len(some) > _MOST_SPACED:
+            return
     groups = [group for group in _groups(text, start, end) if group[0] < group[1]]
     lengths = tuple(last - first for first, last in groups)
     for sizes in _SPACED_GROUPS:

@@ -266,6 +266,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "workers": "the number of worker processes",
         "console": "whether to serve the console",
         "max_body_mb": "the largest request body, in megabytes",
+        "max_bodies_mb": "what all bodies of 100 KB and more may take at once in one worker, in megabytes",
     },
     "Telemetry": {
         "otlp_endpoint": "where OpenTelemetry data is sent",

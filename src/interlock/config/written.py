@@ -370,6 +370,7 @@ class Server(Section, frozen=True, kw_only=True):
     workers: Positive = 1
     console: bool = False
     max_body_mb: Annotated[float, Meta(gt=0)] = 10
+    max_bodies_mb: Annotated[float, Meta(gt=0)] = 256
 
 
 class Telemetry(Section, frozen=True, kw_only=True):

@@ -28,13 +28,17 @@ for a moment, nothing changes, so that modes do not flap."""
 
 
 class Load:
-    """Mutable: how busy this process is. `in_flight` is counted by whoever serves."""
+    """Mutable: how busy this process is. `in_flight` is counted by whoever serves.
 
-    __slots__ = ("_late_s", "_measures", "in_flight", "max_in_flight")
+    `held` are the bytes of large bodies of requests that have not ended.
+    """
+
+    __slots__ = ("_late_s", "_measures", "held", "in_flight", "max_in_flight")
 
     def __init__(self, max_in_flight: int | None = None) -> None:
         self.max_in_flight = max_in_flight
         self.in_flight = 0
+        self.held = 0
         self._late_s = 0.0
         self._measures = deque([0.0] * MEASURES, MEASURES)
 

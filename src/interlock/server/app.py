@@ -6,16 +6,22 @@ who may call a route is part of the route itself. All of that is settled before 
 
 import time
 from asyncio import get_running_loop
+from typing import Final
 
 import httptools
 
 from interlock.errors import ApiError, StoreError
+from interlock.resilience.load import RETRY_S
 from interlock.server.auth import authenticate, may, refuse_doubled
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import Call
 from interlock.server.ids import fresh_name
 from interlock.server.routes import Route, find_route
+
+_LARGE_DIGITS: Final = 6
+"""A body is large from 100,000 bytes on: so many digits its length has."""
+_MOST_DIGITS: Final = 16
 
 
 class Application:
@@ -44,6 +50,9 @@ class Application:
             raise ApiError("policy_denied", f"this needs the role `{found.role}`", hint="ask an operator")
         if call.method == "POST":
             _check_type(call.headers)
+            length = call.headers.get("content-length", "")
+            if len(length) >= _LARGE_DIGITS or "transfer-encoding" in call.headers:
+                self._hold(exchange, length)
 
     async def serve(self, call: Call) -> None:
         """Answer a call that was admitted and whose body is here."""
@@ -56,9 +65,13 @@ class Application:
             self._fail(exchange, error)
         except StoreError as error:
             self._fail(exchange, gateway.store_failed(error))
+        except MemoryError:
+            gateway.say("out_of_memory", during=f"req_{exchange.name}")
+            self._fail(exchange, _overloaded("there is no memory left for this request"))
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
             self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
         gateway.log_request(exchange)
+        self._let_go(exchange)
         call.forget()
 
     def refuse(self, call: Call, error: ApiError) -> None:
@@ -66,6 +79,7 @@ class Application:
         exchange = call.held or self._exchange(call)
         self._fail(exchange, error)
         self.gateway.log_request(exchange)
+        self._let_go(exchange)
         call.forget()
 
     def lost(self, call: Call) -> None:
@@ -73,7 +87,22 @@ class Application:
         exchange: Exchange = call.held
         exchange.status, exchange.error = 499, "client_closed"
         self.gateway.log_request(exchange)
+        self._let_go(exchange)
         call.forget()
+
+    def _hold(self, exchange: Exchange, length: str) -> None:
+        """Make room for a large body, before any of it is read: memory has an end. Raises ApiError."""
+        state, load = exchange.state, self.gateway.load
+        weight = min(int(length), state.max_body) if 0 < len(length) < _MOST_DIGITS else state.max_body
+        if load.held and load.held + weight > state.max_bodies:
+            raise _overloaded("there are too many large requests at once")
+        exchange.weight = weight
+        load.held += weight
+
+    def _let_go(self, exchange: Exchange) -> None:
+        if exchange.weight:
+            self.gateway.load.held -= exchange.weight
+            exchange.weight = 0
 
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):
@@ -87,6 +116,15 @@ class Application:
             exchange.call.abort()  # in the middle of an answer there is nothing left that could be said
         else:
             exchange.fail(error)
+
+
+def _overloaded(problem: str) -> ApiError:
+    return ApiError(
+        "overloaded",
+        problem,
+        hint="the limit is `server.max_bodies_mb`",
+        retry_after_s=RETRY_S["interactive"],
+    )
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -31,7 +31,8 @@ class Exchange:
     """Mutable: what is known of one request so far; its log line says it.
 
     `extra` are header lines (`http1.field`) that its answer will carry. `began` is an instant of the loop.
-    `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one.
+    `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one. `weight` is what
+    its body counts among those that are held in memory.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Exchange:
         "state",
         "status",
         "used",
+        "weight",
     )
 
     def __init__(self, call: Call, state: State, name: str, began: float) -> None:
@@ -78,6 +80,7 @@ class Exchange:
         self.error: ErrorCode | None = None
         self.status = 0
         self.extra = b""
+        self.weight = 0
 
     @property
     def method(self) -> str:

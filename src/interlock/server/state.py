@@ -47,6 +47,7 @@ class State(Struct, frozen=True, kw_only=True):
     keys: KeyTable
     wires: tuple[Wire, ...]
     max_body: int
+    max_bodies: int
     hooks: tuple[Hook, ...] = ()
 
     def cannot_carry(self, request: Request) -> dict[Wire, tuple[str, ...]]:
@@ -73,6 +74,7 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, he
         keys=key_table(config, secrets, secret),
         wires=tuple(wire for wire in ADAPTERS if wire in spoken),
         max_body=int(config.server.max_body_mb * 1_000_000),
+        max_bodies=int(config.server.max_bodies_mb * 1_000_000),
         hooks=tuple(
             Hook(name=name, url=hook.url, key=key_of(secrets.webhooks[name]), events=hook.events)
             for name, hook in config.webhooks.items()
