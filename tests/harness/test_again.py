@@ -85,8 +85,19 @@ async def test_without_a_record_the_first_run_is_what_the_next_are_compared_with
         vendor.wrong = 0.4
         third = await again(here, suite, "again_3")
         assert (third.verdict, third.again) == ("fail", first.id)
-        fourth = await again(here, suite, "again_4")
-        assert (fourth.verdict, fourth.again) == ("fail", first.id), "a run that failed is nobody's measure"
+
+
+async def test_a_run_that_failed_is_nobodys_measure(tmp_path):
+    vendor, suite = Vendor(), write_suite(tmp_path, CASES, EXACT)
+    async with place(tmp_path, vendor, **gates({"metric": "task_success", "at_least": 0.9})) as here:
+        await release(here, None)
+        vendor.wrong = 0.4
+        first = await again(here, suite)
+        assert first.verdict == "fail"
+        vendor.wrong = 0.0
+        second = await again(here, suite, "again_2")
+        assert (second.verdict, second.again) == ("inconclusive", None)
+        assert (await again(here, suite, "again_3")).again == second.id
 
 
 async def test_a_run_that_was_cut_short_goes_on_with_what_it_has(tmp_path):
@@ -115,9 +126,9 @@ async def test_a_suite_that_is_another_by_now_cannot_be_compared(tmp_path):
     vendor, suite = Vendor(), write_suite(tmp_path, CASES, EXACT)
     async with place(tmp_path, vendor, **gates(*CHECKS)) as here:
         await release(here, (await gated(here, suite)).record)
-        other = write_suite(tmp_path, CASES[:-1], EXACT)
-        record = await again(here, other)
-        assert (record.verdict, record.again) == ("inconclusive", None)
+        for number, other in enumerate(((CASES[:-1], EXACT), (CASES, [*EXACT, {"kind": "refusal"}]))):
+            record = await again(here, write_suite(tmp_path, *other), f"again_{number}")
+            assert (record.verdict, record.again) == ("inconclusive", None)
 
 
 async def test_samples_that_are_not_what_the_record_signed_are_no_measure(tmp_path):
