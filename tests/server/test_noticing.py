@@ -1,7 +1,6 @@
 """Re-asks and edits: what is noticed in real conversations, and what is none of it."""
 
 import asyncio
-from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from interlock.dialects import DIALECTS
 from interlock.server import noticing
+from interlock.server.case import Asker, Case
 from interlock.server.noticing import (
     MOST_CALLERS,
     MOST_QUESTIONS,
@@ -17,17 +17,17 @@ from interlock.server.noticing import (
     WITHIN_US,
     Asked,
     Memory,
-    Noticer,
     is_near,
     question_of,
 )
-from tests.server.harness import pool, serving, until
+from tests.live.given import decision
+from tests.server.harness import pool, serving
 from tests.server.upstream import Upstream, answer
 from tests.server.vendors import chat
 
 SALT = 7
 S = 1_000_000
-ME = ("acme", "k", "s1")
+ME = Asker("acme", "k", "s1")
 
 
 def user(text):
@@ -60,7 +60,8 @@ class Talk:
         self.now = began + int(lasts * S)
         if question is None:
             return None
-        seen = self.memory.take(Asked(who or self.who, name, question, began, self.now, ok, attempt))
+        asker = msgspec.structs.replace(who or self.who, attempt=attempt)
+        seen = self.memory.take(Asked(asker, name, question, began, self.now, ok))
         return None if seen is None else (seen.id, seen.kind)
 
 
@@ -224,7 +225,7 @@ def test_requests_side_by_side_are_no_signal():
 def test_callers_are_strangers_to_each_other():
     talk = Talk()
     talk.ask(user(FRANCE))
-    for who in (("other", "k", "s1"), ("acme", "k2", "s1"), ("acme", "k", "s2")):
+    for who in (Asker("other", "k", "s1"), Asker("acme", "k2", "s1"), Asker("acme", "k", "s2")):
         assert talk.ask(user(FRANCE), who=who) is None
 
 
@@ -232,7 +233,7 @@ def test_what_is_remembered_is_bounded_and_forgotten():
     talk = Talk()
     for number in range(MOST_CALLERS + 50):
         for _ in range(2):
-            talk.ask(user("Tell me something new"), after=0, lasts=0, who=("acme", "k", f"s{number}"))
+            talk.ask(user("Tell me something new"), after=0, lasts=0, who=Asker("acme", "k", f"s{number}"))
     assert len(talk.memory) == MOST_CALLERS
     assert max(map(len, talk.memory._known.values())) <= MOST_QUESTIONS
     talk.ask(user(FRANCE), after=WITHIN_US / S + 1)
@@ -335,12 +336,23 @@ async def test_a_request_without_session_and_user_leaves_nothing_to_compare(tmp_
         assert not server.gateway.noticer._waiting
 
 
-async def test_what_waits_is_bounded_where_nobody_looks():
-    noticer = Noticer(SimpleNamespace(), lambda *_: None)  # type: ignore[arg-type]  # it is not asked
-    asked = request(user(FRANCE), user="ann")
-    signals = SimpleNamespace(session="s", tenant="t", key=None, metadata={})
-    case = SimpleNamespace(request=asked, decision=SimpleNamespace(signals=signals), at=0)
-    for _ in range(noticing.MOST_WAITING + 10):
-        noticer.note(case, "ok", {})  # type: ignore[arg-type]  # what it reads of a case
-    assert len(noticer._waiting) == noticing.MOST_WAITING
-    await until(lambda: True)
+async def test_what_waits_is_bounded_where_nobody_looks(tmp_path):
+    async with serving(tmp_path, pool("http://127.0.0.1:9")) as server:
+        noticer = server.gateway.noticer
+        case = Case(request(user(FRANCE)), decision(), b"", 0, ME)
+        for _ in range(noticing.MOST_WAITING + 10):
+            noticer.note(case, "ok")
+        assert len(noticer._waiting) == noticing.MOST_WAITING
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_library_that_names_its_request_asks_once_however_often_it_tries(tmp_path):
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        headers = {**SESSION, "idempotency-key": "idem-1"}
+        first = await server.chat(FRANCE, headers=headers)
+        await server.chat(FRANCE, headers=headers)
+        assert await noticed(server, first) is None
+        await server.chat(FRANCE, headers={**SESSION, "idempotency-key": "idem-2"})
+        await server.gateway.noticer.look()
+        rows = [server.record(row.id).noticed for row in server.gateway.store.each_record()]
+        assert rows == [None, "reask", None]

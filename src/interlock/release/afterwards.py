@@ -29,7 +29,7 @@ from interlock.store.rollouts import Fenced
 from interlock.store.sqlite import Store
 from interlock.store.watches import Acted, Again, Release, StoredWatch
 
-PAGES: Final = 20
+PAGES: Final = 5
 """So many pages of records are read in one look; more are left for the next."""
 
 
@@ -47,12 +47,12 @@ def duties(store: Store, config: Config) -> tuple[Duty, ...]:
 
     Reads the store, so it blocks. Raises StoreError.
     """
-    found = []
+    found, states = [], store.aliases()
     for alias in config.aliases:
-        written = config.watch.get(alias, Watched())
-        release = store.read(partial(watches.release, alias=alias))
-        if release is None:
+        if alias not in states:
             continue
+        written = config.watch.get(alias, Watched())
+        release = store.read(partial(watches.release, state=states[alias]))
         own = written.guardrails
         if own is None:
             own = release.rollout.plan.guardrails if release.rollout is not None else ()

@@ -14,13 +14,27 @@ The dearest text costs about a microsecond a byte.
 """
 
 
+class Asker(Struct, frozen=True, gc=False):
+    """Who asks, where a request says so: the tenant, the key, and the session or user that it names.
+
+    `attempt` is what a library calls the request, however often it tries.
+    """
+
+    tenant: str
+    key: str | None
+    name: str
+    attempt: str | None = None
+
+
 class Case(Struct, frozen=True, gc=False):
     """`body` is what the caller sent, where its record or a kept response will hold it, else empty.
 
-    `at` is when it was decided, in microseconds since the epoch.
+    `at` is when it was decided, in microseconds since the epoch. `asker` is None where nobody says who asks,
+    or a library tries again.
     """
 
     request: Request
     decision: Decision
     body: bytes
     at: int
+    asker: Asker | None = None

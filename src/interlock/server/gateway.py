@@ -159,7 +159,7 @@ class Gateway:
         except StoreError as error:
             raise self.store_failed(error) from None
         if execution is not None:
-            self.noticer.note(case, status, exchange.headers)
+            self.noticer.note(case, status)
 
     def _alert(self, attempt: Attempt) -> None:
         """Say that a provider refuses our account, or that it is used up: once a minute."""

@@ -15,6 +15,7 @@ from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
 from interlock.server.kept import recall
+from interlock.server.noticing import asker_of
 from interlock.server.state import State
 from interlock.types.labels import RANK, DataClass
 from interlock.types.request import Request
@@ -71,7 +72,8 @@ async def judge(
         else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )
     wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
-    return Case(request, decision, body if wanted else b"", now)
+    asker = asker_of(request, signals, exchange.headers)
+    return Case(request, decision, body if wanted else b"", now, asker)
 
 
 def within(request: Request, residency: tuple[str, ...]) -> Request:

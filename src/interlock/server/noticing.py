@@ -23,11 +23,12 @@ from msgspec.structs import replace
 from interlock.errors import StoreError
 from interlock.live.amounts import Amount, reask
 from interlock.live.exposition import added, routes_of
-from interlock.server.case import Case
+from interlock.server.case import Asker, Case
 from interlock.server.records import to_record
 from interlock.store.sqlite import Store
 from interlock.types.record import Noticed, Record, Status
 from interlock.types.request import AnyPart, Message, Request, Text, ToolCall, ToolResult
+from interlock.types.signals import Signals
 from interlock.types.world import USER_KEYS
 from interlock.wiring import now_us
 
@@ -50,7 +51,20 @@ _AT_A_TIME: Final = 10
 _RETRY: Final = "x-stainless-retry-count"
 _IDEMPOTENCY: Final = "idempotency-key"
 
-Who = tuple[str, str | None, str]
+
+def asker_of(request: Request, signals: Signals, headers: Mapping[str, str]) -> Asker | None:
+    """Who asks a question that can be asked again. Costs next to nothing without a session and user."""
+    name = signals.session
+    if name is None:
+        name = request.user
+        if name is None and signals.metadata:
+            name = next((signals.metadata[key] for key in USER_KEYS if key in signals.metadata), None)
+        if name is None:
+            return None
+        name = f"user:{name}"
+    if request.operation != "answer" or headers.get(_RETRY, "0") != "0":
+        return None
+    return Asker(signals.tenant, signals.key, name, headers.get(_IDEMPOTENCY))
 
 
 class Question(Struct, frozen=True, gc=False):
@@ -71,14 +85,12 @@ class Question(Struct, frozen=True, gc=False):
 class Asked(Struct, frozen=True):
     """A question that has been dealt with: of whom, which decision, from when to when (microseconds)."""
 
-    who: Who
+    asker: Asker
     id: str
     question: Question
     began: int
     ended: int
     ok: bool
-    attempt: str | None = None
-    """What a library calls the request, however often it tries."""
 
 
 class Seen(Struct, frozen=True):
@@ -184,7 +196,7 @@ class Memory:
     """Mutable: the last questions of each caller. It is told the instant; the oldest are forgotten."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Who, deque[Asked]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str | None, str], deque[Asked]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -192,12 +204,13 @@ class Memory:
     def take(self, asked: Asked) -> Seen | None:
         """Remember what was asked; the decision that it asks again about, if it does."""
         self._forget(asked.began)
-        known = self._known.get(asked.who)
+        who = (asked.asker.tenant, asked.asker.key, asked.asker.name)
+        known = self._known.get(who)
         if known is None:
-            known = self._known[asked.who] = deque(maxlen=MOST_QUESTIONS)
+            known = self._known[who] = deque(maxlen=MOST_QUESTIONS)
             if len(self._known) > MOST_CALLERS:
                 self._known.popitem(last=False)
-        self._known.move_to_end(asked.who)
+        self._known.move_to_end(who)
         found = _about(known, asked)
         # What only the later question of a pair is asked for need not be kept.
         known.append(replace(asked, question=replace(asked.question, beginnings=frozenset())))
@@ -223,7 +236,7 @@ def _about(known: Sequence[Asked], asked: Asked) -> Seen | None:
     for one in reversed(known):
         if not one.ok or not PAUSE_US <= asked.began - one.ended <= WITHIN_US:
             continue
-        if asked.attempt is not None and one.attempt == asked.attempt:
+        if asked.asker.attempt is not None and one.asker == asked.asker:
             return None
         kind = same_intent(one.question, question, grew=grew)
         if kind == "edit" and not grew and len(near) > 1:
@@ -245,35 +258,24 @@ class Noticer:
         self._store = store
         self._told = told
         self._salt = int.from_bytes(os.urandom(8), "big")
-        self._waiting: deque[tuple[Who, Case, Status, int, str | None]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[tuple[Asker, Case, Status, int]] = deque(maxlen=MOST_WAITING)
         self._memory = Memory()
 
-    def note(self, case: Case, status: Status, headers: Mapping[str, str]) -> None:
-        """A request has ended. Costs next to nothing here, and nothing without a session or user."""
-        signals, request = case.decision.signals, case.request
-        name = signals.session
-        if name is None:
-            name = request.user
-            if name is None and signals.metadata:
-                name = next((signals.metadata[key] for key in USER_KEYS if key in signals.metadata), None)
-            if name is None:
-                return
-            name = f"user:{name}"
-        if request.operation != "answer" or status == "dry_run" or headers.get(_RETRY, "0") != "0":
-            return
-        who = (signals.tenant, signals.key, name)
-        self._waiting.append((who, case, status, now_us(), headers.get(_IDEMPOTENCY)))
+    def note(self, case: Case, status: Status) -> None:
+        """A request has ended."""
+        if case.asker is not None:
+            self._waiting.append((case.asker, case, status, now_us()))
 
     async def look(self) -> None:
         """Compare what is waiting, a few at a time; others have their turn in between. Raises StoreError."""
         while self._waiting:
             for _ in range(min(_AT_A_TIME, len(self._waiting))):
-                who, case, status, ended, attempt = self._waiting.popleft()
+                asker, case, status, ended = self._waiting.popleft()
                 question = question_of(case.request, self._salt)
                 if question is None:
                     continue
                 ok = status == "ok"
-                asked = Asked(who, case.decision.id, question, case.at, ended, ok, attempt)
+                asked = Asked(asker, case.decision.id, question, case.at, ended, ok)
                 seen = self._memory.take(asked)
                 if seen is not None:
                     record = await asyncio.to_thread(keep, self._store, seen)

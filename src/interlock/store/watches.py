@@ -16,7 +16,7 @@ from interlock.config.written import Reaction
 from interlock.rollout.after import After
 from interlock.store import alerts, aliases, rollouts
 from interlock.store.alerts import Alert
-from interlock.store.aliases import AliasError, Change
+from interlock.store.aliases import AliasError, AliasState, Change
 from interlock.store.rollouts import Fenced
 
 BY: Final = "watch"
@@ -68,13 +68,10 @@ class Acted(Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
 
 
-def release(db: apsw.Connection, alias: str) -> Release | None:
-    """The release of what is active under an alias; None where there is no such alias."""
-    state = aliases.states(db).get(alias)
-    if state is None:
-        return None
-    kind, _, at = _activation(db, alias, state.active)
-    row = next((one for one in rollouts.of_version(db, alias, state.active)), None)
+def release(db: apsw.Connection, state: AliasState) -> Release:
+    """The release of what is active under an alias."""
+    kind, _, at = _activation(db, state.name, state.active)
+    row = next((one for one in rollouts.of_version(db, state.name, state.active)), None)
     by = row if row is not None and row.progress.state == "promoted" else None
     since = by.started_at if by is not None and kind == "promote" else at
     return Release(version=state.active, model=state.model, at=at, since=since, rollout=by)
