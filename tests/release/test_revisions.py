@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -479,3 +480,30 @@ def test_p5_a_rollback_killed_at_any_step_leaves_the_one_file_or_the_other_whole
     assert steps > 8
     assert seen == {first, second}
     assert done.stdout.split()[0] == b"done"
+
+
+def on_a_terminal(*arguments, typed):
+    """A command on a pseudo-terminal; its exit status and what it said."""
+    ours, theirs = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "interlock.cli", *arguments]
+        running = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        os.write(ours, typed)
+        said, _ = running.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return running.returncode, said.decode()
+
+
+def test_on_a_terminal_the_effect_is_shown_before_anything_happens_and_no_means_no(folder):
+    begin("start")
+    second = begin(policy=STRICT)
+    status, said = on_a_terminal("config", "rollback", typed=b"n\n")
+    assert (status, Path("interlock.yaml").read_text()) == (1, second)
+    assert said.index("policy.closed") < said.index("replayed: 0 of 0") < said.index("Go back?")
+    assert len(history()) == 2
+    assert on_a_terminal("config", "rollback", typed=b"y\n")[0] == 0
+    assert Path("interlock.yaml").read_text() != second
+    assert on_a_terminal("config", "rollback", "2", "--yes", typed=b"")[0] == 0
+    assert Path("interlock.yaml").read_text() == second
