@@ -148,6 +148,17 @@ async def test_a_rollout_keeps_its_graders_whatever_becomes_of_the_config(tmp_pa
             assert (await act(server, row["id"], "abort")).status_code == 200
 
 
+async def test_a_reload_with_a_grader_that_is_none_keeps_the_config_that_runs(tmp_path):
+    config = pool("http://127.0.0.1:9", **plans(canary=HALF))
+    async with serving(tmp_path, config) as server:
+        before = server.gateway.state.config.config_hash
+        config["rollouts"]["canary"]["graders"] = {"x": {"kind": "nonsense"}}
+        server.write(config)
+        assert not await server.reloader.reload()
+        assert server.gateway.state.config.config_hash == before
+        assert any("unknown grader `nonsense`" in str(line.get("problems")) for line in server.log)
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [

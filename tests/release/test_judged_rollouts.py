@@ -37,6 +37,10 @@ def judged(home: str, judge: str, **plan: Any) -> dict[str, Any]:
     return config
 
 
+def got_class(headers: dict[str, str]) -> str:
+    return headers.get("x-interlock-data-class", "internal")
+
+
 async def settled(server, name):
     gateway = server.gateway
     await until(lambda: gateway.copies.idle and gateway.gradings.idle)
@@ -118,6 +122,11 @@ async def test_a9_a_judge_outside_does_not_get_a_byte_of_what_has_to_stay(tmp_pa
             assert found["unseen"]["unjudged"] == 2
             (better,) = [one for one in found["shadow"]["comparisons"] if one["grader"] == "better"]
             assert (better["value"], better["n"], better["unknown"]) == (None, 0, 1)
+            if "workflow" not in text:
+                kept = [server.record(stored.id) for stored in server.gateway.store.each_record()]
+                denied = [one.decision for one in kept if one.status == "denied"]
+                assert {one.signals.model for one in denied} == {"judge"}
+                assert {one.policy.data_class for one in denied} == {got_class(headers)}
 
 
 async def test_a9_an_answer_that_holds_more_than_its_request_is_not_shown_to_a_judge_outside(tmp_path):

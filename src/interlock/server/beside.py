@@ -32,14 +32,15 @@ class Beside:
         """Do a job that holds so many bytes, with at most so many others; False: there is no room."""
         if self._closed or self._bytes + size > self._most_bytes:
             return False
-        if len(self._running) >= at_once and len(self._waiting) >= self._places:
-            return False
-        self._bytes += size
-        self._waiting.append((job, size))
         if len(self._running) < at_once:
-            task = asyncio.ensure_future(self._work())
+            task = asyncio.ensure_future(self._work(job, size))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        elif len(self._waiting) < self._places:
+            self._waiting.append((job, size))
+        else:
+            return False
+        self._bytes += size
         return True
 
     async def close(self) -> None:
@@ -51,12 +52,15 @@ class Beside:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _work(self) -> None:
-        while self._waiting:
-            job, size = self._waiting.popleft()
+    async def _work(self, job: Job, size: int) -> None:
+        """Do a job, then those that wait."""
+        while True:
             try:
                 await job()
             except Exception as error:  # noqa: BLE001 - nobody waits for it; it is said in the log
                 self._fault("beside", error)
             finally:
                 self._bytes -= size
+            if not self._waiting:
+                return
+            job, size = self._waiting.popleft()
