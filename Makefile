@@ -34,7 +34,7 @@ help:
 	@echo "make clients    the real clients of tests/clients, each in an environment of its own (part of make test)"
 	@echo "make test       format, lint, strict types and every test, in random order (SEED=N repeats one)"
 	@echo "make test-long  the campaigns: many rounds, minutes instead of seconds"
-	@echo "make bench      cost per request next to a plain proxy, cost of a decision, time to start"
+	@echo "make bench      cost per request next to a plain proxy, cost of a decision, time to start, proofs of releases"
 	@echo "                (with another interpreter: make bench PYTHON=python3.12 VENV=.venv-3.12)"
 	@echo "make peers      other gateways, for make bench to compare with (some hundred packages)"
 	@echo "make demo       two small models on this machine, and Interlock in front of them"

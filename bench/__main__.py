@@ -21,6 +21,7 @@ BENCHES: Final = {
     "start": "Start of the server",
     "streams": "Memory: open streams, and a soak",
     "rollback": "A rollback, until no worker decides as before",
+    "proofs": "Releases: gates, canaries, and real models behind both",
 }
 
 
@@ -52,6 +53,7 @@ def main() -> int:
     parser.add_argument("--soak", type=float, default=60, help="seconds of the streams bench")
     parser.add_argument("--flips", type=int, default=20, help="of the rollback bench")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
+    parser.add_argument("--seeds", type=int, default=10, help="releases of a real model, of each kind")
     given = parser.parse_args()
     print(f"{interpreter()}\n")
     lines: list[Line] = []
@@ -64,6 +66,7 @@ def main() -> int:
             "gateway": {"rounds": given.rounds, "seconds": given.seconds},
             "streams": {"soak_s": given.soak},
             "rollback": {"flips": given.flips},
+            "proofs": {"seeds": given.seeds},
         }.get(name, {})
         found, good = run(name, options)
         lines += found

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -55,11 +55,25 @@ def missing() -> str | None:
     return f"no real small model ({', '.join(names)} missing): `make demo` installs it" if names else None
 
 
-def asks(word: str) -> list[dict[str, str]]:
-    """The conversation of a case, and of a live request."""
-    shown = [("user", "river"), ("assistant", '{"word":"river"}'), ("user", "stone")]
-    said = [("system", "Answer with JSON."), *shown, ("assistant", '{"word":"stone"}'), ("user", word)]
-    return [{"role": role, "content": text} for role, text in said]
+class Task(NamedTuple):
+    """What is asked, and how hard it is: with two examples the model is always right. With one, and for every
+    so many words without being told that JSON is wanted, it errs now and then.
+    """
+
+    examples: int = 2
+    untold_every: int | None = None
+
+    def asks(self, word: str) -> list[dict[str, str]]:
+        """The conversation of a case, and of a live request."""
+        told = self.untold_every is None or WORDS.index(word) % self.untold_every > 0
+        said = [("system", "Answer with JSON.")] if told else []
+        for shown in ("river", "stone")[: self.examples]:
+            said += [("user", shown), ("assistant", f'{{"word":"{shown}"}}')]
+        return [{"role": role, "content": text} for role, text in (*said, ("user", word))]
+
+
+EASY: Final = Task()
+UNSURE: Final = Task(examples=1, untold_every=3)
 
 
 @contextmanager
@@ -134,14 +148,65 @@ class Release:
         cases: int,
         drop_at_most: float,
         seed: int = 0,
+        task: Task = EASY,
     ) -> None:
         self.folder = folder
         self.port = free_port()
+        self.task = task
         self._draw = random.Random(seed)
         words = random.Random(seed).sample(WORDS, cases)
-        self._write("interlock.yaml", _config(model_port, vendor_port, self.port, drop_at_most))
+        self._write("interlock.yaml", self._config(model_port, vendor_port, drop_at_most))
         self._write("word.json", FORM)
-        self._write("words.yaml", _suite(words))
+        self._write("words.yaml", self._suite(words))
+
+    def _config(self, model_port: int, vendor_port: int, drop_at_most: float) -> dict[str, Any]:
+        entry = {"upstream": MODEL, "context_tokens": 2048, "price": {"input": 1, "output": 1}}
+        return {
+            "version": 1,
+            "providers": {
+                "here": {"kind": "openai", "base_url": f"http://127.0.0.1:{model_port}/v1"},
+                "vendor": {"kind": "openai", "base_url": f"http://127.0.0.1:{vendor_port}/v1"},
+            },
+            "models": {
+                "good": {**entry, "provider": "here", "version": "1"},
+                "same": {**entry, "provider": "here", "version": "1, again"},
+                "worse": {**entry, "provider": "vendor", "version": "2"},
+            },
+            "aliases": {"prod": "good"},
+            "lanes": {
+                "words": {
+                    "models": ["prod"],
+                    "output": {"json_schema": "./word.json"},
+                    "temperature": 0,
+                }
+            },
+            "evals": {"words": {"suite": "./words.yaml"}},
+            "gates": {
+                "prod": {
+                    "suites": ["words"],
+                    "checks": [{"metric": "task_success", "drop_at_most": drop_at_most}],
+                }
+            },
+            "rollouts": {
+                "canary": {
+                    "steps": [{"weight": 0.5, "for": "100ms"}, {"weight": 1.0}],
+                    "sticky_by": "request",
+                    "guardrails": list(GUARDRAILS),
+                }
+            },
+            "server": {"host": "127.0.0.1", "port": self.port},
+        }
+
+    def _suite(self, words: Sequence[str]) -> dict[str, Any]:
+        return {
+            "suite": "words",
+            "lane": "words",
+            "parameters": {"max_tokens": 16},
+            "graders": [{"kind": "field_equals", "field": "word", "measure": "task_success"}],
+            "cases": [
+                {"id": word, "messages": self.task.asks(word), "expect": {"word": word}} for word in words
+            ],
+        }
 
     def _write(self, name: str, value: Any) -> None:
         text = json.dumps(value) if name.endswith("json") else yaml.safe_dump(value, sort_keys=False)
@@ -193,7 +258,7 @@ class Release:
 
     def ask(self) -> dict[str, Any]:
         """One live request under the alias: its record."""
-        body = {"model": "prod", "messages": asks(self._draw.choice(WORDS)), "max_tokens": 16}
+        body = {"model": "prod", "messages": self.task.asks(self._draw.choice(WORDS)), "max_tokens": 16}
         headers = {"content-type": "application/json", "x-interlock-lane": "words"}
         _, decision = self._http("POST", "/v1/chat/completions", json.dumps(body), headers)
         return self._http("GET", f"/v1/decisions/{decision}")[0]
@@ -224,6 +289,17 @@ class Release:
                 return found
         return self.rollout(name)
 
+    def flood(self, name: str, most: int) -> dict[str, Any]:
+        """Requests one after the other, as fast as they are answered, until a rollout has ended by itself or
+        `most` have been sent; the rollout then.
+        """
+        for _ in range(most):
+            self.ask()
+            found = self.rollout(name)
+            if found["state"] in ENDED:
+                return found
+        return self.rollout(name)
+
     def _judged(self, name: str, drawn: int) -> dict[str, Any]:
         until = time.monotonic() + LOOKED_WITHIN_S
         while True:
@@ -243,46 +319,3 @@ class Release:
         decisions = [row["decision"] for row in rows]
         arms = [one["route"]["arm"] for one in decisions if one["why"]["propensity"] < 1]
         return {arm: arms.count(arm) for arm in ("stable", "canary")}
-
-
-def _config(model_port: int, vendor_port: int, port: int, drop_at_most: float) -> dict[str, Any]:
-    entry = {"upstream": MODEL, "context_tokens": 2048, "price": {"input": 1, "output": 1}}
-    return {
-        "version": 1,
-        "providers": {
-            "here": {"kind": "openai", "base_url": f"http://127.0.0.1:{model_port}/v1"},
-            "vendor": {"kind": "openai", "base_url": f"http://127.0.0.1:{vendor_port}/v1"},
-        },
-        "models": {
-            "good": {**entry, "provider": "here", "version": "1"},
-            "same": {**entry, "provider": "here", "version": "1, again"},
-            "worse": {**entry, "provider": "vendor", "version": "2"},
-        },
-        "aliases": {"prod": "good"},
-        "lanes": {"words": {"models": ["prod"], "output": {"json_schema": "./word.json"}, "temperature": 0}},
-        "evals": {"words": {"suite": "./words.yaml"}},
-        "gates": {
-            "prod": {
-                "suites": ["words"],
-                "checks": [{"metric": "task_success", "drop_at_most": drop_at_most}],
-            }
-        },
-        "rollouts": {
-            "canary": {
-                "steps": [{"weight": 0.5, "for": "100ms"}, {"weight": 1.0}],
-                "sticky_by": "request",
-                "guardrails": list(GUARDRAILS),
-            }
-        },
-        "server": {"host": "127.0.0.1", "port": port},
-    }
-
-
-def _suite(words: Sequence[str]) -> dict[str, Any]:
-    return {
-        "suite": "words",
-        "lane": "words",
-        "parameters": {"max_tokens": 16},
-        "graders": [{"kind": "field_equals", "field": "word", "measure": "task_success"}],
-        "cases": [{"id": word, "messages": asks(word), "expect": {"word": word}} for word in words],
-    }
