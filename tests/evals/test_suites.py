@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from interlock.errors import ConfigError
+from interlock.evals.graders import apply
 from interlock.evals.loading import examine_suite, load_suite
+from interlock.evals.seen import Seen
+from tests.evals.build import sample
 
 SUITE = """\
 suite: basics
@@ -200,14 +203,150 @@ def test_a_promptfoo_file_is_read_as_a_suite(folder):
         ('{{text}}"', '{% if a %}{{text}}{% endif %}"', "tests[0]"),
         ("vars: {text: cat}", "vars: {texts: cat}", "tests[0]"),
         ("providers:", "scenarios: []\nproviders:", "scenarios"),
+        ("file://chat.json", "file://chat.py:ask", "prompts[1]"),
+        ("file://chat.json", "absent.txt", "prompts[1]"),
+        ("{assert: [{type: not-icontains, value: sorry}]}", "{threshold: 0.5}", "defaultTest.threshold"),
+        ("{assert: [{type: not-icontains, value: sorry}]}", "file://all.yaml", "defaultTest"),
+        ("vars: {text: cat}", "vars: file://cat.yaml", "tests[0].vars"),
     ],
-    ids=["code", "option", "logic", "variable", "section"],
+    ids=[
+        *("code", "option", "logic", "variable", "section"),
+        *("code as prompt", "no such file", "default", "default elsewhere", "variables elsewhere"),
+    ],
 )
 def test_what_of_a_promptfoo_file_has_no_counterpart_is_refused_by_name(folder, old, new, path):
     (folder / "chat.json").write_text("[]")
     found = examine_suite(write(folder, PROMPTFOO.replace(old, new), "foo.yaml"))
     assert found.suite is None
     assert path in [problem.path for problem in found.problems if problem.severity == "error"]
+
+
+REVIEWS = """\
+# yaml-language-server: $schema=config-schema.json
+description: Reviews of products, by mood
+prompts: [prompts/mood.txt, {id: file://prompts/chat.json, label: as a chat}]
+providers:
+  - id: openai:chat:a-model
+    config: {temperature: 0}
+defaultTest:
+  vars: {language: English}
+  assert:
+    - {type: latency, threshold: 20000}
+tests:
+  - description: the plain ones
+    vars:
+      review: [Works as it should., "It broke, twice."]
+    assert:
+      - {type: contains-any, value: [good, bad]}
+      - {type: not-regex, value: "(?i)as an ai"}
+  - vars: {review: "", language: French}
+    assert: [{type: is-refusal, metric: declines}]
+evaluateOptions: {maxConcurrency: 4}
+outputPath: out.html
+sharing: false
+"""
+
+
+def test_a_promptfoo_folder_as_people_have_them_is_read_whole(folder):
+    """Prompts in files, several to a file, variables with several values; what is about running is said."""
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "mood.txt").write_text(
+        "Mood of: {{review}}\n---\nIn {{ language }}, rate {{review}}\n"
+    )
+    chat = [{"role": "system", "content": "Use {{language}}."}, {"role": "user", "content": "{{review}}"}]
+    (folder / "prompts" / "chat.json").write_text(json.dumps(chat))
+    found = examine_suite(write(folder, REVIEWS, "promptfooconfig.yaml"))
+    assert found.suite is not None
+    assert [case.id for case in found.suite.cases][:3] == [
+        "test-1.prompt-1.vars-1", "test-1.prompt-1.vars-2", "test-1.prompt-2.vars-1"
+    ]  # fmt: skip
+    texts = [case.body["messages"][-1]["content"] for case in found.suite.cases]
+    assert texts[1:4] == [
+        "Mood of: It broke, twice.",
+        "In English, rate Works as it should.",
+        "In English, rate It broke, twice.",
+    ]
+    assert found.suite.cases[-1].body["messages"][0]["content"] == "Use French."
+    assert len(found.suite.cases) == 9
+    assert [(spec.kind, len(spec.cases)) for spec in found.suite.graders] == [
+        ("latency", 6), ("contains", 6), ("regex", 6), ("latency", 3), ("refusal", 3)
+    ]  # fmt: skip
+    warned = {problem.path for problem in found.problems if problem.severity == "warning"}
+    assert warned == {"providers", "evaluateOptions", "outputPath", "sharing"}
+
+
+REGISTRY = """\
+moves:
+  id: moves.dev.v0
+  description: Where does one end up?
+  metrics: [accuracy]
+moves.dev.v0:
+  class: evals.elsuite.basic.includes:Includes
+  args: {samples_jsonl: moves/samples.jsonl, ignore_case: true}
+capitals.test.v1:
+  class: evals.elsuite.basic.match:Match
+  args: {samples_jsonl: capitals/samples.jsonl}
+"""
+
+
+def registry(folder, text):
+    """A registry as OpenAI's evals have it: `evals/` with the files, `data/` with their samples."""
+    samples = {
+        "moves": {
+            "input": [{"role": "system", "content": "x"}, {"role": "user", "content": "?"}],
+            "ideal": "(1, 2)",
+        },
+        "capitals": {"input": "Of France?", "ideal": ["Paris", "paris"]},
+    }
+    for name, row in samples.items():
+        (folder / "data" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "data" / name / "samples.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "evals").mkdir(exist_ok=True)
+    return write(folder / "evals", text, "moves.yaml")
+
+
+def test_a_file_of_openais_registry_is_read_with_its_samples_and_its_way_to_score(folder):
+    suite = load_suite(registry(folder, REGISTRY))
+    assert [(case.id, case.family) for case in suite.cases] == [
+        ("moves.dev.v0/1", "moves.dev.v0"),
+        ("capitals.test.v1/1", "capitals.test.v1"),
+    ]
+    includes, match = suite.graders
+    assert scores(includes, suite, {"You are at (1, 2) now.": 1.0, "(2, 1)": 0.0}, case=0)
+    assert scores(match, suite, {"Paris.": 1.0, "paris": 1.0, "PARIS": 0.0, "It is Paris": 0.0}, case=1)
+
+
+def scores(spec, suite, answers, *, case):
+    """Whether a grader gives these answers of a case these scores."""
+    seen = [Seen(case=suite.cases[case], sample=sample(text)) for text in answers]
+    return [apply(spec, one).score for one in seen] == list(answers.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("basic.match:Match", "modelgraded.classify:ModelBasedClassify", "capitals.test.v1.class"),
+        ("capitals/samples.jsonl", "absent.jsonl", "capitals.test.v1.args.samples_jsonl"),
+        (
+            "{samples_jsonl: capitals",
+            "{num_few_shot: 3, samples_jsonl: capitals",
+            "capitals.test.v1.args.num_few_shot",
+        ),
+    ],
+    ids=["class", "file", "option"],
+)
+def test_what_of_a_registry_has_no_counterpart_is_refused_by_name(folder, old, new, path):
+    found = examine_suite(registry(folder, REGISTRY.replace(old, new)))
+    assert found.suite is None
+    assert path in [problem.path for problem in found.problems if problem.severity == "error"]
+
+
+def test_samples_alone_do_not_say_how_they_are_scored_so_a_warning_does(folder):
+    for name, row in (("a.jsonl", {"input": "a", "ideal": "b"}), ("b.jsonl", {"input": "a", "target": "b"})):
+        found = examine_suite(write(folder, json.dumps(row), name))
+        assert found.suite is not None
+        assert [problem.severity for problem in found.problems] == ["warning"]
+        assert "scored as" in found.problems[0].problem
 
 
 def test_an_inspect_data_set_is_read_as_a_suite(folder):
@@ -222,6 +361,8 @@ def test_an_inspect_data_set_is_read_as_a_suite(folder):
     ]
     suite = load_suite(write(folder, "\n".join(map(json.dumps, rows)), "set.jsonl"))
     assert [case.id for case in suite.cases] == ["1", "red"]
+    assert scores(suite.graders[0], suite, {"It is 4.": 1.0, "4 or 5": 0.0, "14": 0.0}, case=0)
+    assert scores(suite.graders[1], suite, {"b": 1.0, "Answer: B.": 1.0, "B or A": 0.0}, case=1)
     assert "B) blood" in suite.cases[1].body["messages"][0]["content"]
     assert [spec.kind for spec in suite.graders] == ["regex", "regex"]
 

@@ -51,10 +51,10 @@ def run(
 ) -> None:
     """Run a suite and write a report.
 
-    SUITE is a name under `evals:` in the config, or a file: ours, promptfoo's YAML, or JSON Lines of
-    Inspect or OpenAI's evals. Every case takes the way of a request, fallbacks left out. What was measured
-    before is not asked again; a run that was stopped goes on where it was. Exits 3 where nobody answered
-    any case.
+    SUITE is a name under `evals:` in the config, or a file: ours, promptfoo's YAML, one of the registry of
+    OpenAI's evals, or JSON Lines of Inspect or OpenAI's evals. Every case takes the way of a request,
+    fallbacks left out. What was measured before is not asked again; a run that was stopped goes on where it
+    was. Exits 3 where nobody answered any case.
     """
     from interlock.harness.reporting import write_run
 

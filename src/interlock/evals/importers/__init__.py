@@ -4,6 +4,7 @@ from typing import Any
 
 from interlock.evals.importers.common import Importer
 from interlock.evals.importers.promptfoo import import_promptfoo
+from interlock.evals.importers.registry import import_registry, is_registry
 from interlock.evals.importers.rows import first_row, import_inspect, import_openai_evals
 
 
@@ -18,4 +19,4 @@ def importer_of(name: str, tree: Any, data: bytes) -> Importer | None:
         return None
     if isinstance(tree, dict) and "tests" in tree and "prompts" in tree:
         return import_promptfoo
-    return None
+    return import_registry if is_registry(tree) else None

@@ -2,22 +2,31 @@
 
 Inspect: `input`, `target` (a text or several), `id`, `choices`, `metadata`; scored as its `match` does, by
 the end of the answer, or by the letter of the choice. OpenAI evals: `input`, `ideal`, scored as its `Match`
-does, by the beginning of the answer.
+does, by the beginning of the answer. Such a file does not say how its task scores: a warning says how
+we do.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import re2
 
-from interlock.config.problems import error
+from interlock.config.problems import error, warning
 from interlock.errors import Problem
 from interlock.evals.importers.common import Imported, Read, messages_of, name_of
 
-_INSPECT: Final = frozenset(("input", "target", "id", "choices", "metadata", "sandbox", "files", "setup"))
+INSPECT: Final = frozenset(("input", "target", "id", "choices", "metadata", "sandbox", "files", "setup"))
+OPENAI: Final = frozenset(("input", "ideal", "id", "metadata"))
 _UNCARRIED: Final = ("sandbox", "files", "setup")
-_OPENAI: Final = frozenset(("input", "ideal", "id", "metadata"))
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_OTHERWISE: Final = "if its task scores otherwise, write a suite with its cases and a grader that does"
+
+
+class Row(NamedTuple):
+    """A case without its grader, and the texts of which one is right."""
+
+    case: dict[str, Any]
+    wanted: list[str]
 
 
 def first_row(data: bytes) -> dict[str, Any] | None:
@@ -35,38 +44,56 @@ def first_row(data: bytes) -> dict[str, Any] | None:
 def import_inspect(name: str, data: Any, read: Read) -> Imported:
     """A data set of Inspect."""
     del read
-    return _import(name, data, "target", _INSPECT)
+    rows, problems = read_rows(data, "target", INSPECT)
+    problems.append(warning("", "scored as `match` of Inspect does: by the end of an answer", _OTHERWISE))
+    graders = [ends_with(row) for row in rows]
+    return _imported(name, rows, graders, problems)
 
 
 def import_openai_evals(name: str, data: Any, read: Read) -> Imported:
     """A samples file of OpenAI's evals."""
     del read
-    return _import(name, data, "ideal", _OPENAI)
+    rows, problems = read_rows(data, "ideal", OPENAI)
+    hint = "name the eval's file of the registry: it says how its samples are scored"
+    problems.append(warning("", "scored as `Match` does: by the beginning of an answer", hint))
+    return _imported(name, rows, [begins_with(row) for row in rows], problems)
 
 
-def _import(name: str, data: bytes, wanted: str, known: frozenset[str]) -> Imported:
-    cases: list[dict[str, Any]] = []
+def begins_with(row: Row) -> dict[str, Any]:
+    """OpenAI's `Match`: the answer begins with one of the texts, in their very letters."""
+    wanted = "|".join(re2.escape(text) for text in row.wanted)
+    return {"kind": "regex", "cases": [row.case["id"]], "pattern": rf"^\s*(?:{wanted})"}
+
+
+def ends_with(row: Row) -> dict[str, Any]:
+    """Inspect's `match`: the answer ends with one of the texts, whatever the case and the full stop.
+
+    Stricter in one point: a text that begins with a letter or digit begins a word, so 14 is no 4.
+    """
+    wanted = "|".join((r"\b" if text[:1].isalnum() else "") + re2.escape(text) for text in row.wanted)
+    return {"kind": "regex", "cases": [row.case["id"]], "pattern": rf"(?is)(?:{wanted})\W*\s*$"}
+
+
+def read_rows(data: bytes, wanted: str, known: frozenset[str]) -> tuple[list[Row], list[Problem]]:
+    """The rows of JSON Lines as cases, and what cannot be carried over. `wanted` names the answer."""
+    rows: list[Row] = []
     problems: list[Problem] = []
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
-        fault, case = _row(line, number, wanted, known)
-        if case is not None:
-            cases.append(case)
+        fault, row = _row(line, number, wanted, known)
+        if row is not None:
+            rows.append(row)
         problems += [msgspec.structs.replace(problem, line=number) for problem in fault]
-    # Inspect's `match` looks at the end of an answer, OpenAI's `Match` at its beginning.
-    anchor = ("(?is)", r"\W*\s*$") if wanted == "target" else (r"(?is)^\s*", "")
-    graders = [
-        {"kind": "regex", "cases": [case["id"]], "pattern": _pattern(case.pop("_wanted"), anchor)}
-        for case in cases
-    ]
-    tree = {"suite": name_of(name), "cases": cases, "graders": graders}
-    return Imported(tree=tree if cases else None, problems=tuple(problems))
+    return rows, problems
 
 
-def _row(
-    line: bytes, number: int, wanted: str, known: frozenset[str]
-) -> tuple[list[Problem], dict[str, Any] | None]:
+def _imported(name: str, rows: list[Row], graders: list[dict[str, Any]], problems: list[Problem]) -> Imported:
+    tree = {"suite": name_of(name), "cases": [row.case for row in rows], "graders": graders}
+    return Imported(tree=tree if rows else None, problems=tuple(problems))
+
+
+def _row(line: bytes, number: int, wanted: str, known: frozenset[str]) -> tuple[list[Problem], Row | None]:
     try:
         row = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
@@ -79,8 +106,8 @@ def _row(
     targets = row[wanted] if isinstance(row[wanted], list) else [row[wanted]]
     if row.get("choices"):
         messages = [*messages[:-1], _with_choices(messages[-1], row["choices"])]
-    case = {"id": str(row.get("id", f"{number}")), "messages": messages, "_wanted": [str(t) for t in targets]}
-    return said, case
+    case = {"id": str(row.get("id", f"{number}")), "messages": messages}
+    return said, Row(case, [str(target) for target in targets])
 
 
 def _with_choices(message: dict[str, Any], choices: list[str]) -> dict[str, Any]:
@@ -89,8 +116,3 @@ def _with_choices(message: dict[str, Any], choices: list[str]) -> dict[str, Any]
         **message,
         "content": f"{message['content']}\n\n{listed}\n\nAnswer with the letter of the right choice.",
     }
-
-
-def _pattern(wanted: list[str], anchor: tuple[str, str]) -> str:
-    choices = "|".join(re2.escape(text) for text in wanted)
-    return f"{anchor[0]}(?:{choices}){anchor[1]}"
