@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from interlock.store import watches
 from interlock.store.releasing import begin_gate
 from interlock.store.sqlite import Store
 from tests.harness.world import asks, last, reply, write_config, write_suite
-from tests.server.upstream import HANG, Reply, Upstream
+from tests.server.upstream import HANG, Reply, Upstream, answer
 
 CASES = [asks(f"q{number}", expect="yes") for number in range(120)]
 NASTY = asks("<script>alert(1)</script>\u0007", '<b>"it\'s"</b>', expect="yes")
@@ -35,9 +39,12 @@ class Voice:
     def __init__(self) -> None:
         self.asked = 0
         self.limit = 1_000_000
+        self.down = ""
 
-    def __call__(self, _model: str, messages: list[dict[str, Any]]) -> str | Reply:
+    def __call__(self, model: str, messages: list[dict[str, Any]]) -> str | Reply:
         self.asked += 1
+        if model == self.down:
+            return answer({"error": {"message": "down"}}, 503)
         if self.asked > self.limit:
             return HANG
         return last(messages) if "script" in last(messages) else "yes"
@@ -118,6 +125,117 @@ def test_a_gate_that_is_inconclusive_exits_1(folder):
     told = run("gate", "basics", "--alias", "prod", "--to", "new", "--json")
     assert (told.exit_code, json.loads(told.stdout)["verdict"]) == (1, "inconclusive")
     assert "too few cases" in run("gate", "basics", "--alias", "prod", "--to", "new").stdout
+
+
+JUDGE = {"kind": "judge", "model": "wise", "rubric": "It is polite."}
+KEPT = {"metric": "task_success", "drop_at_most": 0.1}
+JUDGED = {"metric": "judged", "drop_at_most": 0.1}
+ABSENT = {"metric": "citation_valid", "at_least": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("cases", "graders", "checks", "says"),
+    [
+        (CASES[:3], [], [KEPT], "too few cases"),
+        (CASES[:40], [JUDGE], [KEPT, JUDGED], "cases have no value|pairs have no value"),
+        (CASES, [], [KEPT, ABSENT], "`citation_valid` was not measured"),
+    ],
+    ids=["too few cases", "the judge is down", "a metric is missing"],
+)
+def test_o6_doubt_exits_1_is_kept_as_inconclusive_and_lets_nothing_through(
+    folder, voice, cases, graders, checks, says
+):
+    voice.down = "gamma"  # the judge's upstream
+    write_suite(folder, cases, [{"kind": "exact"}, *graders])
+    config = yaml.safe_load((folder / "interlock.yaml").read_text())
+    config["gates"]["prod"]["checks"] = checks
+    (folder / "interlock.yaml").write_text(yaml.safe_dump(config))
+    told = run("gate", "basics", "--alias", "prod", "--to", "new", "--out", "out", "--json")
+    value = json.loads(told.stdout)
+    assert (told.exit_code, value["verdict"]) == (1, "inconclusive"), value
+    assert "fail" not in {check["verdict"] for check in value["checks"]}
+    assert re.search(says, value["why"]), value["why"]
+    tests = ET.parse("out/junit.xml").getroot()
+    assert (tests.get("failures"), int(tests.get("errors", "0")) > 0) == ("0", True)
+    store = Store.open(folder / "interlock.db", now=lambda: 0)
+    assert [row.verdict for row in store.gate_records("prod")] == ["inconclusive"]
+    store.close()
+    refused = run("alias", "promote", "prod", "--to", "new", "--json")
+    assert (refused.exit_code, "no record" in json.loads(refused.stdout)["error"]["problem"]) == (1, True)
+
+
+def test_o6_without_checks_a_gate_is_inconclusive_and_a_config_with_none_is_not_used(folder):
+    config = yaml.safe_load((folder / "interlock.yaml").read_text())
+    empty = {**config, "gates": {"prod": {"suites": ["basics"], "checks": []}}}
+    (folder / "interlock.yaml").write_text(yaml.safe_dump(empty))
+    assert run("gate", "basics", "--alias", "prod", "--to", "new").exit_code == 2
+    (folder / "interlock.yaml").write_text(yaml.safe_dump({**config, "gates": {}}))
+    told = run("gate", "basics", "--alias", "prod", "--to", "new", "--json")
+    value = json.loads(told.stdout)
+    assert (told.exit_code, value["verdict"]) == (1, "inconclusive")
+    assert "nothing says what a release must keep" in value["why"]
+
+
+class Page(HTMLParser):
+    """What a page opens and never closes, and whatever it would fetch.
+
+    HTML lets a cell end where the next one or its row does; all else has to be closed in its place.
+    """
+
+    VOID = ("meta", "br", "hr", "img", "input", "link")
+    CELLS = ("th", "td")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[tuple[str, str | None]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in self.CELLS and self.open[-1] in self.CELLS:
+            self.open.pop()
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.fetched += [(name, value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.CELLS and self.open[-1] in self.CELLS:
+            self.open.pop()
+        assert self.open.pop() == tag
+
+
+def test_a_report_is_one_well_formed_page_that_fetches_nothing(folder):
+    run("gate", "basics", "--alias", "prod", "--to", "new", "--out", "gate", "--json")
+    run("eval", "run", "basics", "--model", "new", "--baseline", "old", "--out", "run", "--json")
+    for name in ("gate", "run"):
+        text = Path(f"{name}/report.html").read_text()
+        page = Page(text)
+        assert (page.open, page.fetched) == ([], [])
+        assert not re.search(r"url\(|@import|//[a-z]", text.replace("http://www.w3.org/2000/svg", ""))
+        assert "<svg" in text
+        assert ET.parse(f"{name}/junit.xml").getroot().tag in ("testsuite", "testsuites")
+
+
+def test_on_a_terminal_the_progress_is_one_bar_that_is_drawn_over_itself(folder):
+    """A real terminal: the command is a process whose stderr is one."""
+    write_suite(folder, CASES[:12], [{"kind": "exact"}])
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "interlock.cli", "eval", "run", "basics", "--model", "new", "--json"]
+    told = subprocess.run(command, stderr=its, stdout=subprocess.PIPE, check=True)
+    os.close(its)
+    drawn = os.read(ours, 65_536).decode()
+    os.close(ours)
+    bars = re.findall(r"\r\[(#*)(\.*)\] (\d+)/12 samples", drawn)
+    assert len(bars) == 12
+    assert {len(done) + len(left) for done, left, _ in bars} == {30}
+    assert bars[-1][0] == "#" * 30
+    assert json.loads(told.stdout)["cases"] == 12
 
 
 def test_reports_escape_what_suites_and_models_say_and_hold_no_script(folder):

@@ -136,6 +136,18 @@ async def test_a_case_that_policy_denies_is_unknown_with_the_reason(tmp_path):
     assert sample.posture.served is False
 
 
+async def test_a_case_of_confidential_traffic_goes_nowhere_that_the_request_might_not_have_gone(tmp_path):
+    cases = [asks("salary", data_class="confidential"), asks("hours", data_class="internal")]
+    suite = write_suite(tmp_path, cases, EXACT)
+    async with place(tmp_path, lambda *_: "yes") as here, here.harness() as harness:
+        run = await harness.run(suite, "new")  # of a provider that is trusted for internal data
+        assert [last(seen.json["messages"]) for seen in here.upstream.seen] == ["hours"]
+    states = {sample.case: sample.state for sample in run.samples}
+    assert states == {"salary": "unavailable", "hours": "answered"}
+    denied = next(sample for sample in run.samples if sample.case == "salary")
+    assert "confidential" in (denied.error or "")
+
+
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
     for name in ("find", "pay")
