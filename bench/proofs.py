@@ -23,9 +23,9 @@ from bench.lab import Line, Wrong
 from interlock.config.written import Check
 from interlock.evals.checks import judge, overall
 from interlock.evals.measures import Table
+from interlock.measures import Ended, read
 from interlock.rollout import watch
 from interlock.rollout.forecast import forecast
-from interlock.rollout.measures import Ended, read
 from interlock.rollout.plan import Plan, Step
 from interlock.types.labels import Arm
 
