@@ -339,7 +339,7 @@ async def test_a_request_without_session_and_user_leaves_nothing_to_compare(tmp_
 async def test_what_waits_is_bounded_where_nobody_looks(tmp_path):
     async with serving(tmp_path, pool("http://127.0.0.1:9")) as server:
         noticer = server.gateway.noticer
-        case = Case(request(user(FRANCE)), decision(), b"", 0, ME)
+        case = Case(request(user(FRANCE)), decision(), b"", 0, 0, ME)
         for _ in range(noticing.MOST_WAITING + 10):
             noticer.note(case, "ok")
         assert len(noticer._waiting) == noticing.MOST_WAITING

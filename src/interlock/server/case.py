@@ -29,12 +29,13 @@ class Asker(Struct, frozen=True, gc=False):
 class Case(Struct, frozen=True, gc=False):
     """`body` is what the caller sent, where its record or a kept response will hold it, else empty.
 
-    `at` is when it was decided, in microseconds since the epoch. `asker` is None where nobody says who asks,
-    or a library tries again.
+    `size` is that of what the caller sent, in bytes. `at` is when it was decided, in microseconds since the
+    epoch. `asker` is None where nobody says who asks, or a library tries again.
     """
 
     request: Request
     decision: Decision
     body: bytes
     at: int
+    size: int = 0
     asker: Asker | None = None

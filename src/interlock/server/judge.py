@@ -73,7 +73,7 @@ async def judge(
     )
     wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
     asker = asker_of(request, signals, exchange.headers)
-    return Case(request, decision, body if wanted else b"", now, asker)
+    return Case(request, decision, body if wanted else b"", now, len(body), asker)
 
 
 def within(request: Request, residency: tuple[str, ...]) -> Request:

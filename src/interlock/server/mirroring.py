@@ -42,7 +42,7 @@ def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Executi
         return
     turn = turn_of(case.decision, execution)
     live = sample_of(turn, state_of(execution.error, turn))
-    if graded and len(case.body) <= MOST_BODY:
+    if graded and case.size <= MOST_BODY:
         job = partial(_grade, gateway, mirror, case, live)
         at_once = mirror.row.plan.shadow_limits.concurrency
         if not gateway.gradings.offer(job, _size(case, live), at_once):
@@ -53,7 +53,7 @@ def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Executi
 
 def _offer_copy(gateway: Gateway, mirror: Mirror, case: Case, live: Sample) -> None:
     why: str | None = None
-    if len(case.body) > MOST_BODY:
+    if case.size > MOST_BODY:
         why = "too_large"
     elif any(tool.vendor is not None for tool in case.request.tools):
         why = "vendor_tools"  # the provider would carry them out
@@ -91,7 +91,7 @@ def _at(canary: Canary, purpose: str, decision: Decision) -> float:
 
 
 def _size(case: Case, live: Sample) -> int:
-    return len(case.body) + len(live.text)
+    return case.size + len(live.text)
 
 
 async def _grade(gateway: Gateway, mirror: Mirror, case: Case, live: Sample) -> None:

@@ -109,7 +109,8 @@ async def send(gateway: Gateway, ready: Ready) -> Execution:
         execution.release()
         _settle(gateway, execution, ready)
         config, text = gateway.state.config, execution.text
-        content = content_of(config, decision.policy.logging, call.body, text)
+        # Without its body the live request was decided under a config that keeps nothing of what is said.
+        content = content_of(config, decision.policy.logging, call.body, text) if call.body else None
         row = to_shadow_row(decision, call.of, execution.status, execution, content)
         await gateway.store.put_record(row, durable=strict)
     return execution
