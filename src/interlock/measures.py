@@ -121,6 +121,10 @@ MEASURES: Final[dict[str, Measure]] = {
     "denied_tool_calls_per_request": Measure("amount", lambda one: one.denied_tool_calls),
 }
 """What a guardrail can watch, by the name that configs use; rates are 0 or 1 for one request."""
+SHADOW: Final = "shadow."
+"""How a guardrail on copies begins: what follows is the grader that compares them with the live answers."""
+COPIES: Final = ("error_rate",)
+"""What is known of every copy, without a grader: whether it failed, where the live request was answered."""
 LATE: Final = tuple(name for name, measure in MEASURES.items() if measure.late)
 
 

@@ -8,8 +8,7 @@ from interlock.config.problems import error, listed, suggest, warning
 from interlock.config.whole import Whole
 from interlock.config.written import Check, Rollout
 from interlock.errors import Problem
-from interlock.measures import MEASURES
-from interlock.rollout.pairs import COPIES, SHADOW
+from interlock.measures import COPIES, MEASURES, SHADOW
 from interlock.types.world import USER_KEYS
 
 _BOUNDS: Final = ("at_least", "at_most", "drop_at_most", "rise_at_most")

@@ -15,7 +15,7 @@ from interlock.evals.graders.judge import Judge
 from interlock.evals.loading import reader_of
 from interlock.evals.passing import OUTSIDE, needs_reference
 from interlock.evals.suite import GraderSpec
-from interlock.rollout.pairs import SHADOW
+from interlock.measures import SHADOW
 
 
 def read_graders(config: Config, plan: str, folder: Path) -> tuple[dict[str, GraderSpec], list[Problem]]:

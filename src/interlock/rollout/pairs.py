@@ -4,16 +4,9 @@ The two scores of a pair depend on each other through the request, so they are n
 multiplies. What is watched is one stream: their difference.
 """
 
-from typing import Final
-
 from interlock.config.written import Check
 from interlock.stats import betting
 from interlock.stats.sequential import Tally, against_at_least, against_at_most
-
-SHADOW: Final = "shadow."
-"""How a guardrail on copies begins: what follows is the grader that compares them with the live answers."""
-COPIES: Final = ("error_rate",)
-"""What is known of every copy, without a grader: whether it failed, where the live request was answered."""
 
 
 class Pairs:

@@ -17,8 +17,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace as _with
 
 from interlock.config.written import Check
-from interlock.measures import MEASURES, Ended, Kind, measure
-from interlock.rollout.pairs import COPIES, SHADOW, Pairs
+from interlock.measures import COPIES, MEASURES, SHADOW, Ended, Kind, measure
+from interlock.rollout.pairs import Pairs
 from interlock.rollout.plan import Verdict
 from interlock.stats.sequential import (
     Bound,
