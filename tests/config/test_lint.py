@@ -169,3 +169,12 @@ def test_a_suggestion_is_the_nearest_name_whatever_its_case():
     assert nearest("zzz", ["prod-stable"]) is None
     assert suggest("zzz", []) == "none are declared"
     assert suggest("zzz", [str(n) for n in range(20)]).endswith("and 8 more")
+
+
+def test_an_effort_asked_of_a_model_that_is_known_not_to_reason_is_warned_of(tmp_path):
+    def found(capabilities, effort):
+        text = SMALL.replace("capabilities: [tools]", f"effort: {effort}, capabilities: {capabilities}")
+        return [p.path for p in config.check(written(tmp_path, "", text), {}) if "effort" in p.path]
+
+    assert found("[tools]", "high") == ["models.small.effort"]
+    assert found("[tools, reasoning]", "high") == found("[tools]", "none") == []

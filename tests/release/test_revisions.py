@@ -26,6 +26,7 @@ from tests.server.upstream import Upstream
 from tests.server.vendors import chat
 
 KEYS = {"ALPHA_KEY": f"{CANARY}-alpha", "BETA_KEY": f"{CANARY}-beta"}
+OLD_KEY = "AKIA" + "2E0A8F3B244C9986"
 STRICT = [{"name": "closed", "when": {"task": "unknown"}, "then": {"deny": "closed for the audit"}}]
 GATED: dict[str, Any] = {
     "evals": {"basics": {"suite": "./suite.yaml"}},
@@ -186,8 +187,9 @@ async def test_a_moved_alias_is_seen_at_the_next_look_and_a_changed_file_at_the_
         lambda text: text.replace("${BETA_KEY}", "sk-canary-in-the-file"),
         lambda text: text + "# was: sk-canary-in-the-file\n# and: " + KEYS["ALPHA_KEY"],
         lambda text: text.replace("${BETA_KEY}", '"sk\\x2dcanary-in-the-file"'),
+        lambda text: text + f"# until May it was: {OLD_KEY}\n",
     ],
-    ids=["a key in its place", "a key in a comment", "a key in another spelling"],
+    ids=["a key in its place", "a key in a comment", "in another spelling", "an old key in a comment"],
 )
 def test_a_file_that_holds_a_key_is_not_kept_and_no_key_is_in_the_store(folder, keep):
     begin("start")
@@ -203,6 +205,7 @@ def test_a_file_that_holds_a_key_is_not_kept_and_no_key_is_in_the_store(folder, 
     for file in folder.glob("interlock.db*"):
         data = file.read_bytes()
         assert b"canary-in-the-file" not in data
+        assert OLD_KEY.encode() not in data
         assert KEYS["ALPHA_KEY"].encode() not in data
     store = Store.open("interlock.db", now=now_us)
     kept = store.read(lambda db: stored.text_of(db, 1))

@@ -43,6 +43,12 @@ def _unknown(whole: Whole, name: str, model: Model) -> Iterator[Problem]:
         "max_output_tokens": model.max_output_tokens,
         "capabilities": model.capabilities,
     }
+    if model.effort not in (None, "none") and "reasoning" not in (model.capabilities or ("reasoning",)):
+        yield warning(
+            f"{path}.effort",
+            "it is asked to reason, and `reasoning` is not among its capabilities",
+            "leave `effort` out, or add the capability",
+        )
     if any(rule.then.deny_origins for rule in whole.file.policy):
         facts["origin"] = model.origin
     missing = [field for field, value in facts.items() if value is None]

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 from msgspec import Struct
 
+from interlock.classify.detect import scan
 from interlock.config.checked import encode
 from interlock.config.loading import Loaded
 from interlock.errors import InterlockError, StoreError
@@ -35,16 +36,17 @@ class Restored(Struct, frozen=True, kw_only=True):
 
 
 def ran(loaded: Loaded) -> Ran:
-    """What is kept of a config that begins to run."""
-    config = loaded.config
-    return Ran(hash=config.config_hash, policy_hash=config.policy_hash, body=encode(config), text=loaded.text)
+    """What is kept of a config that begins to run: no file in which a key stands, be it one of no use."""
+    config, text = loaded.config, loaded.text
+    if text is not None and any(hit.kind.startswith("secret") for hit in scan(text.decode(errors="replace"))):
+        text = None
+    return Ran(hash=config.config_hash, policy_hash=config.policy_hash, body=encode(config), text=text)
 
 
 def note(store: Store, loaded: Loaded, kind: Kind) -> Revision | None:
     """Note that a config begins to run; None where it is what ran before, or another worker was first.
-    Blocks.
 
-    Raises StoreError.
+    Blocks. Raises StoreError.
     """
     found = ran(loaded)
     if store.read(lambda db: revisions.is_newest(db, found)):
