@@ -91,6 +91,15 @@ def test_warnings_alone_do_not_fail_a_check():
     assert (told.exit_code, value["ok"], [p["severity"] for p in value["problems"]]) == (0, True, ["warning"])
 
 
+def test_check_tells_graders_of_rollouts_that_are_none():
+    plan = "{steps: [{weight: 1.0}], graders: {x: {kind: lenght, at_most: 5}}, guardrails: []}"
+    Path("interlock.yaml").write_text(f"{GOOD}\nrollouts: {{canary: {plan}}}\n")
+    found = run("check", "--json")
+    assert found.exit_code == 1
+    (error,) = [one for one in json.loads(found.stdout)["problems"] if one["severity"] == "error"]
+    assert (error["path"], error["hint"]) == ("rollouts.canary.graders.x.kind", "did you mean `length`?")
+
+
 def test_the_config_is_looked_for_in_the_folder_and_then_in_the_environment(monkeypatch):
     Path("other.yaml").write_text(BAD)
     monkeypatch.setenv("INTERLOCK_CONFIG", "other.yaml")

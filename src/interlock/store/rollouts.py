@@ -254,9 +254,7 @@ def check_token(db: apsw.Connection, token: int) -> None:
 
 
 def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int, name: str = ROLLOUTS) -> int | None:
-    """The fencing token of the one who may move rollouts (or do what else has a lease of its own, by `name`);
-    None while that is somebody else.
-    """
+    """The fencing token of the one who may act under a name; None while that is somebody else."""
     row = db.execute("SELECT holder, token, until FROM leases WHERE name = ?", (name,)).fetchone()
     if row is not None and row[0] != holder and row[2] > now:
         return None
