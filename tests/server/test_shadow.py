@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,10 +14,14 @@ from interlock.config.checked import decode
 from interlock.replay import recompute
 from interlock.route.decide import encode_decision
 from interlock.route.snapshot import snapshot
+from interlock.server.mirroring import MOST_BYTES
 from interlock.types.world import World
 from tests.server.harness import keyed, pool, serving, until
 from tests.server.upstream import HANG, Upstream, answer
 from tests.server.vendors import call, chat, chat_stream, message
+
+soon = partial(until, within=30)
+"""However busy the machine is."""
 
 ALL = {"steps": [{"weight": 0, "for": "1h"}, {"weight": 1.0}], "shadow": 1.0, "sticky_by": "request"}
 AGREES = {"agrees": {"kind": "consistency"}}
@@ -34,7 +39,7 @@ async def begin(server, to="small"):
 
 async def copies(server, name):
     """What is known of a rollout's copies, once none is under way."""
-    await until(lambda: server.gateway.copies.idle and server.gateway.gradings.idle)
+    await soon(lambda: server.gateway.copies.idle and server.gateway.gradings.idle)
     await server.gateway.mirrors.flush()
     found = (await server.client.get(f"/v1/rollouts/{name}")).json()
     return {**found["unseen"], **found["shadow"]}
@@ -85,7 +90,7 @@ async def test_a_copy_has_a_record_of_its_own_that_is_no_traffic_and_no_callers(
         body = {"alias": "prod", "to": "small", "plan": "mirror"}
         name = (await server.client.post("/v1/rollouts", json=body, headers=ops)).json()["id"]
         got = await server.chat(headers=app)
-        await until(lambda: len(up.seen) == 2 and server.gateway.copies.idle)
+        await soon(lambda: len(up.seen) == 2 and server.gateway.copies.idle)
         of = got.headers["x-interlock-decision-id"]
         (copied,) = [record for record in records(server) if record.shadow_of is not None]
         assert (copied.shadow_of, copied.status, copied.attempts[0].model) == (of, "ok", "small")
@@ -109,7 +114,7 @@ async def test_the_decision_on_a_copy_is_computed_again_byte_for_byte(tmp_path):
         async with serving(tmp_path, config) as server:
             await begin(server)
             await server.chat()
-            await until(lambda: len(records(server)) == 2 and server.gateway.copies.idle)
+            await soon(lambda: len(records(server)) == 2 and server.gateway.copies.idle)
             (copied,) = [record for record in records(server) if record.shadow_of is not None]
             decision, store = copied.decision, server.gateway.store
             assert decision.fallbacks == ()
@@ -144,7 +149,7 @@ async def test_a9_local_only_data_is_not_copied_to_a_candidate_outside_and_not_a
             assert all(record.decision.route is None for record in denied)
             # What may go outside is copied there.
             await server.chat("nothing special")
-            await until(lambda: len(outside.seen) == 1)
+            await soon(lambda: len(outside.seen) == 1)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,7 @@ async def test_a9_a_rule_that_keeps_a_request_from_the_candidate_keeps_its_copy_
             name = await begin(server, to="claude")
             assert (await server.chat(headers=headers)).status_code == 200
             found = await copies(server, name)
-            assert (found["sent"], outside.seen) == (0, [])
+            assert (found["sent"], found["dropped"], outside.seen) == (0, {}, [])
             # A pinned workflow is moved by no rollout, so its copy is not even asked for.
             assert found["denied"] == (0 if "pin" in rule["then"] else 1)
 
@@ -328,7 +333,7 @@ async def test_a_share_of_requests_is_copied_that_sticks_to_what_the_rollout_sti
                 before = models(up).count("up-s")
                 for _ in range(3):
                     await server.chat(headers={"x-interlock-session": f"s{number}"})
-                    await until(lambda: server.gateway.copies.idle)
+                    await soon(lambda: server.gateway.copies.idle)
                 seen.append(models(up).count("up-s") - before)
             assert set(seen) == {0, 3}
 
@@ -342,6 +347,8 @@ async def test_who_is_on_the_canary_is_not_copied_for_it_was_the_candidates_alre
             found = await copies(server, name)
             assert found["sent"] == aliases.count("prod@1")
             assert 0 < found["sent"] < 20
+            decided = [record.decision for record in records(server) if record.shadow_of is not None]
+            assert {one.why.propensity for one in decided} == {1.0}, "a copy has no arms to be on"
 
 
 async def test_copies_end_with_their_rollout_and_nothing_is_done_without_one(tmp_path):
@@ -349,7 +356,7 @@ async def test_copies_end_with_their_rollout_and_nothing_is_done_without_one(tmp
         assert server.gateway.mirrors.by_alias == {}
         name = await begin(server)
         await server.chat()
-        await until(lambda: len(up.seen) == 2)
+        await soon(lambda: len(up.seen) == 2)
         await server.client.post(f"/v1/rollouts/{name}/abort", json={})
         await server.chat()
         assert (await copies(server, name))["sent"] == 1
@@ -374,7 +381,7 @@ async def test_a_copy_that_a_shutdown_cuts_short_is_recorded_and_paid_for(tmp_pa
         async with serving(tmp_path, config) as server:
             name = await begin(server)
             await server.chat(max_tokens=100)
-            await until(lambda: len(up.seen) == 2)
+            await soon(lambda: len(up.seen) == 2)
         async with serving(tmp_path, config) as server:
             (one,) = [record for record in records(server) if record.shadow_of is not None]
             assert one.status == "failed"
@@ -457,5 +464,22 @@ async def test_a_copy_of_a_strictly_logged_request_is_on_record_before_it_is_sen
 async def test_a_large_request_is_answered_and_not_copied(tmp_path):
     async with Upstream(chat()) as up, serving(tmp_path, shadowed(up)) as server:
         name = await begin(server)
-        assert (await server.chat("word " * 60_000)).status_code == 200
+        body = b'{"model": "prod",%b"messages": [{"role": "user", "content": "hi"}]}' % (b" " * MOST_BYTES)
+        assert (await server.client.post("/v1/chat/completions", content=body)).status_code == 200
         assert (await copies(server, name))["dropped"] == {"too_large": 1}
+
+
+async def test_a_key_that_is_replaced_is_what_copies_go_with(tmp_path):
+    """No hash of the config shows it, for no key is in one."""
+    async with Upstream(chat()) as up:
+        config = shadowed(up)
+        config["providers"]["alpha"]["api_key"] = "sk-before"
+        async with serving(tmp_path, config) as server:
+            name = await begin(server)
+            config["providers"]["alpha"]["api_key"] = "sk-after"
+            server.write(config)
+            assert await server.reloader.reload()
+            server.gateway.refresh_world()
+            await server.chat()
+            assert (await copies(server, name))["sent"] == 1
+            assert [seen.headers["authorization"] for seen in up.seen] == ["Bearer sk-after"] * 2

@@ -23,8 +23,9 @@ from interlock.server.turns import state_of, turn_of
 from interlock.types.decision import Decision, Route
 from interlock.types.world import Canary
 
-MOST_BODY: Final = 256 * 1024
-"""Bytes of a request; larger ones are neither graded nor copied, because encoding them holds up others."""
+MOST_BYTES: Final = 256 * 1024
+"""Of a request and its answer; larger ones are neither graded nor copied: encoding them holds up others."""
+BYTES_PER_TOKEN: Final = 4
 
 
 def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
@@ -42,7 +43,7 @@ def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Executi
         return
     turn = turn_of(case.decision, execution)
     live = sample_of(turn, state_of(execution.error, turn))
-    if graded and case.size <= MOST_BODY:
+    if graded and _size(case, live) <= MOST_BYTES:
         job = partial(_grade, gateway, mirror, case, live)
         at_once = mirror.row.plan.shadow_limits.concurrency
         if not gateway.gradings.offer(job, _size(case, live), at_once):
@@ -53,7 +54,7 @@ def look_on(gateway: Gateway, exchange: Exchange, case: Case, execution: Executi
 
 def _offer_copy(gateway: Gateway, mirror: Mirror, case: Case, live: Sample) -> None:
     why: str | None = None
-    if case.size > MOST_BODY:
+    if _size(case, live) > MOST_BYTES:
         why = "too_large"
     elif any(tool.vendor is not None for tool in case.request.tools):
         why = "vendor_tools"  # the provider would carry them out
@@ -91,7 +92,8 @@ def _at(canary: Canary, purpose: str, decision: Decision) -> float:
 
 
 def _size(case: Case, live: Sample) -> int:
-    return case.size + len(live.text)
+    """About how many bytes a request and its answer hold; a conversation that goes on is more than a body."""
+    return max(case.size, BYTES_PER_TOKEN * case.decision.signals.input_tokens) + len(live.text)
 
 
 async def _grade(gateway: Gateway, mirror: Mirror, case: Case, live: Sample) -> None:

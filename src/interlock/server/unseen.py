@@ -18,6 +18,7 @@ from interlock.execute.executor import Execution
 from interlock.execute.prepare import output_cap
 from interlock.execute.setting import Destination, Setting
 from interlock.route.degrade import in_force
+from interlock.server.case import LARGE
 from interlock.server.content import content_of
 from interlock.server.gateway import Gateway
 from interlock.server.records import to_shadow_row
@@ -108,12 +109,20 @@ async def send(gateway: Gateway, ready: Ready) -> Execution:
     finally:
         execution.release()
         _settle(gateway, execution, ready)
-        config, text = gateway.state.config, execution.text
-        # Without its body the live request was decided under a config that keeps nothing of what is said.
-        content = content_of(config, decision.policy.logging, call.body, text) if call.body else None
+        content = await _content(gateway, call, execution.text)
         row = to_shadow_row(decision, call.of, execution.status, execution, content)
         await gateway.store.put_record(row, durable=strict)
     return execution
+
+
+async def _content(gateway: Gateway, call: Unseen, text: str) -> msgspec.Raw | None:
+    """What of it is kept, where the operator has content kept; masking a large one is not the loop's work."""
+    if not call.body:
+        return None  # the live request was decided under a config that keeps nothing
+    given = gateway.state.config, call.decision.policy.logging, call.body, text
+    if len(call.body) + len(text) > LARGE:
+        return await asyncio.to_thread(content_of, *given)
+    return content_of(*given)
 
 
 async def _run(gateway: Gateway, execution: Execution, ready: Ready) -> None:
