@@ -20,6 +20,7 @@ from interlock.store.rollouts import Fenced
 from interlock.wiring import now_us
 from tests.release.test_rollouts import FAST, begin, plans, state
 from tests.server.harness import pool, serving, until
+from tests.server.test_process import ASK, process
 from tests.server.upstream import Upstream, answer
 from tests.server.vendors import chat
 
@@ -313,6 +314,47 @@ async def test_alerts_are_for_operators_and_listed_page_by_page(tmp_path):
         assert (await server.client.get("/v1/aliases/none/watch", headers=ops)).status_code == 404
         found = store.read(lambda db: alerts.after(db, 100, 50))
         assert [one.alert.what for one in found] == [f"m{number}" for number in range(100, 120)]
+
+
+async def test_a_release_that_gets_worse_is_taken_back_unattended_within_200_requests_and_by_every_worker(
+    tmp_path,
+):
+    """Two real workers, of which one watches; the connection is a new one for each request."""
+    vendor = Changing()
+    async with Upstream(vendor) as up:
+        config = pool(up.url, **watched(on_breach="roll_back"))
+        async with process(tmp_path, config, workers=2) as (_, client):
+
+            async def ask_alias():
+                return (await client.post("/v1/chat/completions", json=ASK)).headers["x-interlock-alias"]
+
+            async def seen_requests():
+                return (await client.get("/v1/aliases/prod/watch")).json()["requests"]
+
+            await client.post("/v1/aliases/prod/promote", json={"to": "small"})
+            await until(lambda: is_now(ask_alias, "prod@2"), 30)
+            for _ in range(BASELINE):
+                await ask_alias()
+            before = (await client.get("/v1/aliases/prod/watch")).json()
+            assert (before["version"], before["on_breach"]) == (2, "roll_back")
+            await until(lambda: is_now(seen_requests, None, at_least=BASELINE), 30)
+            vendor.bad = {"up-s"}
+            for _ in range(200):
+                await ask_alias()
+            await until(lambda: is_now(ask_alias, "prod@1"), 30)
+            for _ in range(40):
+                seen = {await ask_alias() for _ in range(20)}
+                if seen == {"prod@1"}:
+                    break
+                await asyncio.sleep(0.1)
+            assert seen == {"prod@1"}
+            alerts_of = (await client.get("/v1/alerts")).json()["data"]
+            assert [(alert["version"], alert["did"]) for alert in alerts_of] == [(2, "rolled_back")]
+
+
+async def is_now(ask_it, value, at_least=0):
+    found = await ask_it()
+    return found == value if value is not None else found >= at_least
 
 
 # --- gates that run again -----------------------------------------------------------------------

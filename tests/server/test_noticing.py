@@ -21,7 +21,8 @@ from interlock.server.noticing import (
     question_of,
 )
 from tests.live.given import decision
-from tests.server.harness import pool, serving
+from tests.server.harness import pool, serving, until
+from tests.server.test_process import process
 from tests.server.upstream import Upstream, answer
 from tests.server.vendors import chat
 
@@ -343,6 +344,19 @@ async def test_what_waits_is_bounded_where_nobody_looks(tmp_path):
         for _ in range(noticing.MOST_WAITING + 10):
             noticer.note(case, "ok")
         assert len(noticer._waiting) == noticing.MOST_WAITING
+
+
+async def test_a_worker_notices_by_itself(tmp_path):
+    async with Upstream(chat()) as up, process(tmp_path, pool(up.url)) as (_, client):
+        body = {"model": "prod", "messages": [user(FRANCE)]}
+        await client.post("/v1/chat/completions", json=body, headers=SESSION)
+        await asyncio.sleep(PAUSE_US / S + 0.1)
+        await client.post("/v1/chat/completions", json=body, headers=SESSION)
+
+        async def counted():
+            return 'noticed="reask"} 1' in (await client.get("/metrics")).text
+
+        await until(counted, 20)
 
 
 @pytest.mark.usefixtures("at_once")
