@@ -89,6 +89,26 @@ def test_a_breach_is_told_once_and_its_end_when_what_came_after_holds():
     assert after.breached == {}
 
 
+@pytest.mark.parametrize("metric", ["error_rate", "output_tokens_per_request", "latency_p95_ms"])
+def test_a_bound_of_the_version_by_itself_is_kept_from_its_first_requests_on(metric):
+    bound = {"error_rate": 0.2, "output_tokens_per_request": 10, "latency_p95_ms": 50}[metric]
+    check = Check(metric=metric, at_most=bound)
+    bad = FAILED if metric == "error_rate" else OK
+    _, heard = follow((check,), [bad] * 400, every=10)
+    ((count, kind, finding),) = heard
+    assert (kind, finding.metric) == ("breach", metric)
+    assert count < 350
+
+
+def test_a_bound_of_the_version_by_itself_takes_no_more_risk_for_it():
+    edge, false = Check(metric="error_rate", at_most=0.05), 0
+    for seed in range(60):
+        draw = random.Random(seed)
+        _, heard = follow((edge,), errors(draw, 0.05, 2_500), every=50)
+        false += bool(heard)
+    assert false <= 3
+
+
 def test_nothing_is_said_before_the_past_is_known():
     after, heard = follow((ERRORS,), [FAILED] * BASELINE)
     assert heard == []

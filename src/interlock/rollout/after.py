@@ -5,16 +5,17 @@ it is compared with if it drifts slowly. What comes then is counted in windows o
 at a time; a window that is full begins anew. A change that comes late is so not lost among what was fine
 before it: it is found within a few times the requests that it takes to show it.
 
-The evidence may be looked at always. The risk of a guardrail is shared among the sizes (a half, a quarter, …)
-and among the windows of a size, of which the k-th has 6 / (pi k)^2 of it, a series whose sum is 1. So a
-version that stays within its bounds is ever called a breach with a probability of at most 1 - confidence, all
-guardrails together, however long it is watched.
+The evidence may be looked at always. The risk of a guardrail is shared among the sizes (a half, a quarter, …;
+what is left is for the first values, which a bound of the version by itself is put to as well), and among the
+windows of a size, of which the k-th has 6 / (pi k)^2 of it, a series whose sum is 1. So a version that stays
+within its bounds is ever called a breach with a probability of at most 1 - confidence, all guardrails
+together, however long it is watched.
 
 A guardrail that is breached stays so until windows that began after the breach show it within its bound.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -22,7 +23,7 @@ from msgspec import Struct, field
 
 from interlock.config.written import Check
 from interlock.measures import MEASURES, Ended, measure
-from interlock.rollout.watch import RAN, Finding, Series, alpha_of, blank_of, bound_text, judge
+from interlock.rollout.watch import RAN, Finding, Series, alpha_of, bound_text, is_alone, judge
 from interlock.stats.sequential import Tally
 
 WINDOWS: Final = (500, 2_000, 8_000, 32_000, 128_000)
@@ -64,15 +65,27 @@ class Line(Struct, kw_only=True):
         """Leave behind what every window has seen."""
         self.windows = [Window(number=window.number + 1) for window in self.windows]
 
-    def series(self, window: Window) -> Series:
-        """The past and one window, as the two arms that are compared."""
+    def looks(self, *, alone: bool) -> Iterator[tuple[float, Series]]:
+        """What is judged now, as two arms, each with its share of the risk: every window beside the past.
+
+        A bound that the version keeps by itself (`alone`) needs no past: the first values are put to it too.
+        """
+        base = self.base
+        past, bands = base.tallies["stable"], base.bands["stable"]
+        if alone and self.windows[0] == Window():
+            yield 2.0 ** -len(WINDOWS), self._arms(past, bands)
+        for place, window in enumerate(self.windows):
+            share = 2.0 ** -(place + 1) * _FIRST_SHARE / window.number**2
+            yield share, self._arms(Tally(window.total, window.n), window.bands)
+
+    def _arms(self, now: Tally, bands: dict[int, int]) -> Series:
         base = self.base
         return Series(
             kind=base.kind,
             cap=base.cap,
             first=base.first,
-            tallies={"stable": base.tallies["stable"], "canary": Tally(window.total, window.n)},
-            bands={"stable": base.bands["stable"], "canary": window.bands},
+            tallies={"stable": base.tallies["stable"], "canary": now},
+            bands={"stable": base.bands["stable"], "canary": bands},
         )
 
 
@@ -162,18 +175,16 @@ def look(after: After, guardrails: Sequence[Check]) -> Looked:
 
 def _judge(after: After, check: Check, guardrails: int) -> Finding:
     """The verdict of all windows: a breach in any, else the largest that holds, else the largest."""
-    line = _line(after, check.metric)
     found: list[Finding] = []
-    for place, window in enumerate(line.windows):
-        risk = alpha_of(check) / guardrails * 2.0 ** -(place + 1) * _FIRST_SHARE / window.number**2
-        series = line.series(window)
+    for share, series in _line(after, check.metric).looks(alone=is_alone(check)):
+        risk = alpha_of(check) / guardrails * share
         finding = judge(check, series, risk, limited=False)
         if finding.verdict == "breach":
             return judge(check, series, risk)
-        if not found or window.n > 0:
+        if not found or finding.n > 0:
             found.append(finding)
     holding = [finding for finding in found if finding.verdict == "holds"]
-    return holding[-1] if holding else found[-1] if found else blank_of(check)
+    return holding[-1] if holding else found[-1]
 
 
 def _line(after: After, name: str) -> Line:
