@@ -199,7 +199,10 @@ async def test_the_guardrails_of_a_rollout_go_on_after_it_without_a_word_in_the_
         assert [check.metric for check in duty.guardrails] == ["error_rate"]
         shown = (await server.client.get("/v1/aliases/prod/watch")).json()
         assert (shown["version"], shown["baseline"], shown["on_breach"]) == (2, 1000, "alert")
-        assert shown["requests"] > 1000, "its canary's requests are its first"
+        records = [row for row in server.gateway.store.each_record() if row.alias_version == 2]
+        arms = {server.record(row.id).decision.route.arm for row in records}
+        assert arms == {"canary", "stable"}
+        assert shown["requests"] == len(records), "its canary's requests are its first"
         vendor.bad = {"up-s"}
         await ask(server, 200)
         await watch.look(server.gateway.state.config)
@@ -316,6 +319,7 @@ async def test_alerts_are_for_operators_and_listed_page_by_page(tmp_path):
         assert [one.alert.what for one in found] == [f"m{number}" for number in range(100, 120)]
 
 
+@pytest.mark.timeout(300)  # real processes and hundreds of connections, on a machine that may be busy
 async def test_a_release_that_gets_worse_is_taken_back_unattended_within_200_requests_and_by_every_worker(
     tmp_path,
 ):
@@ -332,16 +336,16 @@ async def test_a_release_that_gets_worse_is_taken_back_unattended_within_200_req
                 return (await client.get("/v1/aliases/prod/watch")).json()["requests"]
 
             await client.post("/v1/aliases/prod/promote", json={"to": "small"})
-            await until(lambda: is_now(ask_alias, "prod@2"), 30)
+            await until(lambda: is_now(ask_alias, "prod@2"), 80)
             for _ in range(BASELINE):
                 await ask_alias()
             before = (await client.get("/v1/aliases/prod/watch")).json()
             assert (before["version"], before["on_breach"]) == (2, "roll_back")
-            await until(lambda: is_now(seen_requests, None, at_least=BASELINE), 30)
+            await until(lambda: is_now(seen_requests, None, at_least=BASELINE), 80)
             vendor.bad = {"up-s"}
             for _ in range(200):
                 await ask_alias()
-            await until(lambda: is_now(ask_alias, "prod@1"), 30)
+            await until(lambda: is_now(ask_alias, "prod@1"), 80)
             for _ in range(40):
                 seen = {await ask_alias() for _ in range(20)}
                 if seen == {"prod@1"}:
@@ -496,6 +500,7 @@ async def test_a_run_that_cannot_begin_is_said_and_not_tried_again_at_once(tmp_p
         asked = vendor.asked
         for _ in range(3):
             await gates.look(duties)
+            await asyncio.sleep(0.01)  # a run that was begun would have said so
         assert len([line for line in server.log if line["event"] == "gate_again"]) == 1
         assert vendor.asked == asked
         await gates.stop()
