@@ -89,6 +89,7 @@ class Measures(Struct, frozen=True, kw_only=True):
     valid: bool | None = None
     schema_valid: bool | None = None
     refused: bool | None = None
+    cut: bool | None = None
     tool_calls: int | None = None
     denied_tool_calls: int | None = None
 
@@ -111,6 +112,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "validation_rate": Measure("rate", lambda one: one.valid),
     "schema_valid": Measure("rate", lambda one: one.schema_valid),
     "refusal_rate": Measure("rate", lambda one: one.refused),
+    # What was cut cannot be validated: this is where a candidate shows whose answers never reach their end.
+    "cut_rate": Measure("rate", lambda one: one.cut),
     "override_rate": Measure("rate", lambda one: one.overridden, late=True),
     "reask_rate": Measure("rate", lambda one: one.reasked, late=True),
     "edit_rate": Measure("rate", lambda one: one.edited, late=True),
@@ -159,6 +162,7 @@ def measure(one: Finished) -> Measures:
         valid=_valid(attempts),
         schema_valid=_schema_valid(attempts),
         refused=answered.refused if answered is not None else None,
+        cut=answered.finish == "length" if answered is not None else None,
         tool_calls=answered.tool_calls if answered is not None else None,
         denied_tool_calls=sum(map(_denied, attempts)) if attempts else None,
     )

@@ -1,6 +1,7 @@
 """Gates over real runs: what passes, what does not, and what a record is good for."""
 
 import json
+from typing import Any
 
 import apsw
 import msgspec
@@ -94,6 +95,25 @@ async def test_dearer_answers_fail_a_gate_that_says_nothing_about_cost(tmp_path)
         record = (await gated(here, suite)).record
     assert record.verdict == "fail"
     assert record.why.startswith("`cost_per_case`")
+
+
+async def test_a_candidate_that_calls_the_wrong_tool_fails_a_gate_that_says_nothing_about_tools(tmp_path):
+    tools = [{"type": "function", "function": {"name": name}} for name in ("find", "pay")]
+    cases = [asks(f"q{number}", expect={"calls": ["find"]}) for number in range(60)]
+    graders: list[dict[str, Any]] = [
+        {"kind": "tool_use"},
+        {"kind": "length", "at_most": 100, "measure": "task_success"},
+    ]
+    suite = write_suite(tmp_path, cases, graders, tools=tools)
+
+    def say(model, _):
+        return [("pay" if model == "beta-2" else "find", {})]
+
+    async with place(tmp_path, say, **gates(*CHECKS)) as here:
+        record = (await gated(here, suite)).record
+    verdicts = {check.metric: check.verdict for check in record.checks}
+    assert (verdicts["task_success"], verdicts["tool_use_correct"]) == ("pass", "fail")
+    assert (record.verdict, record.why.startswith("`tool_use_correct`")) == ("fail", True)
 
 
 async def test_a_candidate_that_policy_treats_otherwise_fails_by_policy_drift(tmp_path):

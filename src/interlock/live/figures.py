@@ -20,6 +20,7 @@ RATES: Final = {
     "validation_rate": "validation_rate",
     "schema_validity": "schema_valid",
     "refusal_rate": "refusal_rate",
+    "cut_rate": "cut_rate",
     "abort_rate": "abort_rate",
 }
 """By field of `Figures`, the measure that it is the rate of."""
@@ -79,6 +80,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     validation_rate: Rate
     schema_validity: Rate
     refusal_rate: Rate
+    cut_rate: Rate
     abort_rate: Rate
 
 
