@@ -15,8 +15,8 @@ from interlock.server.content import content_of
 from interlock.server.exposure import check_exposure
 from interlock.server.http1.connection import Connection
 from interlock.server.routes import ROUTES
-from tests.server.harness import keyed, pool, serving
-from tests.server.upstream import Upstream
+from tests.server.harness import keyed, pool, serving, until
+from tests.server.upstream import Reply, Upstream
 from tests.server.vendors import chat
 
 KEYS = keyed(
@@ -377,3 +377,54 @@ async def test_a_name_has_a_length(tmp_path):
             assert got.status_code == 400
             assert len(got.content) < 1000
         assert up.seen == []
+
+
+async def test_p8_large_bodies_beyond_their_limit_are_503_unread_and_small_ones_are_served(tmp_path):
+    gate = asyncio.Event()
+
+    def reply(_):
+        piece = chat().pieces[0]
+        assert isinstance(piece, bytes)
+        return Reply(200, (gate, piece))
+
+    large = "x " * 60_000
+    async with Upstream(reply) as up:
+        config = pool(up.url, server={"max_bodies_mb": 0.2})
+        config["models"]["gpt"]["context_tokens"] = 1_000_000
+        async with serving(tmp_path, config) as server:
+            first = asyncio.create_task(server.chat(large))
+            await until(lambda: up.seen)
+            load = server.gateway.load
+            assert 120_000 < load.held < 121_000
+            second = await server.chat(large)
+            assert (second.status_code, second.json()["error"]["code"]) == (503, "overloaded")
+            assert int(second.headers["retry-after"]) > 0
+            small = asyncio.create_task(server.chat("hi"))
+            gate.set()
+            assert [got.status_code for got in await asyncio.gather(first, small)] == [200, 200]
+            assert load.held == 0
+            assert (await server.chat(large)).status_code == 200
+
+
+async def test_p8_one_body_is_always_let_in_and_one_that_is_left_unfinished_counts_no_longer(tmp_path):
+    async with Upstream(chat()) as up:
+        config = pool(up.url, server={"max_bodies_mb": 0.1})
+        config["models"]["gpt"]["context_tokens"] = 1_000_000
+        async with serving(tmp_path, config) as server:
+            port = int(server.url.rpartition(":")[2])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5000000\r\n\r\n{"
+            writer.write(head.encode())
+            await until(lambda: server.gateway.load.held == 5_000_000)
+            writer.close()
+            await until(lambda: server.gateway.load.held == 0)
+            assert (await server.chat("x " * 120_000)).status_code == 200
+
+            async def in_chunks():
+                yield b"{"
+
+            got = await server.client.post(
+                "/v1/chat/completions", content=in_chunks(), headers={"content-type": "application/json"}
+            )
+            assert got.status_code == 400
+            assert server.gateway.load.held == 0

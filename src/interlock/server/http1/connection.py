@@ -123,9 +123,9 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._ignore_upgrade()
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as unread:
             if not self._deaf:  # else it is refused already
-                self._refuse_bytes(ApiError("invalid_request", "the request is not valid HTTP/1.1"))
+                self._refuse_bytes(_unread(unread))
         if self._in_head and not self._deaf:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD:
@@ -406,6 +406,13 @@ def _doubt(call: Call, version: str) -> str | None:
     if coding is not None and (version == "1.0" or coding.lower() != "chunked"):
         return "of transfer codings only `chunked` is understood, and none in HTTP/1.0"
     return None
+
+
+def _unread(error: httptools.HttpParserError) -> ApiError:
+    """Why bytes could not be read: they are no request, or what reads them had no memory to put them in."""
+    if isinstance(error.__context__, MemoryError):
+        return ApiError("overloaded", "there is no memory left for this request", retry_after_s=1)
+    return ApiError("invalid_request", "the request is not valid HTTP/1.1")
 
 
 def _too_large(limit: int) -> ApiError:
