@@ -4,9 +4,12 @@ import json
 from functools import cache
 from typing import Any, Final
 
+from anthropic.types import Message as AnthropicMessage
 from msgspec import Struct
+from openai.types.chat import ChatCompletion
 
 from interlock.adapters import ADAPTERS
+from interlock.dialects import DIALECTS
 from interlock.execute.validation.said import calls_of
 from interlock.types.answer import (
     Answer,
@@ -19,7 +22,7 @@ from interlock.types.answer import (
 )
 from interlock.types.labels import Dialect, Wire
 from interlock.types.request import Opaque, Refusal, Text, ToolCall
-from tests.adapters.recorded import KINDS
+from tests.adapters.recorded import KINDS, ask
 from tests.aws_frames import event as aws_event
 from tests.data import rows
 
@@ -109,7 +112,8 @@ def _framed(wire: Wire, line: str) -> bytes:
         ((kind, fields),) = json.loads(line).items()
         return aws_event(kind, **fields)
     name = f"event: {json.loads(line)['type']}\n" if wire in ("anthropic", "openai-responses") else ""
-    return f"{name}data: {line}\n\n".encode()
+    end = "\r\n\r\n" if wire == "gemini" else "\n\n"
+    return f"{name}data: {line}{end}".encode()
 
 
 def _call(row: dict[str, Any]) -> Recording:
@@ -126,6 +130,31 @@ def read(wire: Wire, *pieces: bytes) -> list[Event]:
     decoder = ADAPTERS[wire].StreamDecoder()
     found = [event for piece in pieces for event in decoder.feed(piece)]
     return found + decoder.end()
+
+
+def decoded(wire: Wire, body: bytes) -> Answer:
+    """A whole answer that is one."""
+    found = ADAPTERS[wire].decode_answer(body)
+    assert isinstance(found, Answer), found
+    return found
+
+
+def as_chat(found: Answer) -> dict[str, Any]:
+    """An answer as a caller of OpenAI chat is shown it; the SDK's type takes it."""
+    encoded: dict[str, Any] = json.loads(
+        DIALECTS["openai-chat"].encode_answer(found, ask("openai-chat"), "m")
+    )
+    ChatCompletion.model_validate(encoded)
+    return encoded
+
+
+def as_message(found: Answer) -> dict[str, Any]:
+    """An answer as a caller of Anthropic messages is shown it; the SDK's type takes it."""
+    encoded: dict[str, Any] = json.loads(
+        DIALECTS["anthropic-messages"].encode_answer(found, ask("anthropic-messages"), "m")
+    )
+    AnthropicMessage.model_validate(encoded)
+    return encoded
 
 
 def said_by(answer: Answer | Failure) -> Says:

@@ -2,60 +2,38 @@
 
 import base64
 import json
+from functools import partial
 from typing import Any, Final
 
 import pytest
 from anthropic.types import Message as AnthropicMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion
 
 from interlock.adapters import ADAPTERS
-from interlock.dialects import DIALECTS
+from interlock.adapters.bedrock.frames import FrameParser
 from interlock.types.answer import (
     Answer,
     BlockDelta,
     BlockStarted,
     BlockStopped,
-    Event,
     Failure,
     Finished,
     Started,
     Usage,
 )
 from interlock.types.request import Text, Thinking, ToolCall
-from tests.adapters.recorded import ask, write
+from tests.adapters.every import Recording, as_chat, as_message, decoded, read, streams, wholes
+from tests.adapters.recorded import write
 from tests.adapters.test_recorded_answers import chat_of, message_of
 from tests.aws_frames import BEGIN, METADATA, USAGE, call, delta, event, exception, frame, stop, text
-from tests.data import rows
 
 BEDROCK: Final = ADAPTERS["bedrock"]
 COUNTS: Final = Usage(input_tokens=17, cached_tokens=4, cache_write_tokens=3, output_tokens=5)
 CANARY: Final = "AKIACANARYCANARY0001"
 
 
-def recordings(kind: str) -> list[tuple[str, str]]:
-    return [
-        (row["name"], row["body"])
-        for row in rows("provider-recordings", "provider_fixtures_sample.jsonl")
-        if (row["provider"], row["kind"]) == ("amazon-bedrock", kind)
-    ]
-
-
-def framed(body: str) -> list[bytes]:
-    """A recorded stream, one JSON event to a line, back in the frames that it came in."""
-    found = []
-    for line in body.splitlines():
-        if line.strip():
-            ((kind, fields),) = json.loads(line).items()
-            found.append(event(kind, **fields))
-    return found
-
-
-def feed(*pieces: bytes) -> list[Event]:
-    decoder = BEDROCK.StreamDecoder()
-    found = [one for piece in pieces for one in decoder.feed(piece)]
-    return found + decoder.end()
+feed: Final = partial(read, "bedrock")
 
 
 def whole(*content: dict[str, Any], reason: str | None = "end_turn", **more: Any) -> Answer | Failure:
@@ -73,31 +51,21 @@ def answer(*content: dict[str, Any], reason: str = "end_turn", **more: Any) -> A
     return found
 
 
-def as_chat(found: Answer) -> dict[str, Any]:
-    encoded = json.loads(DIALECTS["openai-chat"].encode_answer(found, ask("openai-chat"), "m"))
-    ChatCompletion.model_validate(encoded)
-    assert isinstance(encoded, dict)
-    return encoded
-
-
-def as_message(found: Answer) -> dict[str, Any]:
-    encoded = json.loads(DIALECTS["anthropic-messages"].encode_answer(found, ask("anthropic-messages"), "m"))
-    AnthropicMessage.model_validate(encoded)
-    assert isinstance(encoded, dict)
-    return encoded
+def payloads_of(one: Recording) -> list[tuple[str, dict[str, Any]]]:
+    """The kinds and the contents of a stream's frames."""
+    frames = [frame for event in one.events for frame in FrameParser().feed(event)]
+    return [(frame.headers[":event-type"], json.loads(frame.payload)) for frame in frames]
 
 
 # --- recordings ------------------------------------------------------------------------------------
 
 
 def test_recorded_answers_reach_callers_of_both_dialects_with_their_words_and_calls():
-    recorded = recordings("json")
+    recorded = wholes("bedrock")
     assert len(recorded) == 4
-    for name, body in recorded:
-        sent = json.loads(body)
+    for whole_one in recorded:
+        sent, found = json.loads(whole_one.data), decoded("bedrock", whole_one.data)
         content = sent["output"]["message"]["content"]
-        found = BEDROCK.decode_answer(body.encode())
-        assert isinstance(found, Answer), name
         chat, message = as_chat(found), as_message(found)
         words = [block["text"] for block in content if "text" in block]
         uses = [block["toolUse"] for block in content if "toolUse" in block]
@@ -115,36 +83,31 @@ def test_recorded_answers_reach_callers_of_both_dialects_with_their_words_and_ca
 
 
 def test_recorded_streams_add_up_to_valid_answers_of_both_dialects():
-    recorded = recordings("stream")
+    recorded = streams("bedrock")
     assert len(recorded) == 4
-    for name, body in recorded:
-        lines = [json.loads(line) for line in body.splitlines() if line.strip()]
-        deltas = [line["contentBlockDelta"]["delta"] for line in lines if "contentBlockDelta" in line]
-        words = "".join(one.get("text", "") for one in deltas)
-        names = [
-            line["contentBlockStart"]["start"]["toolUse"]["name"]
-            for line in lines
-            if "contentBlockStart" in line
-        ]
-        events = feed(b"".join(framed(body)))
-        assert isinstance(events[-1], Finished), name
+    for one in recorded:
+        lines = payloads_of(one)
+        deltas = [line["delta"] for kind, line in lines if kind == "contentBlockDelta"]
+        words = "".join(delta.get("text", "") for delta in deltas)
+        names = [line["start"]["toolUse"]["name"] for kind, line in lines if kind == "contentBlockStart"]
+        events = feed(one.data)
+        assert isinstance(events[-1], Finished), one.name
         assert events[-1].finish == "tool_calls"
         chat = chat_of(write("openai-chat", events, include_usage=True))["choices"][0]["message"]
         message = message_of(write("anthropic-messages", events))
         AnthropicMessage.model_validate(message)
         assert (chat.get("content") or "") == words
-        assert [one["function"]["name"] for one in chat["tool_calls"]] == names
-        assert all(json.loads(one["function"]["arguments"]) for one in chat["tool_calls"])
+        assert [call["function"]["name"] for call in chat["tool_calls"]] == names
+        assert all(json.loads(call["function"]["arguments"]) for call in chat["tool_calls"])
         assert "".join(b["text"] for b in message["content"] if b["type"] == "text") == words
         assert [b["name"] for b in message["content"] if b["type"] == "tool_use"] == names
-        begun = [one.index for one in events if isinstance(one, BlockStarted)]
-        ended = [one.index for one in events if isinstance(one, BlockStopped)]
+        begun = [event.index for event in events if isinstance(event, BlockStarted)]
+        ended = [event.index for event in events if isinstance(event, BlockStopped)]
         assert sorted(ended) == begun == list(range(len(begun)))
 
 
 def test_u10_a_recorded_stream_has_the_same_events_wherever_its_frames_are_cut():
-    for name, body in recordings("stream"):
-        data = b"".join(framed(body))
+    for name, data in ((one.name, one.data) for one in streams("bedrock")):
         events = feed(data)
         for at in range(len(data)):
             assert feed(data[:at], data[at:]) == events, (name, at)
@@ -152,14 +115,12 @@ def test_u10_a_recorded_stream_has_the_same_events_wherever_its_frames_are_cut()
 
 
 def test_u8_a_recorded_stream_cut_at_any_byte_before_it_says_why_it_ended_is_never_finished():
-    for name, body in recordings("stream"):
-        frames = framed(body)
-        data = b"".join(frames)
-        reason = next(at for at, line in enumerate(body.splitlines()) if "messageStop" in line)
-        needed = sum(map(len, frames[: reason + 1]))
+    for one in streams("bedrock"):
+        reason = next(at for at, (kind, _) in enumerate(payloads_of(one)) if kind == "messageStop")
+        needed = sum(map(len, one.events[: reason + 1]))
         for at in range(needed):
-            last = feed(data[:at])[-1]
-            assert isinstance(last, Failure), (name, at)
+            last = feed(one.data[:at])[-1]
+            assert isinstance(last, Failure), (one.name, at)
             assert (last.outcome, last.final) == ("malformed", False)
 
 

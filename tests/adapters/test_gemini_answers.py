@@ -1,16 +1,15 @@
 """What Gemini answers, whole and streamed, and how it fails; then out to callers of both dialects."""
 
 import json
+from functools import partial
 from typing import Any, Final
 
 import pytest
 from anthropic.types import Message as AnthropicMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion
 
 from interlock.adapters import ADAPTERS
-from interlock.dialects import DIALECTS
 from interlock.types.answer import (
     Answer,
     BlockDelta,
@@ -23,7 +22,8 @@ from interlock.types.answer import (
     Usage,
 )
 from interlock.types.request import Text, Thinking, ToolCall
-from tests.adapters.recorded import ask, payloads, write
+from tests.adapters.every import as_chat, as_message, decoded, read, streams, wholes
+from tests.adapters.recorded import payloads, write
 from tests.adapters.test_recorded_answers import chat_of, message_of
 from tests.data import rows
 
@@ -31,23 +31,7 @@ GEMINI: Final = ADAPTERS["gemini"]
 CANARY: Final = "AIza-live-canary"
 
 
-def recordings(kind: str) -> list[tuple[str, bytes]]:
-    """Recorded answers of the vendor; of a stream each line is put back into its frame."""
-    found = []
-    for row in rows("provider-recordings", "provider_fixtures_sample.jsonl"):
-        if (row["provider"], row["api"], row["kind"]) == ("google", "chat", kind) and "429" not in row[
-            "name"
-        ]:
-            lines = [line for line in row["body"].splitlines() if line.strip()]
-            body = "".join(f"data: {line}\r\n\r\n" for line in lines) if kind == "stream" else row["body"]
-            found.append((row["name"], body.encode()))
-    return found
-
-
-def feed(*pieces: bytes) -> list[Event]:
-    decoder = GEMINI.StreamDecoder()
-    found = [event for piece in pieces for event in decoder.feed(piece)]
-    return found + decoder.end()
+feed: Final = partial(read, "gemini")
 
 
 def reply(*parts: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -71,23 +55,7 @@ def whole(*parts: dict[str, Any], finish: str | None = "STOP", **more: Any) -> A
 
 
 def answer(*parts: dict[str, Any], finish: str = "STOP", **more: Any) -> Answer:
-    found = whole(*parts, finish=finish, **more)
-    assert isinstance(found, Answer), found
-    return found
-
-
-def as_chat(found: Answer) -> dict[str, Any]:
-    encoded = json.loads(DIALECTS["openai-chat"].encode_answer(found, ask("openai-chat"), "m"))
-    ChatCompletion.model_validate(encoded)
-    assert isinstance(encoded, dict)
-    return encoded
-
-
-def as_message(found: Answer) -> dict[str, Any]:
-    encoded = json.loads(DIALECTS["anthropic-messages"].encode_answer(found, ask("anthropic-messages"), "m"))
-    AnthropicMessage.model_validate(encoded)
-    assert isinstance(encoded, dict)
-    return encoded
+    return decoded("gemini", json.dumps(reply(*parts, finish=finish, **more)).encode())
 
 
 def said(events: list[Event]) -> str:
@@ -110,12 +78,10 @@ USAGE: Final = {
 
 
 def test_recorded_answers_reach_callers_of_both_dialects_with_their_words_and_counts():
-    recorded = recordings("json")
+    recorded = wholes("gemini")
     assert len(recorded) == 3
-    for name, body in recorded:
-        sent = json.loads(body)
-        found = GEMINI.decode_answer(body)
-        assert isinstance(found, Answer), name
+    for one in recorded:
+        sent, found = json.loads(one.data), decoded("gemini", one.data)
         text, counts = sent["candidates"][0]["content"]["parts"][0]["text"], sent["usageMetadata"]
         chat, message = as_chat(found), as_message(found)
         assert chat["choices"][0]["message"]["content"] == text
@@ -131,16 +97,16 @@ def test_recorded_answers_reach_callers_of_both_dialects_with_their_words_and_co
 
 
 def test_recorded_streams_add_up_to_valid_answers_of_both_dialects():
-    recorded = recordings("stream")
+    recorded = streams("gemini")
     assert len(recorded) == 3
-    for name, data in recorded:
-        events = feed(data)
-        lines = [json.loads(line[6:]) for line in data.decode().split("\r\n\r\n") if line]
+    for one in recorded:
+        events = feed(one.data)
+        lines = [json.loads(event[6:]) for event in one.events]
         text = "".join(
-            part.get("text", "") for one in lines for part in one["candidates"][0]["content"]["parts"]
+            part.get("text", "") for line in lines for part in line["candidates"][0]["content"]["parts"]
         )
         signature = lines[-1]["candidates"][0]["content"]["parts"][0]["thoughtSignature"]
-        assert isinstance(events[-1], Finished), name
+        assert isinstance(events[-1], Finished), one.name
         assert events[-1].usage.reasoning_tokens == lines[-1]["usageMetadata"]["thoughtsTokenCount"]
         chat = chat_of(write("openai-chat", events, include_usage=True))
         message = message_of(write("anthropic-messages", events))
@@ -154,7 +120,7 @@ def test_recorded_streams_add_up_to_valid_answers_of_both_dialects():
 
 
 def test_u10_a_recorded_stream_has_the_same_events_wherever_it_is_cut_in_two():
-    for name, data in recordings("stream"):
+    for name, data in ((one.name, one.data) for one in streams("gemini")):
         events = feed(data)
         for at in range(len(data)):
             assert feed(data[:at], data[at:]) == events, (name, at)
@@ -163,18 +129,17 @@ def test_u10_a_recorded_stream_has_the_same_events_wherever_it_is_cut_in_two():
 
 @pytest.mark.parametrize("ending", [b"\n\n", b"\r\r", b"\r\n\r\n"])
 def test_u10_line_ends_a_mark_comments_and_a_missing_last_line_make_no_difference(ending):
-    for name, data in recordings("stream"):
+    for name, data in ((one.name, one.data) for one in streams("gemini")):
         odd = b"\xef\xbb\xbf: hello" + ending + data.replace(b"\r\n\r\n", ending)
         assert feed(odd) == feed(data), name
         assert feed(odd.rstrip(b"\r\n")) == feed(data), name
 
 
 def test_u8_a_stream_cut_after_any_event_but_its_last_fails_and_is_never_finished():
-    for name, data in recordings("stream"):
-        frames = [frame + b"\r\n\r\n" for frame in data.split(b"\r\n\r\n") if frame]
-        for length in range(len(frames)):
-            events = feed(b"".join(frames[:length]))
-            assert isinstance(events[-1], Failure), (name, length)
+    for one in streams("gemini"):
+        for length in range(len(one.events)):
+            events = feed(*one.events[:length])
+            assert isinstance(events[-1], Failure), (one.name, length)
             assert (events[-1].outcome, events[-1].final) == ("malformed", False)
             assert not any(isinstance(event, Finished) for event in events)
 

@@ -66,7 +66,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     for tool in request.tools:
         found += _of_tool(tool)
     for message in request.messages:
-        found += _of_message(message)
+        found += _of_message(message, chat=chat)
     if not chat and request.messages[-1].role == "assistant":
         found.append("messages[-1].role")  # this vendor answers it, where the other continues it
     return tuple(dict.fromkeys(found))
@@ -91,12 +91,15 @@ def _of_tool(tool: Tool) -> list[str]:
     return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
 
 
-def _of_message(message: Message) -> list[str]:
+def _of_message(message: Message, *, chat: bool) -> list[str]:
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
     if not is_nameable(message):
         found.append("messages[].name")
     for part in message.parts:
-        found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]
+        if chat and isinstance(part, Thinking):
+            found.append("messages[].reasoning_content")
+        else:
+            found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]
     return found
 
 
