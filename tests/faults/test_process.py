@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ import yaml
 
 from interlock.mock import Answering, Behaviour, Mock, Script
 from interlock.store import Store
+from interlock.store.releasing import lease_rollouts
+from interlock.wiring import now_us
 from tests.faults.served import Served, config, free_port, served, start, wait_for
 from tests.mock.raw import chat, exchange
 from tests.server.harness import until
@@ -108,6 +111,47 @@ async def test_p1_what_a_killed_server_held_of_an_account_is_free_after_its_rest
             assert (await exchange(running.port, chat(model="chat")))[0].startswith(OK)
     with stored(tmp_path) as store:
         assert [record.status for record in store.each_record()] == ["ok"]
+
+
+LEADS = """
+import asyncio, pathlib, sys
+from interlock.store import Store
+from interlock.store.releasing import lease_rollouts
+from interlock.wiring import now_us
+from interlock.store.releasing import lease_rollouts
+from interlock.wiring import now_us
+
+async def lead():
+    store = Store.open(pathlib.Path(sys.argv[1]), now=now_us)
+    print(await lease_rollouts(store, "one that dies", 4_000_000), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(lead())
+"""
+
+
+async def test_p1_the_lease_of_a_killed_worker_runs_out_and_another_takes_over_under_a_new_token(tmp_path):
+    file = tmp_path / "interlock.db"
+    store = Store.open(file, now=now_us)
+    try:
+        leader = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", LEADS, str(file), stdout=asyncio.subprocess.PIPE
+        )
+        assert leader.stdout is not None
+        token = int(await asyncio.wait_for(leader.stdout.readline(), 30))
+        leader.kill()
+        await leader.wait()
+        assert await lease_rollouts(store, "another", 1_000_000) is None, "nobody can know that it is dead"
+        taken: list[int | None] = []
+
+        async def take() -> bool:
+            taken.append(await lease_rollouts(store, "another", 60_000_000))
+            return taken[-1] is not None
+
+        await until(take, 30)
+        assert taken[-1] == token + 1
+    finally:
+        store.close()
 
 
 # --- P3 -----------------------------------------------------------------------------------------
