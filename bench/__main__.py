@@ -22,6 +22,7 @@ BENCHES: Final = {
     "streams": "Memory: open streams, and a soak",
     "rollback": "A rollback, until no worker decides as before",
     "proofs": "Releases: gates, canaries, and real models behind both",
+    "beside": "Callers beside others who misbehave",
 }
 
 
