@@ -71,7 +71,8 @@ class Application:
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
             self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
         gateway.log_request(exchange)
-        self._let_go(exchange)
+        if exchange.weight:
+            self._let_go(exchange)
         call.forget()
 
     def refuse(self, call: Call, error: ApiError) -> None:
@@ -79,7 +80,8 @@ class Application:
         exchange = call.held or self._exchange(call)
         self._fail(exchange, error)
         self.gateway.log_request(exchange)
-        self._let_go(exchange)
+        if exchange.weight:
+            self._let_go(exchange)
         call.forget()
 
     def lost(self, call: Call) -> None:
@@ -87,7 +89,8 @@ class Application:
         exchange: Exchange = call.held
         exchange.status, exchange.error = 499, "client_closed"
         self.gateway.log_request(exchange)
-        self._let_go(exchange)
+        if exchange.weight:
+            self._let_go(exchange)
         call.forget()
 
     def _hold(self, exchange: Exchange, length: str) -> None:
@@ -100,9 +103,8 @@ class Application:
         load.held += weight
 
     def _let_go(self, exchange: Exchange) -> None:
-        if exchange.weight:
-            self.gateway.load.held -= exchange.weight
-            exchange.weight = 0
+        self.gateway.load.held -= exchange.weight
+        exchange.weight = 0
 
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):
