@@ -76,11 +76,20 @@ def rolled(stream: Stream, check: Check) -> Rolled:
 
 def _ended(*, click: bool) -> Ended:
     """The record of a request that ended so."""
-    row = {
-        "status": "ok" if click else "failed",
-        "error": None if click else "upstream_failed: no click",
-        "validation": {"verdict": "passed" if click else "failed"},
+    judged = {
+        "verdict": "passed" if click else "failed",
+        "checks": ["json_schema answer"],
+        "violations": [] if click else ["json_schema: no click"],
     }
+    attempt = {
+        "provider": "logged",
+        "model": "logged",
+        "outcome": "ok" if click else "schema_invalid",
+        "started_at": "2026-11-26T00:00:00Z",
+        "latency_ms": 1.0,
+        "validation": judged,
+    }
+    row = {"status": "ok" if click else "failed", "attempts": [attempt]}
     return read(msgspec.json.encode(row))
 
 

@@ -132,8 +132,8 @@ LATE: Final = tuple(name for name, measure in MEASURES.items() if measure.late)
 
 
 def is_traffic(status: Status, tenant: str, endpoint: str) -> bool:
-    """Whether a request is one that somebody wanted an answer to: no dry run, count, eval or copy."""
-    return not (status == "dry_run" or tenant in (EVALS_TENANT, SHADOW_TENANT) or endpoint == COUNT_TOKENS)
+    """Whether a request is one that somebody wanted an answer to: no dry run, count or eval."""
+    return not (status == "dry_run" or tenant == EVALS_TENANT or endpoint == COUNT_TOKENS)
 
 
 def is_open(one: Finished) -> bool:

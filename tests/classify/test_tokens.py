@@ -56,8 +56,10 @@ def test_naughty_strings_count_as_an_independent_tokenizer_counts_them():
     assert [count(text, "o200k") for text in texts] == [counted(text, "o200k_base") for text in texts]
 
 
+# Which characters are letters changes with the edition of Unicode, and each tokenizer has its own: those
+# that this Python does not know yet are left out.
 @settings(max_examples=60, deadline=None)
-@given(st.text(max_size=200))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=200))
 def test_any_text_counts_as_an_independent_tokenizer_counts_it(text):
     assert count(text, "o200k") == counted(text, "o200k_base")
 

@@ -1,17 +1,14 @@
 """The refusal detector: on answers that people have labelled, and on what merely sounds like a refusal.
 
-Which figure is which. PyRIT's rows were read while the patterns were written, so their figures say that it
-fits them, and no more. XSTest's answers of `HELD_OUT` models were not read by anybody: theirs are what to
-expect elsewhere. Those files are not part of the usual data; where they are missing, the test says whence.
+PyRIT's rows were read while the patterns were written, so their figures say that it fits them, and no more.
+What to expect elsewhere is measured by `python -m bench proofs`, on answers that nobody read.
 """
-
-import csv
 
 import pytest
 
-from bench.labelled import DEVELOPED_ON, HELD_OUT, Labelled, pyrit, score, xstest
+from bench.labelled import pyrit, score
 from interlock.evals.refusals import declines, evades, find_refusal
-from tests.data import DATA, path, rows
+from tests.data import rows
 
 PYRIT = "pyrit_refusal_labelled_sample.jsonl"
 
@@ -34,32 +31,6 @@ def test_on_text_alone_those_are_missed_that_answer_something_else(record_proper
     assert score(answers, with_question=False).precision >= 0.95
     said = [row for row in answers if not (row.refused and evades(row.answer, row.question))]
     assert score(said, with_question=False).f1 >= 0.9
-
-
-def completions(model: str) -> list[Labelled]:
-    name = f"xstest_v2_completions_{model}.csv"
-    if not (DATA / "refusal" / name).exists():
-        pytest.skip(
-            f"no refusal/{name} under {DATA}: model_completions/ of paul-rottger/exaggerated-safety "
-            "(d7bb5bd, CC-BY-4.0) has it"
-        )
-    with path("refusal", name).open(encoding="utf-8", newline="") as file:
-        return xstest(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("with_question", [False, True], ids=["text alone", "question given"])
-def test_in_answers_of_models_that_nobody_read_refusals_are_found_with_an_f1_of_0_9(
-    with_question, record_property
-):
-    """Held out: 1,256 answers of three models, by whose words no pattern was written."""
-    answers = [row for model in HELD_OUT for row in completions(model)]
-    found = score(answers, with_question=with_question)
-    record_property("f1", round(found.f1, 3))
-    assert found.n > 1_000
-    assert found.f1 >= 0.9
-    assert found.precision >= 0.95
-    seen = [row for model in DEVELOPED_ON for row in completions(model)]
-    assert score(seen, with_question=with_question).f1 >= 0.9
 
 
 def test_among_answers_to_experts_questions_none_is_taken_for_a_refusal():

@@ -149,7 +149,7 @@ async def test_a_rollout_keeps_its_graders_whatever_becomes_of_the_config(tmp_pa
 
 
 async def test_a_reload_with_a_grader_that_is_none_keeps_the_config_that_runs(tmp_path):
-    config = pool("http://127.0.0.1:9", **plans(canary=HALF))
+    config = pool("http://127.0.0.1:9", **plans(canary={**HALF}))
     async with serving(tmp_path, config) as server:
         before = server.gateway.state.config.config_hash
         config["rollouts"]["canary"]["graders"] = {"x": {"kind": "nonsense"}}

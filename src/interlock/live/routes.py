@@ -18,7 +18,9 @@ class RouteKey(Struct, frozen=True, kw_only=True, order=True):
 
 
 def is_traffic(record: Record) -> bool:
-    """Whether a record is a request that somebody wanted an answer to: no dry run, count or eval."""
+    """Whether a record is a request that somebody wanted an answer to: no dry run, count, eval or copy."""
+    if record.shadow_of is not None:
+        return False
     signals = record.decision.signals
     return measures.is_traffic(record.status, signals.tenant, signals.endpoint)
 
