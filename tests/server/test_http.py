@@ -16,7 +16,7 @@ from interlock.server.exposure import check_exposure
 from interlock.server.http1.connection import Connection
 from interlock.server.routes import ROUTES
 from tests.server.harness import keyed, pool, serving, until
-from tests.server.upstream import Reply, Upstream
+from tests.server.upstream import HANG, Reply, Upstream
 from tests.server.vendors import chat
 
 KEYS = keyed(
@@ -428,3 +428,19 @@ async def test_p8_one_body_is_always_let_in_and_one_that_is_left_unfinished_coun
             )
             assert got.status_code == 400
             assert server.gateway.load.held == 0
+
+
+async def test_c1_a_caller_that_leaves_before_what_it_sent_can_be_refused_is_no_fault(tmp_path):
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
+        port = int(server.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps({"model": "prod", "messages": [{"role": "user", "content": "hi"}]}).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body + b"this is no request\r\n\r\n")
+        await until(lambda: up.seen)
+        writer.close()
+        await until(lambda: len([line for line in server.log if line["event"] == "request"]) == 2)
+        assert [line["status"] for line in server.log if line["event"] == "request"] == [499, 499]
+        assert faults == []

@@ -85,8 +85,8 @@ class Application:
         call.forget()
 
     def lost(self, call: Call) -> None:
-        """Note a caller that left before its request was whole."""
-        exchange: Exchange = call.held
+        """Note a caller that left before its request was whole, or before it could be refused."""
+        exchange = call.held or self._exchange(call)
         exchange.status, exchange.error = 499, "client_closed"
         self.gateway.log_request(exchange)
         if exchange.weight:
