@@ -149,6 +149,7 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
     if execution.error is not None:
         execution.error.decision_id = case.decision.id
         exchange.error = execution.error.code
+        exchange.call.keep_alive = False
     exchange.call.finish(execution.ending())
 
 
