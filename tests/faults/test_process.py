@@ -161,6 +161,7 @@ async def test_p3_while_another_process_holds_the_lock_answers_are_503_in_bounde
     with served(tmp_path, config()) as running:
         async with Mock(FINE, port=running.upstream) as mock:
             db = apsw.Connection(str(tmp_path / "interlock.db"))
+            db.set_busy_timeout(5000)  # the server has the lock itself, now and then
             db.execute("BEGIN EXCLUSIVE")
             asking = [asyncio.create_task(exchange(running.port, chat(model="chat"))) for _ in range(20)]
             await until(lambda: len(mock.received) == 20)
