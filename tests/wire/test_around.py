@@ -1,8 +1,10 @@
 """An event that has the bytes of another around its words is read as if it were read in full."""
 
 import json
+from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,19 +53,34 @@ def chunks(draw):
 def read(pieces: list[bytes], guesses: int, monkeypatch):
     monkeypatch.setattr(stream, "MOST_GUESSES", guesses)
     decoder = StreamDecoder()
-    return [event for piece in pieces for event in decoder.feed(b"data: " + piece + b"\n\n")] + decoder.end()
+    return [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
 
 
 @given(
     st.lists(chunks(), max_size=12),
     st.lists(st.integers(0, 11), max_size=30),
+    st.lists(st.integers(0, 5000), max_size=6),
+    st.sampled_from([b"\n\n", b"\n\n", b"\r\n\r\n", b"\n\n: ping\n\n", b"\n\ndata: \n\n"]),
+    st.sampled_from([b"", b"data: [DONE]\n\n", b"data: {"]),
 )
-def test_a_stream_of_chunks_alike_says_what_it_says_read_field_by_field(made, order):
-    import pytest
-
-    pieces = [made[place % len(made)] for place in order] if made else []
+def test_a_stream_of_chunks_alike_says_what_it_says_read_field_by_field(made, order, cuts, between, last):
+    frames = [b"data: " + made[place % len(made)] + between for place in order] if made else []
+    whole = b"".join(frames) + last
+    places = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
+    pieces = [whole[start:end] for start, end in pairwise(places)]
     with pytest.MonkeyPatch.context() as patch:
-        assert read(pieces, 1000, patch) == read(pieces, 0, patch)
+        expected = read([whole], 0, patch)
+        for cut in ([whole], pieces, [*frames, last]):
+            assert read(cut, 1000, patch) == expected
+            assert read(cut, 4, patch) == expected
+
+
+def words_in(place, data: bytes) -> str | None:
+    """The words of an event, by itself and among others like it."""
+    said = place.run([b"not looked at", data], 1)
+    among = place.run([place.probe(), data, place.probe()], 0)
+    assert among == ([PROBE, said[0], PROBE] if said else [PROBE])
+    return said[0] if said else None
 
 
 def chunk_of(text: str, name: str = "chatcmpl-1") -> bytes:
@@ -76,13 +93,13 @@ def test_words_are_read_where_the_bytes_around_them_are_the_same_and_nowhere_els
     place = around(chunk_of("harbour"), "harbour")
     assert place is not None
     assert msgspec.json.decode(place.probe())["choices"][0]["delta"]["content"] == PROBE
-    assert place.words(chunk_of('"the" \\ sea')) == '"the" \\ sea'
-    assert place.words(chunk_of("sea", "chatcmpl-2")) is None
-    assert place.words(chunk_of("sea").replace(b"null", b'"stop"')) is None
-    assert place.words(chunk_of("sea").replace(b"null", b'"st"')) is None
-    assert place.words(chunk_of("sea").replace(b"chatcmpl-1", b"chatcmpl-2")) is None
-    assert place.words(chunk_of('sea","refusal":"no').replace(b'\\"', b'"')) is None
-    assert place.words(chunk_of("sea")[:-1]) is None
+    assert words_in(place, chunk_of('"the" \\ sea')) == '"the" \\ sea'
+    assert words_in(place, chunk_of("sea", "chatcmpl-2")) is None
+    assert words_in(place, chunk_of("sea").replace(b"null", b'"stop"')) is None
+    assert words_in(place, chunk_of("sea").replace(b"null", b'"st"')) is None
+    assert words_in(place, chunk_of("sea").replace(b"chatcmpl-1", b"chatcmpl-2")) is None
+    assert words_in(place, chunk_of('sea","refusal":"no').replace(b'\\"', b'"')) is None
+    assert words_in(place, chunk_of("sea")[:-1]) is None
 
 
 def test_words_that_are_written_in_another_way_or_stand_elsewhere_too_are_no_place():

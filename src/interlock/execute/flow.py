@@ -118,17 +118,30 @@ class Flow:
     def take(self, events: Iterable[Event]) -> list[Event]:
         """The events that may be sent now, in order; empty while nothing may."""
         out: list[Event] = []
-        for event in events:
-            if self.over:
-                break
-            if type(event) is BlockDelta:
-                self._delta(event, out)
-            else:
+        index, plain = -1, None
+        for event in () if self.over else events:
+            if type(event) is not BlockDelta:
                 self._mark_of_structure(event, out)
+                plain = None
+                if self.over:
+                    break
+            elif plain is not None and event.index == index and event.extra is None and event.text:
+                plain.append(event.text)
+                out.append(event)
+            else:
+                self._delta(event, out)
+                index, plain = event.index, self._plain(event.index)
         if self._pending and (self.committed or self.passed):
             out = [*self._pending, *out]
             self._pending = []
         return out
+
+    def _plain(self, index: int) -> list[str] | None:
+        """The words so far of a block from which nothing is ever taken out; None: it is not one."""
+        block = self._open.get(index)
+        if block is None or block.key is not None or block.inert is not None:
+            return None
+        return block.pieces if self.committed and self.mark is None else None
 
     def _delta(self, event: BlockDelta, out: list[Event]) -> None:
         """More of a block. This runs for every token: what is seldom stands last, or apart."""

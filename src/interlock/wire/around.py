@@ -5,6 +5,7 @@ in full, another one that has the very same bytes before and behind its words ca
 those words as a JSON string reads it all. Whoever uses this has to prove the place first, see `Around`.
 """
 
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -34,14 +35,24 @@ class Around:
         """The event with the PROBE for its words."""
         return self._before[:-1] + _encode(PROBE) + self._behind[1:]
 
-    def words(self, data: bytes) -> str | None:
-        """The words of an event that is like the one before; None: it is not, or it is no JSON."""
-        if not (data.startswith(self._before) and data.endswith(self._behind)):
-            return None
+    def run(self, found: list[bytes], start: int) -> list[str]:
+        """The words of the events from `start` on that are like the one before, up to one that is not.
+
+        An event without words, or whose words are no JSON, is not.
+        """
+        before, behind, first, last = self._before, self._behind, self._from, self._to
+        said: list[str] = []
         try:
-            return _decode_words(data[self._from : len(data) - self._to])
+            for data in islice(found, start, None):
+                if not (data.startswith(before) and data.endswith(behind)):
+                    break
+                words = _decode_words(data[first : len(data) - last])
+                if not words:
+                    break
+                said.append(words)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+            pass  # whoever reads it in full says what is wrong with it
+        return said
 
 
 def around(data: bytes, words: str) -> Around | None:

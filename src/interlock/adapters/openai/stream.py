@@ -124,16 +124,21 @@ class StreamDecoder(SseDecoder):
         self._guesses = MOST_GUESSES
 
     def _take(self, found: list[bytes], out: list[Event]) -> None:
-        for data in found:
+        read, most = 0, len(found)
+        while read < most:
+            if self._around is not None:
+                said, block = self._around.run(found, read), self._block
+                out += [BlockDelta(block, words) for words in said]
+                read += len(said)
+                if read == most:
+                    return
+            data = found[read]
             if data == _DONE:
                 self._done(out)
                 self._over = True
-                break
-            words = self._around.words(data) if self._around is not None else None
-            if words:
-                out.append(BlockDelta(self._block, words))
-            else:
-                self._read_whole(data, out)
+                return
+            self._read_whole(data, out)
+            read += 1
 
     def _read_whole(self, data: bytes, out: list[Event]) -> None:
         """Read a chunk field by field; if it only adds to the open text, those like it need not be."""

@@ -36,13 +36,21 @@ class StreamEncoder:
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
         out: list[bytes] = []
+        index, behind, between = -1, b"", b""  # of a run of words in one block
         for event in events:
+            if type(event) is BlockDelta and event.index == index and event.extra is None:
+                out.append(between)
+                out.append(_encode(event.text))
+                continue
+            out.append(behind)
+            index, behind = -1, b""
             if type(event) is BlockDelta:
                 around = self._around.get(event.index)
                 if around is None:
                     continue
                 if event.extra is None:
-                    out += (around[0], _encode(event.text), around[1])
+                    index, behind, between = event.index, around[1], around[1] + around[0]
+                    out += (around[0], _encode(event.text))
                 else:
                     self._rich_delta(event, around, out)
             elif isinstance(event, BlockStarted):
@@ -51,6 +59,7 @@ class StreamEncoder:
                 self._start(event, out)
             elif isinstance(event, Finished):
                 self._finish(event, out)
+        out.append(behind)
         return b"".join(out)
 
     def fail(self, error: ApiError) -> bytes:
