@@ -22,6 +22,7 @@ _MOST_SHOWN: Final = 64
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 _DIGITS_TO_ZERO: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+_OPENING: Final = b"[{"
 _LONG: Final = b"0" * (MOST_DIGITS + 1)
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -44,10 +45,11 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise _no_json(body, error) from None
     if type(value) is not dict:
         raise ApiError("invalid_request", "the body must be a JSON object")
+    bare = body.translate(_DIGITS_TO_ZERO, _OPENING)
     # As many brackets as that, in strings or not, are needed to be too deep.
-    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(value) > MOST_DEPTH:
+    if len(body) - len(bare) > MOST_DEPTH and _depth(value) > MOST_DEPTH:
         raise _too_deep()
-    long = _LONG in body.translate(_DIGITS_TO_ZERO)
+    long = _LONG in bare
     # A body that is exactly what its own value encodes to has lost nothing: no key came twice.
     # Whitespace alone makes no difference either; escapes and odd numbers need the slow way.
     compact = _encode(value)
