@@ -8,17 +8,23 @@ from tests.harness.world import last, place, write_suite
 from interlock.evals.identity import identity_text
 from interlock.evals.record import SECRET, Signed, verify
 from interlock.harness.again import NOTHING_BEFORE, run_again
+from interlock.store.aliases import StaleVersion
 
 
 class Vendor:
-    """Right until it changes: then wrong on a share of the cases. Mutable; counts what it was asked."""
+    """Right until it changes: then wrong on a share of the cases. Mutable; counts what it was asked.
+
+    `meanwhile` is what happens elsewhere as it is asked for the so-manieth time.
+    """
 
     def __init__(self):
         self.wrong = 0.0
         self.asked = 0
+        self.meanwhile = {}
 
     def __call__(self, model, messages):
         self.asked += 1
+        self.meanwhile.pop(self.asked, lambda: None)()
         return "no" if model == "beta-2" and int(last(messages)[1:]) < self.wrong * MANY else "yes"
 
 
@@ -31,10 +37,12 @@ async def release(here, record):
     )
 
 
-async def again(here, suite, run="again_1"):
-    config = here.loaded.config
+async def again(here, suite, run="again_1", version=None):
+    config, version = here.loaded.config, version or here.store.aliases()["prod"].active
     async with here.harness() as harness:
-        found = await run_again(harness, here.store, config, (suite,), alias="prod", run=run, by="test")
+        found = await run_again(
+            harness, here.store, config, (suite,), alias="prod", version=version, run=run, by="test"
+        )
     return found.record
 
 
@@ -72,6 +80,30 @@ async def test_a_run_over_what_is_active_lets_no_release_through(tmp_path):
         config = here.loaded.config
         assert passing_record(here.store, config, (suite,), "prod", "old", "new") == passed
         assert passing_record(here.store, config, (suite,), "prod", "new", "new") is None
+
+
+async def test_an_alias_that_is_moved_while_its_gate_runs_changes_nothing_of_what_is_compared(tmp_path):
+    vendor, suite = Vendor(), write_suite(tmp_path, CASES, EXACT)
+    async with place(tmp_path, vendor, **gates(*CHECKS)) as here:
+        passed = (await gated(here, suite)).record
+        await release(here, passed)
+
+        def move():
+            here.store.promote("prod", "old", if_version=2, by="test", now=2, override="x").result()
+
+        vendor.meanwhile[vendor.asked + MANY // 2] = move
+        record = await again(here, suite)
+        assert here.store.aliases()["prod"].active == 3
+        assert (record.candidate.model, record.again) == ("new", passed.id)
+
+
+async def test_a_version_that_is_active_no_more_is_not_run(tmp_path):
+    vendor, suite = Vendor(), write_suite(tmp_path, CASES, EXACT)
+    async with place(tmp_path, vendor, **gates(*CHECKS)) as here:
+        await release(here, None)
+        with pytest.raises(StaleVersion):
+            await again(here, suite, version=1)
+        assert vendor.asked == 0
 
 
 async def test_without_a_record_the_first_run_is_what_the_next_are_compared_with(tmp_path):

@@ -442,8 +442,9 @@ async def test_a_gate_runs_again_on_its_schedule_and_a_vendor_that_changed_a_mod
 async def test_a_run_that_cannot_tell_alerts_and_rolls_nothing_back(tmp_path, monkeypatch):
     async with scheduled(tmp_path, monkeypatch, on_fail="roll_back") as (server, _):
         store = server.gateway.store
-        await begin_gate(store, "prod", "again_x", "somebody", 60_000_000)
-        await end_gate(store, "prod", "again_x", "somebody", record=None, verdict="inconclusive", why="why")
+        begun = await begin_gate(store, "prod", "again_x", "somebody", 60_000_000)
+        assert begun is not None
+        await end_gate(store, begun, "somebody", record=None, verdict="inconclusive", why="why")
         for _ in range(2):
             await watcher(server).look(server.gateway.state.config)
         (alert,) = await heard(server)
@@ -459,8 +460,9 @@ async def test_a_run_that_cannot_tell_alerts_and_rolls_nothing_back(tmp_path, mo
 async def test_a_run_about_a_version_that_is_active_no_more_does_nothing(tmp_path, monkeypatch):
     async with scheduled(tmp_path, monkeypatch, on_fail="roll_back") as (server, _):
         store = server.gateway.store
-        await begin_gate(store, "prod", "again_x", "somebody", 60_000_000)
-        await end_gate(store, "prod", "again_x", "somebody", record=None, verdict="fail", why="why")
+        begun = await begin_gate(store, "prod", "again_x", "somebody", 60_000_000)
+        assert begun is not None
+        await end_gate(store, begun, "somebody", record=None, verdict="fail", why="why")
         await server.client.post("/v1/aliases/prod/rollback", json={"to": 1})
         await watcher(server).look(server.gateway.state.config)
         assert (await heard(server), active(server)) == ([], 1)

@@ -15,7 +15,7 @@ from interlock.cli.evaluating import (
 from interlock.cli.gate import Options, budget_of, shown
 from interlock.cli.output import Stop
 from interlock.config.problems import suggest
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, StoreError
 
 if TYPE_CHECKING:
     from interlock.config import Loaded
@@ -55,12 +55,10 @@ def run_again(loaded: "Loaded", alias: str, options: Options) -> int:
             gated = _run(loaded, store, suites, begun, holder, budget, options.concurrency)
         except InterlockError as error:
             why = f"it could not be run: {error}"
-            end_gate(store, alias, begun.run, holder, record=None, verdict="inconclusive", why=why).result()
+            end_gate(store, begun, holder, record=None, verdict="inconclusive", why=why).result()
             raise
         record = gated.record
-        end_gate(
-            store, alias, begun.run, holder, record=record.id, verdict=record.verdict, why=record.why
-        ).result()
+        end_gate(store, begun, holder, record=record.id, verdict=record.verdict, why=record.why).result()
     return shown(
         write_gate(folder_for(loaded, options.out, f"again-{alias}"), gated), as_json=options.as_json
     )
@@ -76,18 +74,19 @@ def _run(
     concurrency: int,
 ) -> "Gated":
     from interlock.harness import again
-    from interlock.store.releasing import begin_gate
-
-    async def stay() -> None:
-        while True:
-            await asyncio.sleep(RENEW_S)
-            await begin_gate(store, begun.alias, begun.run, holder, LEASE_US)
 
     async def work(harness: "Harness") -> "Gated":
-        staying = asyncio.create_task(stay())
+        staying = asyncio.create_task(stay(store, begun, holder))
         try:
             return await again.run_again(
-                harness, store, loaded.config, suites, alias=begun.alias, run=begun.run, by=actor()
+                harness,
+                store,
+                loaded.config,
+                suites,
+                alias=begun.alias,
+                version=begun.version,
+                run=begun.run,
+                by=actor(),
             )
         finally:
             staying.cancel()
@@ -95,6 +94,21 @@ def _run(
                 await staying
 
     return run_with_harness(loaded, store, work, budget_usd=budget_usd, concurrency=concurrency)
+
+
+async def stay(store: "Store", begun: "Again", holder: str, every_s: float = RENEW_S) -> None:
+    """Keep a run one's own, until that is cancelled or it is somebody else's.
+
+    A store that cannot be written now is tried again: the lease outlasts some tries, and whether the run is
+    still one's own is asked when it ends.
+    """
+    from interlock.store.releasing import renew_gate
+
+    mine = True
+    while mine:
+        await asyncio.sleep(every_s)
+        with suppress(StoreError):
+            mine = await renew_gate(store, begun, holder, LEASE_US)
 
 
 def _suites(loaded: "Loaded", alias: str) -> tuple["Suite", ...]:

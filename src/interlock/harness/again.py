@@ -17,6 +17,7 @@ from interlock.evals.suite import Suite
 from interlock.harness.gating import Gated, keep, side_of, table_of, verdict_of
 from interlock.harness.running import NOT_KEPT, Harness, Run
 from interlock.server.ids import Clock, fresh_name
+from interlock.store.aliases import AliasState, StaleVersion
 from interlock.store.sqlite import Store
 
 NOTHING_BEFORE = "there was nothing to compare with; the next run is compared with this one"
@@ -36,18 +37,22 @@ async def run_again(
     suites: tuple[Suite, ...],
     *,
     alias: str,
+    version: int,
     run: str,
     by: str,
 ) -> Gated:
     """Run the suites of an alias's gate with its model, judge against its past, sign and keep the record.
 
     `run` names the samples: a run that was cut short goes on with those that it has. Policy may have changed
-    since with good reason, so there is no check of drift.
+    since with good reason, so there is no check of drift. Raises StaleVersion where `version` is active no
+    more as it begins; what moves the alias later changes nothing of what is compared.
     """
     state = store.aliases()[alias]
+    if state.active != version:
+        raise StaleVersion(alias, state.active)
     model = state.model
     runs = [await harness.run(suite, model, run) for suite in suites]
-    before = await _before(harness, store, config, suites, alias)
+    before = await _before(harness, store, config, suites, state)
     old_runs = list(before.runs) if before is not None else []
     new = table_of(runs)
     old = table_of(old_runs) if before is not None else Table(families={}, values={})
@@ -80,10 +85,10 @@ async def run_again(
 
 
 async def _before(
-    harness: Harness, store: Store, config: Config, suites: tuple[Suite, ...], alias: str
+    harness: Harness, store: Store, config: Config, suites: tuple[Suite, ...], state: AliasState
 ) -> Before | None:
-    """The run that let the active version pass; else the first one over it that did not fail."""
-    for record in _records(store, config, alias):
+    """The run that let the version of `state` pass; else the first one over it that did not fail."""
+    for record in _records(store, config, state):
         body = store.get_config(record.config_hash)
         if body is None or any(record.suites.get(suite.name) != suite.hash for suite in suites):
             continue
@@ -102,13 +107,14 @@ def _are_of(record: GateRecord, runs: tuple[Run, ...]) -> bool:
     return record.candidate.samples == digest([run.digest for run in runs])
 
 
-def _records(store: Store, config: Config, alias: str) -> Iterator[GateRecord]:
-    """The records that may say what the active version was, the best one first. Edited ones are none."""
+def _records(store: Store, config: Config, state: AliasState) -> Iterator[GateRecord]:
+    """The records that may say what a version was, the best one first. Edited ones are none."""
     secret = store.secret(SECRET)
     kept = (
-        verify(Signed(body=row.body, signature=row.signature), secret) for row in store.gate_records(alias)
+        verify(Signed(body=row.body, signature=row.signature), secret)
+        for row in store.gate_records(state.name)
     )
-    history, state = store.alias_history(alias), store.aliases()[alias]
+    history = store.alias_history(state.name)
     now = identity_hash(config.models[state.model])
     records = [record for record in kept if record is not None and record.change.candidate == now]
     assert history is not None, "the alias is there"

@@ -129,7 +129,7 @@ def handle_gate(
 
 
 def begin_gate(store: Store, alias: str, run: str, holder: str, ttl_us: int) -> Write[Again | None]:
-    """Begin a run of an alias's gate over what is active, or keep it one's own; see `watches.begin_again`."""
+    """Begin a run of an alias's gate over what is active, or go on with one; see `watches.begin_again`."""
     return store.writer.call(
         lambda db: watches.begin_again(
             db, alias, run, holder=holder, ttl_us=ttl_us, now=rollouts.instant(db)
@@ -138,15 +138,21 @@ def begin_gate(store: Store, alias: str, run: str, holder: str, ttl_us: int) -> 
     )
 
 
+def renew_gate(store: Store, begun: Again, holder: str, ttl_us: int) -> Write[bool]:
+    """Keep such a run one's own for longer; see `watches.renew_again`."""
+    return store.writer.call(
+        lambda db: watches.renew_again(db, begun, holder=holder, ttl_us=ttl_us, now=rollouts.instant(db))
+    )
+
+
 def end_gate(
-    store: Store, alias: str, run: str, holder: str, *, record: str | None, verdict: str, why: str
+    store: Store, begun: Again, holder: str, *, record: str | None, verdict: str, why: str
 ) -> Write[None]:
     """End such a run with its verdict; see `watches.end_again`."""
     return store.writer.call(
         lambda db: watches.end_again(
             db,
-            alias,
-            run,
+            begun,
             record=record,
             verdict=verdict,
             why=why,

@@ -231,10 +231,16 @@ def begin_again(
     return new
 
 
+def renew_again(db: apsw.Connection, begun: Again, *, holder: str, ttl_us: int, now: int) -> bool:
+    """Keep a run one's own for longer, and begin none; False where it is over or somebody else's by now."""
+    if not _is_under_way(db, begun):
+        return False
+    return rollouts.take_lease(db, holder, ttl_us, now, name=f"gate:{begun.alias}") is not None
+
+
 def end_again(
     db: apsw.Connection,
-    alias: str,
-    run: str,
+    begun: Again,
     *,
     record: str | None,
     verdict: str,
@@ -242,12 +248,19 @@ def end_again(
     holder: str,
     now: int,
 ) -> None:
-    """End a run with its verdict. Raises Fenced where another one has begun meanwhile."""
-    last = again(db, alias)
-    if last is None or last.run != run or last.ended is not None:
-        raise Fenced(f"another run of the gate of `{alias}` has begun")
-    _put_again(db, replace(last, ended=now, record=record, verdict=verdict, why=why))
-    rollouts.take_lease(db, holder, 0, now, name=f"gate:{alias}")
+    """End a run with its verdict, which is about the version that it began with and no other.
+
+    Raises Fenced where another run has begun meanwhile.
+    """
+    if not _is_under_way(db, begun):
+        raise Fenced(f"another run of the gate of `{begun.alias}` has begun")
+    _put_again(db, replace(begun, ended=now, record=record, verdict=verdict, why=why))
+    rollouts.take_lease(db, holder, 0, now, name=f"gate:{begun.alias}")
+
+
+def _is_under_way(db: apsw.Connection, begun: Again) -> bool:
+    last = again(db, begun.alias)
+    return last is not None and last.ended is None and (last.run, last.version) == (begun.run, begun.version)
 
 
 def handle_again(
