@@ -277,9 +277,9 @@ async def test_what_an_old_holder_wants_to_keep_is_refused_and_so_is_what_was_ju
         assert seen is not None
         token = await lease_rollouts(store, server.gateway.controller.holder, 60_000_000)
         assert token is not None
-        for wrong in ({"token": token + 1}, {"token": token - 1}):
+        for wrong in (token + 1, token - 1):
             with pytest.raises(Fenced):
-                await keep_watch(store, seen, (), "alert", pool={}, pinned=None, **wrong)
+                await keep_watch(store, seen, (), "alert", pool={}, pinned=None, token=wrong)
         kept, _ = await keep_watch(store, seen, (), "alert", pool={}, pinned=None, token=token)
         assert kept.rev == seen.rev + 1
         with pytest.raises(Fenced):

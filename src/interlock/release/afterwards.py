@@ -107,14 +107,16 @@ class Afterwards:
             watch = await asyncio.to_thread(self._known, duty)
         self._watches.pop(duty.alias, None)  # what is not kept in the end is read again as it is kept
         looked = await asyncio.to_thread(_follow, self._store, watch.after, duty)
-        if looked is None:
+        late = _late(duty, watch.after)
+        if looked is None and not late:
             self._watches[duty.alias] = watch
             return Acted()
         kept, acted = await keep_watch(
             self._store,
             watch,
-            told(duty, looked),
+            told(duty, looked or Looked()),
             duty.written.on_breach,
+            late=late,
             token=token,
             pool=pool,
             pinned=pinned,
@@ -192,6 +194,13 @@ def _add(after: After, duty: Duty, seq: int, version: int, decision: bytes, rest
         after.open.append(seq)
     else:
         add(after, duty.guardrails, ended, duty.written.baseline)
+
+
+def _late(duty: Duty, after: After) -> tuple[Alert, ...]:
+    """What is still breached, where the version waits to be taken back for it."""
+    if not after.waits or duty.written.on_breach != "roll_back":
+        return ()
+    return told(duty, Looked(breached=tuple(after.breached.values())))
 
 
 def told(duty: Duty, looked: Looked) -> tuple[Alert, ...]:

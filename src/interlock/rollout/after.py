@@ -94,7 +94,8 @@ class After(Struct, kw_only=True):
 
     `seq` is the last record that was read, `open` are the numbers of those that had not ended. `late` is how
     often late measures had been noted when `late_answered` answers had been given. `breached` holds by
-    guardrail what showed its breach.
+    guardrail what showed its breach; the version `waits` to be taken back for it where that could not be done
+    when it was seen.
     """
 
     seq: int | None = None
@@ -103,6 +104,7 @@ class After(Struct, kw_only=True):
     late: dict[str, int] = field(default_factory=dict)
     late_answered: int = 0
     breached: dict[str, Finding] = field(default_factory=dict)
+    waits: bool = False
     findings: tuple[Finding, ...] = ()
     requests: int = 0
     answered: int = 0
@@ -170,6 +172,7 @@ def look(after: After, guardrails: Sequence[Check]) -> Looked:
             recovered.append(finding)
         shown.append(after.breached.get(name, finding))
     after.findings = tuple(shown)
+    after.waits = after.waits and bool(after.breached)
     return Looked(breached=tuple(breached), recovered=tuple(recovered))
 
 

@@ -96,6 +96,7 @@ def keep_watch(
     told: Sequence[Alert],
     reaction: Reaction,
     *,
+    late: Sequence[Alert] = (),
     token: int,
     pool: Mapping[str, str],
     pinned: str | None,
@@ -103,9 +104,17 @@ def keep_watch(
     """Keep what has been seen of a version, and act on it; see `watches.keep`."""
     return store.writer.call(
         lambda db: watches.keep(
-            db, watch, told, reaction, token=token, now=rollouts.instant(db), pool=pool, pinned=pinned
+            db,
+            watch,
+            told,
+            reaction,
+            late=late,
+            token=token,
+            now=rollouts.instant(db),
+            pool=pool,
+            pinned=pinned,
         ),
-        durable=bool(told),
+        durable=bool(told or late),
     )
 
 

@@ -63,9 +63,21 @@ _AGAIN: Final = ", ".join(Again.__struct_fields__)
 
 
 class Acted(Struct, frozen=True, kw_only=True):
-    """What was done about something: the alerts as they were kept."""
+    """What was done about something: the alerts as they were kept.
+
+    `waits`: the alias was to be rolled back, and what hinders it may go away.
+    """
 
     alerts: tuple[Alert, ...] = ()
+    waits: bool = False
+
+
+class _Tried(Struct, frozen=True, kw_only=True):
+    """A rollback: the version that is active by now, or (None) `why` the alias stays, and if that may end."""
+
+    to: int | None = None
+    why: str = ""
+    waits: bool = False
 
 
 def release(db: apsw.Connection, state: AliasState) -> Release:
@@ -100,6 +112,7 @@ def keep(
     told: Sequence[Alert],
     reaction: Reaction,
     *,
+    late: Sequence[Alert] = (),
     token: int,
     now: int,
     pool: Mapping[str, str],
@@ -107,8 +120,9 @@ def keep(
 ) -> tuple[StoredWatch, Acted]:
     """Keep what has been seen, and act on what is new in it. `pool` is what each model is now (a hash).
 
-    `pinned` is the rule that holds the version's model fast, if one does. Raises Fenced where the lease or
-    the row is somebody else's by now, StaleVersion where another version is active.
+    `late` is what is still so and has been waiting for a rollback: that is tried again, and told of when what
+    hindered it is gone. `pinned` is the rule that holds the version's model fast, if one does. Raises Fenced
+    where the lease or the row is somebody else's by now, StaleVersion where another version is active.
     """
     rollouts.check_token(db, token)
     aliases.seen(db, watch.alias, watch.version)
@@ -117,12 +131,18 @@ def keep(
     ).fetchone()
     if (0 if row is None else row[0]) != watch.rev:
         raise Fenced(f"`{watch.alias}` is watched by somebody else")
+    acted = act(db, told, reaction, now=now, pool=pool, pinned=pinned)
+    if _bad(told) is not None:
+        watch.after.waits = acted.waits
+    elif late:
+        more = act(db, late, reaction, now=now, pool=pool, pinned=pinned, retry=True)
+        watch.after.waits = more.waits
+        acted = replace(acted, alerts=acted.alerts + more.alerts)
     db.execute(
         "INSERT INTO watches (alias, version, state, rev) VALUES (?1, ?2, ?3, ?4) "
         "ON CONFLICT (alias, version) DO UPDATE SET state = ?3, rev = ?4",
         (watch.alias, watch.version, _encode(watch.after).decode(), watch.rev + 1),
     )
-    acted = act(db, told, reaction, now=now, pool=pool, pinned=pinned)
     return replace(watch, rev=watch.rev + 1), acted
 
 
@@ -134,52 +154,61 @@ def act(
     now: int,
     pool: Mapping[str, str],
     pinned: str | None,
+    retry: bool = False,
 ) -> Acted:
     """Alert, and roll the alias back where that is asked for and can be done; never twice, never to and fro.
 
-    `told` are alerts about one version of one alias, which is active. They say what has been done.
+    `told` are alerts about one version of one alias, which is active. They say what has been done. A `retry`
+    tells nothing while what hindered it is still there.
     """
-    bad = next((alert for alert in told if alert.kind != "recovered"), None)
-    to: int | None = None
-    kept_why = ""
+    bad = _bad(told)
+    tried = _Tried()
     if bad is not None and reaction == "roll_back":
-        to, kept_why = _roll_back(db, bad, now, pool, pinned)
+        tried = _roll_back(db, bad, now, pool, pinned)
+    if retry and tried.waits:
+        return Acted(waits=True)
     found = []
     for alert in told:
-        back = to is not None and alert.kind != "recovered"
+        back = tried.to is not None and alert.kind != "recovered"
         done = replace(
             alert,
             did="rolled_back" if back else "alerted",
-            to_version=to if back else None,
-            why=f"{alert.why}; not rolled back: {kept_why}" if kept_why and not back else alert.why,
+            to_version=tried.to if back else None,
+            why=f"{alert.why}; not rolled back: {tried.why}" if tried.why and not back else alert.why,
         )
         alerts.add(db, done, by=BY, now=now)
         found.append(done)
-    return Acted(alerts=tuple(found))
+    return Acted(alerts=tuple(found), waits=tried.waits)
+
+
+def _bad(told: Sequence[Alert]) -> Alert | None:
+    return next((alert for alert in told if alert.kind != "recovered"), None)
 
 
 def _roll_back(
     db: apsw.Connection, alert: Alert, now: int, pool: Mapping[str, str], pinned: str | None
-) -> tuple[int | None, str]:
-    """The version that is active by now; None, and why the alias stays.
+) -> _Tried:
+    """Roll an alias back to the version before, if it can be done.
 
     Only a release is taken back: an alias that was rolled back to where it is stays there, whatever is seen.
     """
     if pinned is not None:
-        return None, f"the rule `{pinned}` pins its model"
+        return _Tried(why=f"the rule `{pinned}` pins its model", waits=True)
     for row in rollouts.live(db, alert.alias):
-        return None, f"the rollout `{row.id}` is under way"
+        return _Tried(why=f"the rollout `{row.id}` is under way", waits=True)
     kind, before, _ = _activation(db, alert.alias, alert.version)
     if kind != "promote" or before is None:
-        return None, "it is what the alias was rolled back to" if kind == "rollback" else "it is the first"
+        return _Tried(
+            why="it is what the alias was rolled back to" if kind == "rollback" else "it is the first"
+        )
     if _was_bad(db, alert.alias, before):
-        return None, f"version {before} has been taken back itself for what was seen of it"
+        return _Tried(why=f"version {before} has been taken back itself for what was seen of it")
     change = Change(by=BY, at=now, reason=f"`{alert.what}`: {alert.why}")
     try:
         aliases.rollback(db, alert.alias, before, change, if_version=alert.version, pool=pool)
     except AliasError as error:
-        return None, str(error)
-    return before, ""
+        return _Tried(why=str(error), waits=True)
+    return _Tried(to=before)
 
 
 def _activation(db: apsw.Connection, alias: str, version: int) -> tuple[str, int | None, int]:
