@@ -141,7 +141,7 @@ async def test_p1_the_lease_of_a_killed_worker_runs_out_and_another_takes_over_u
         token = int(await asyncio.wait_for(leader.stdout.readline(), 30))
         leader.kill()
         await leader.wait()
-        assert await lease_rollouts(store, "another", 1_000_000) is None, "nobody can know that it is dead"
+        assert await lease_rollouts(store, "another", 4_000_000) is None, "nobody can know that it is dead"
         taken: list[int | None] = []
 
         async def take() -> bool:

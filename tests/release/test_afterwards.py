@@ -478,8 +478,19 @@ async def test_a_run_about_a_version_that_is_active_no_more_does_nothing(tmp_pat
         ({"version": 2, "began": 200, "ended": 300}, 3_600_000_150, False),
         ({"version": 2, "began": 200, "ended": 300}, 3_600_000_200, True),
         ({"version": 2, "began": 200, "ended": None}, 300, True),
+        (None, 99, True),
+        ({"version": 2, "began": 200, "ended": 300}, 199, True),
     ],
-    ids=["just released", "first", "of the version before", "not yet", "again", "cut short"],
+    ids=[
+        "just released",
+        "first",
+        "of the version before",
+        "not yet",
+        "again",
+        "cut short",
+        "released before the clock was set back",
+        "run before the clock was set back",
+    ],
 )
 def test_p5_a_run_is_due_a_while_after_the_release_or_the_last_one_and_at_once_where_it_was_cut_short(
     last, now, due

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from interlock.cli.app import cli
-from interlock.release.controller import Controller
+from interlock.release.controller import LEASE_US, Controller
 from interlock.replay import recompute
 from interlock.route.snapshot import snapshot
 from interlock.store import StaleVersion, Store, rollouts
@@ -269,8 +269,8 @@ async def test_d6_of_two_controllers_one_leads_and_the_other_is_fenced_off(tmp_p
             other = Controller(skewed, "b", lambda *_, **__: None)
             store = server.gateway.store
             await _stands_down(server.gateway.controller, store)
-            held = await lease_rollouts(store, "a", 60_000_000)
-            assert await lease_rollouts(skewed, "b", 60_000_000) is None, "its clock is five minutes ahead"
+            held = await lease_rollouts(store, "a", LEASE_US)
+            assert await lease_rollouts(skewed, "b", LEASE_US) is None, "its clock is five minutes ahead"
             before = store.read(lambda db: rollouts.find(db, row["id"]))
             await other.look()
             assert store.read(lambda db: rollouts.find(db, row["id"])) == before

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from interlock.server.webhooks import MOST_TRIES, Teller
+from interlock.server.webhooks import MOST_TRIES, Teller, is_due
 from interlock.store import Store, events, rollouts
+from interlock.store.events import Told
 from interlock.wire import webhook
 from interlock.wiring import now_us
 from tests.release.test_rollouts import act, begin, breaking, many, plans, state
@@ -258,6 +259,16 @@ async def test_tries_are_counted_for_those_who_scrape(tmp_path):
             return all(f'{name}{{webhook="ops",result="{one}"}} 1' in text for one in ("delivered", "failed"))
 
         await until(counted)
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "due"),
+    [(-1, True), (0, True), (1, False), (3600, False), (3601, True)],
+    ids=["past", "now", "soon", "the longest wait", "set when the clock was ahead"],
+)
+def test_p4_no_event_waits_longer_than_the_longest_wait_whatever_the_clock_was(wait_s, due):
+    now = 10_000_000_000
+    assert is_due(Told(1, 3, now + wait_s * 1_000_000), now) is due
 
 
 def test_a_secret_is_read_as_the_specification_writes_it():

@@ -47,13 +47,16 @@ async def follow_releases(gateway: Gateway, path: Path, look_s: float = LOOK_S) 
 
 
 def is_due(duty: Duty, last: Again | None, now: int) -> bool:
-    """Whether the gate of an alias should run again. Instants are microseconds, by the store's clock."""
+    """Whether the gate of an alias should run again. Instants are microseconds, by the store's clock.
+
+    What it would wait from lies ahead where that clock was set back since: then it does not wait.
+    """
     gate = duty.written.gate
     if gate is None:
         return False
     if last is None or last.version != duty.release.version:
-        return now >= duty.release.at + microseconds(gate.every)
-    return last.ended is None or now >= last.began + microseconds(gate.every)
+        return not 0 <= now - duty.release.at < microseconds(gate.every)
+    return last.ended is None or not 0 <= now - last.began < microseconds(gate.every)
 
 
 class Gates:

@@ -68,7 +68,7 @@ class Teller:
             for hook in hooks
             if hook.name not in self._telling
             and told[hook.name].seq < newest
-            and told[hook.name].next_at <= now
+            and is_due(told[hook.name], now)
         ]
         if due and await self._leads():
             for hook in due:
@@ -160,6 +160,13 @@ class Teller:
     async def _count(self, hook: Hook, result: str) -> None:
         name = series(WEBHOOKS, {"webhook": hook.name, "result": result})
         await self._gateway.store.counts.add({name: 1.0})
+
+
+def is_due(at: Told, now: int) -> bool:
+    """Whether what follows is to be told now, in microseconds. No wait is longer than the longest: the clock
+    was set back since.
+    """
+    return not now < at.next_at <= now + int(LONGEST_WAIT_S * 1e6)
 
 
 async def tell(gateway: Gateway) -> None:

@@ -254,9 +254,13 @@ def check_token(db: apsw.Connection, token: int) -> None:
 
 
 def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int, name: str = ROLLOUTS) -> int | None:
-    """The fencing token of the one who may act under a name; None while that is somebody else."""
+    """The fencing token of the one who may act under a name; None while that is somebody else.
+
+    A lease that ends later than one would that is taken now is from before the clock was set back, and over:
+    its holder may be gone, and is fenced off otherwise. `ttl_us` 0 gives one's own up, and takes nobody's.
+    """
     row = db.execute("SELECT holder, token, until FROM leases WHERE name = ?", (name,)).fetchone()
-    if row is not None and row[0] != holder and row[2] > now:
+    if row is not None and row[0] != holder and row[2] > now and (ttl_us == 0 or row[2] <= now + ttl_us):
         return None
     token = 1 if row is None else row[1] + (row[0] != holder)
     db.execute(
