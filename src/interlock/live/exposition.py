@@ -143,20 +143,6 @@ def _text(amount: Amount) -> str:
     return series(amount.name, {} if amount.label is None else dict((amount.label,)), amount.route)
 
 
-def noted(values: Mapping[str, float], alias: str, version: int) -> dict[str, int]:
-    """How often each late measure has been counted of a version of an alias."""
-    found = {"override_rate": 0, "reask_rate": 0, "edit_rate": 0}
-    own = f'alias="{_escaped(alias)}",alias_version="{version}"'
-    for text, value in values.items():
-        name, _, labels = text.partition("{")
-        if labels.startswith(f"{own},"):
-            if name == OVERRIDES:
-                found["override_rate"] += int(value)
-            elif name == REASKS:
-                found["edit_rate" if 'noticed="edit"' in labels else "reask_rate"] += int(value)
-    return found
-
-
 def additions(records: Iterable[Record], known: AbstractSet[str]) -> dict[str, float]:
     """What records add to each series. `known` are the routes that have series already (`routes_of`)."""
     found: dict[str, float] = {}

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
+import apsw
 import msgspec
 from msgspec import Struct
 
 from interlock.config.checked import Config
 from interlock.config.written import Check, Reaction, Watched
 from interlock.errors import StoreError
-from interlock.live.exposition import noted
-from interlock.measures import is_open, is_traffic, read
+from interlock.measures import MEASURES, is_open, is_traffic, read
 from interlock.release.controller import LEASE_US, decided
 from interlock.release.pool import hashes
-from interlock.rollout.after import After, Looked, add, add_late, key, look, watchable
+from interlock.rollout.after import After, Looked, add, add_late, key, leave_late, look, watchable
 from interlock.rollout.watch import Finding
 from interlock.store import rollouts, watches
 from interlock.store.alerts import Alert, Kind
@@ -31,6 +31,10 @@ from interlock.store.watches import Acted, Again, Release, StoredWatch
 
 PAGES: Final = 5
 """So many pages of records are read in one look; more are left for the next."""
+AWAITED_US: Final = 24 * 3_600_000_000
+_LEFT_EVERY_US: Final = 3_600_000_000
+"""What is noted of an answer counts where it comes within a day. Older ones are left behind by the hour, so
+that a look does not count all that there ever was, nor miss what retention deletes meanwhile."""
 
 
 class Duty(Struct, frozen=True, kw_only=True):
@@ -106,7 +110,7 @@ class Afterwards:
         if watch is None or watch.version != version:
             watch = await asyncio.to_thread(self._known, duty)
         self._watches.pop(duty.alias, None)  # what is not kept in the end is read again as it is kept
-        looked = await asyncio.to_thread(_follow, self._store, watch.after, duty)
+        looked = await asyncio.to_thread(follow, self._store, watch.after, duty)
         late = _late(duty, watch.after)
         if looked is None and not late:
             self._watches[duty.alias] = watch
@@ -154,9 +158,9 @@ class Afterwards:
             )
 
 
-def _follow(store: Store, after: After, duty: Duty) -> Looked | None:
+def follow(store: Store, after: After, duty: Duty) -> Looked | None:
     """Read what has ended since, and judge after each page; None: there is nothing new. May take long."""
-    alias, baseline = duty.alias, duty.written.baseline
+    alias = duty.alias
     again, after.open = frozenset(after.open), []
     breached: list[Finding] = []
     recovered: list[Finding] = []
@@ -173,15 +177,41 @@ def _follow(store: Store, after: After, duty: Duty) -> Looked | None:
             if seq not in again:
                 after.seq = seq
             _add(after, duty, seq, version, decision, rest)
-        late = noted(store.counts.values(), alias, duty.release.version)
-        add_late(after, duty.guardrails, late, baseline)
+        whole = len(rows) < rollouts.PAGE
+        store.read(partial(_follow_late, after=after, duty=duty, whole=whole))
         looked = look(after, duty.guardrails)
         breached += looked.breached
         recovered += looked.recovered
         again = frozenset()
-        if len(rows) < rollouts.PAGE:
+        if whole:
             break
     return Looked(breached=tuple(breached), recovered=tuple(recovered))
+
+
+def _follow_late(db: apsw.Connection, after: After, duty: Duty, *, whole: bool) -> None:
+    """Count what has been noted of the answers that have been read. `whole`: those are all there are."""
+    if after.late_since is None:
+        after.late_since = duty.release.since
+    since = after.late_since
+    found = _noted(db, after, duty, since)
+    add_late(after, duty.guardrails, found, duty.written.baseline)
+    now = rollouts.instant(db)
+    if whole and now - since > AWAITED_US + _LEFT_EVERY_US:
+        leave_late(after, now - AWAITED_US, found, _noted(db, after, duty, now - AWAITED_US))
+
+
+def _noted(db: apsw.Connection, after: After, duty: Duty, since: int) -> dict[str, int]:
+    """By late measure that is watched, of how many of the answers that were read it is noted."""
+    is_left = frozenset(after.open).__contains__
+
+    def among(seq: int, version: int, decision: bytes) -> bool | None:
+        if version != duty.release.version or is_left(seq):
+            return None
+        signals = decided(decision).signals
+        return is_traffic("ok", signals.tenant, signals.endpoint) or None
+
+    names = {check.metric for check in duty.guardrails if MEASURES[check.metric].late}
+    return {name: rollouts.noted(db, name, duty.alias, since, after.seq or 0, among)[True] for name in names}
 
 
 def _add(after: After, duty: Duty, seq: int, version: int, decision: bytes, rest: bytes) -> None:

@@ -22,6 +22,7 @@ from interlock.store.releasing import lease_rollouts, move_rollout
 from interlock.store.rollouts import Fenced, StoredRollout
 from interlock.store.sqlite import Store
 from interlock.types.labels import Arm
+from interlock.types.record import Status
 
 LEASE_US: Final = 5_000_000
 BY: Final = "rollouts"
@@ -51,7 +52,7 @@ class Decided(Struct):
 decided: Final = msgspec.json.Decoder(Decided).decode
 
 
-class _Followed:
+class Followed:
     """Mutable: one step of one rollout, and how far its records have been read."""
 
     def __init__(self, row: StoredRollout) -> None:
@@ -74,16 +75,22 @@ class _Followed:
                     self.after = seq
                 self._add(row, seq, version, decision, rest)
             more, again = len(rows) >= rollouts.PAGE, set()
-        for name in LATE:
-            counted = store.read(partial(rollouts.noted, name=name, alias=row.alias, since=self.began))
-            arms: dict[Arm, int] = {
-                "canary": counted.get(row.to_version, 0),
-                "stable": counted.get(row.from_version, 0),
-            }
-            self.watch.late(name, arms)
+        self._count_late(store, row)
         if row.plan.graders or row.plan.shadow:
             self._read_grades(store, row)
         return self.watch.findings(row.weight)
+
+    def _count_late(self, store: Store, row: StoredRollout) -> None:
+        """Count what has been noted of the answers that have been read, and of no others."""
+
+        def among(seq: int, version: int, decision: bytes) -> Arm | None:
+            return None if seq in self.open else _arm(row, version, "ok", decided(decision))
+
+        watched = {check.metric for check in row.plan.guardrails}
+        for name in LATE:
+            if name in watched:
+                count = partial(rollouts.noted, name=name, alias=row.alias, since=self.began)
+                self.watch.late(name, store.read(partial(count, to=self.after or 0, among=among)))
 
     def _read_grades(self, store: Store, row: StoredRollout) -> None:
         more = True
@@ -100,18 +107,25 @@ class _Followed:
             more = len(found) >= grades.PAGE
 
     def _add(self, row: StoredRollout, seq: int, version: int, decision: bytes, rest: bytes) -> None:
-        if version not in (row.from_version, row.to_version):
-            return
-        ended, found = read(rest), decided(decision)
-        # Who could not have been on the other arm is no part of the comparison.
-        if found.route is None or (row.weight < 1 and found.why.propensity >= 1):
-            return
-        if not is_traffic(ended.status, found.signals.tenant, found.signals.endpoint):
+        ended = read(rest)
+        arm = _arm(row, version, ended.status, decided(decision))
+        if arm is None:
             return
         if is_open(ended):
             self.open.add(seq)
         else:
-            self.watch.add(found.route.arm, ended)
+            self.watch.add(arm, ended)
+
+
+def _arm(row: StoredRollout, version: int, status: Status, found: Decided) -> Arm | None:
+    """The arm that a request counts for; None: it is no part of the comparison."""
+    if version not in (row.from_version, row.to_version):
+        return None
+    # Neither is who could not have been on the other arm.
+    if found.route is None or (row.weight < 1 and found.why.propensity >= 1):
+        return None
+    is_wanted = is_traffic(status, found.signals.tenant, found.signals.endpoint)
+    return found.route.arm if is_wanted else None
 
 
 class Controller:
@@ -121,7 +135,7 @@ class Controller:
         self._store = store
         self.holder = holder
         self._say = say
-        self._followed: dict[str, _Followed] = {}
+        self._followed: dict[str, Followed] = {}
 
     async def look(self) -> bool:
         """Look once at every rollout under way, if it is this process's turn; whether one has moved."""
@@ -148,7 +162,7 @@ class Controller:
     async def _move(self, row: StoredRollout, token: int) -> bool:
         followed = self._followed.get(row.id)
         if followed is None or followed.began != row.progress.began:
-            followed = self._followed[row.id] = _Followed(row)
+            followed = self._followed[row.id] = Followed(row)
         findings = await asyncio.to_thread(followed.follow, self._store, row)
         verdict, why = overall(findings)
 

@@ -92,10 +92,10 @@ class Line(Struct, kw_only=True):
 class After(Struct, kw_only=True):
     """Mutable: what guardrails have seen of one version of an alias, small enough to keep as JSON.
 
-    `seq` is the last record that was read, `open` are the numbers of those that had not ended. `late` is how
-    often late measures had been noted when `late_answered` answers had been given. `breached` holds by
-    guardrail what showed its breach; the version `waits` to be taken back for it where that could not be done
-    when it was seen.
+    `seq` is the last record that was read, `open` are the numbers of those that had not ended. `late` is of
+    how many answers since `late_since` (in microseconds since the epoch) late measures had been noted when
+    `late_answered` answers had been given. `breached` holds by guardrail what showed its breach; the version
+    `waits` to be taken back for it where that could not be done when it was seen.
     """
 
     seq: int | None = None
@@ -103,6 +103,7 @@ class After(Struct, kw_only=True):
     lines: dict[str, Line] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
     late_answered: int = 0
+    late_since: int | None = None
     breached: dict[str, Finding] = field(default_factory=dict)
     waits: bool = False
     findings: tuple[Finding, ...] = ()
@@ -136,22 +137,36 @@ def add(after: After, guardrails: Sequence[Check], one: Ended, baseline: int) ->
 
 
 def add_late(after: After, guardrails: Sequence[Check], noted: Mapping[str, int], baseline: int) -> None:
-    """How often late measures have been noted of the version in all, now that `answered` is what it is.
+    """Of how many answers since `late_since` late measures are noted, now that `answered` is what it is.
 
-    They are counted when they are noted: what comes now is set against the answers given meanwhile.
+    They are counted when they are noted: what comes now is set against the answers given meanwhile, and
+    spread evenly among them, for which of them it was is not known.
     """
     answers = after.answered - after.late_answered
     if answers <= 0:
         return
     for name in {check.metric for check in guardrails if MEASURES[check.metric].late}:
-        new = max(noted.get(name, 0) - after.late.get(name, 0), 0)
-        # More than there were answers are left for the next time.
-        hits = min(new, answers)
-        after.late[name] = noted.get(name, 0) - (new - hits)
+        # One that is watched from now on: what was noted before is none of the answers that come.
+        known = after.late.get(name, noted.get(name, 0) if after.late_answered else 0)
+        # More than there were answers are left for the next time. What was said and taken back, and is said
+        # again, is nothing new.
+        hits = min(max(noted.get(name, 0) - known, 0), answers)
+        after.late[name] = known + hits
         line = _line(after, name)
         for place in range(answers):
-            line.add(float(place < hits), baseline)
+            line.add(float((place + 1) * hits // answers > place * hits // answers), baseline)
     after.late_answered = after.answered
+
+
+def leave_late(after: After, since: int, was: Mapping[str, int], now: Mapping[str, int]) -> None:
+    """Wait no longer for what is noted of answers before an instant: they are counted from there on.
+
+    `was` and `now` are of how many late measures are noted, from the instant before and from this one.
+    """
+    for name, known in after.late.items():
+        left = max(was.get(name, 0) - known, 0)
+        after.late[name] = max(now.get(name, 0) - left, 0)
+    after.late_since = since
 
 
 def look(after: After, guardrails: Sequence[Check]) -> Looked:

@@ -4,8 +4,9 @@ Instants are the store's: read from SQLite inside the transaction, so that whoev
 wrong neither shortens a step nor takes a lease that is not over.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 import apsw
 import msgspec
@@ -18,6 +19,7 @@ from interlock.rollout.watch import Finding
 from interlock.store import aliases, control_log, events
 from interlock.store.aliases import AliasError, AliasState, Change
 
+T = TypeVar("T")
 Move = Callable[[Plan, Progress, int], Progress]
 """From a plan, where it stands and the instant to where it stands then."""
 
@@ -289,14 +291,25 @@ def ended(
     return [*db.execute(_AGAIN, (_encode(list(again)).decode(),)), *db.execute(_NEXT, (after, alias, PAGE))]
 
 
-def noted(db: apsw.Connection, name: str, alias: str, since: int) -> dict[int, int]:
-    """By alias version, how many answers since an instant a late measure is one of: see NOTED."""
-    rows: list[tuple[Any, ...]] = db.execute(
-        "SELECT alias_version, count(*) FROM records "  # noqa: S608  # our own conditions
-        f"WHERE alias = ? AND created_at >= ? AND status = 'ok' AND {NOTED[name]} GROUP BY alias_version",
-        (alias, since),
-    ).fetchall()
-    return dict(rows)
+def noted(
+    db: apsw.Connection,
+    name: str,
+    alias: str,
+    since: int,
+    to: int,
+    among: Callable[[int, int, bytes], T | None],
+) -> Counter[T]:
+    """Of how many answers since an instant, up to the number `to`, a late measure is one of: see NOTED.
+
+    Each record counts once, whatever was said of it how often. `among` has a record's number, alias version
+    and decision, and says what it is counted under; None: not at all.
+    """
+    rows: Iterable[tuple[int, int, bytes]] = db.execute(
+        "SELECT seq, alias_version, decision FROM records "  # noqa: S608  # our own conditions
+        f"WHERE alias = ? AND created_at >= ? AND seq <= ? AND status = 'ok' AND {NOTED[name]}",
+        (alias, since, to),
+    )
+    return Counter(under for row in rows if (under := among(*row)) is not None)
 
 
 def _token(db: apsw.Connection) -> int | None:
