@@ -1,6 +1,7 @@
 """What is known of an answer only later, as guardrails count it: each record once, and only those read."""
 
 import random
+from functools import partial
 
 import msgspec
 import pytest
@@ -162,3 +163,55 @@ def test_what_is_no_part_of_the_comparison_is_not_among_its_overrides_either(tmp
         assert (finding.baseline, finding.n_baseline) == (0.01, 200)
         assert (finding.value, finding.n) == (0.6, 200)
         assert finding.verdict == "breach"
+
+
+def reads(store, page):
+    """How many records SQLite looks at from behind a page on, for an alias."""
+    return store.read(lambda db: db.execute("SELECT count(*) FROM records WHERE seq > ?", (page.to,)).get)
+
+
+def test_records_of_other_aliases_are_passed_over_once_and_not_again_at_every_look(tmp_path):
+    with opened(tmp_path / "store.db") as store:
+        put(store, [answered(0), *(answered(number, alias="busy") for number in range(1, 300))])
+        next_page = partial(rollouts.ended, alias="prod", since=BEGAN)
+        page = store.read(partial(next_page, after=None))
+        assert ([row[0] for row in page.rows], page.more) == ([1], False)
+        assert reads(store, page) == 0
+        put(store, [answered(number, alias="busy") for number in range(300, 400)])
+        page = store.read(partial(next_page, after=page.to))
+        assert page.rows == []
+        assert reads(store, page) == 0
+        put(store, [answered(400)])
+        page = store.read(partial(next_page, after=page.to))
+        assert [row[0] for row in page.rows] == [401]
+
+
+def test_a_page_that_is_full_is_read_on_from_its_own_last_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(rollouts, "PAGE", 60)
+    with opened(tmp_path / "store.db") as store:
+        put(store, (answered(n, alias="prod" if n % 2 else "busy") for n in range(300)))
+        seen, page = [], rollouts.Page(rows=[], to=None, more=True)
+        while page.more:
+            page = store.read(partial(rollouts.ended, alias="prod", since=BEGAN, after=page.to))
+            seen += [row[0] for row in page.rows]
+        assert seen == [*range(2, 301, 2)]
+
+
+def test_one_that_is_quiet_is_followed_to_where_the_store_is_and_what_is_open_is_not_lost(tmp_path):
+    with opened(tmp_path / "store.db") as store:
+        still = b'{"status":"failed"}'
+        put(store, [answered(0), answered(1, status="failed", rest=still)])
+        row, watched, after = under_way(), duty(at_most=0.15), After()
+        followed = Followed(row)
+        for last in (2, 50):
+            put(store, [answered(number, alias="busy") for number in range(last, last + 48)])
+            follow(store, after, watched)
+            followed.follow(store, row)
+            assert (after.seq, followed.after) == (last + 48, last + 48)
+            assert (after.open, followed.open, after.answered) == ([2], {2}, 1)
+        put(store, [answered(1)], overridden=[1])
+        follow(store, after, watched)
+        followed.follow(store, row)
+        assert (after.open, followed.open, after.answered) == ([], set(), 2)
+        assert after.late == {"override_rate": 1}
+        assert followed.watch.requests["stable"] == 2

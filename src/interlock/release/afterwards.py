@@ -167,23 +167,21 @@ def follow(store: Store, after: After, duty: Duty) -> Looked | None:
     judged = [f"{finding.metric} {finding.bound}" for finding in after.findings]
     changed = bool(again) or judged != [*map(key, duty.guardrails)]
     for _ in range(PAGES):
-        rows = store.read(
+        page = store.read(
             partial(rollouts.ended, alias=alias, since=duty.release.since, after=after.seq, again=again)
         )
-        if not rows and not changed:
+        after.seq = page.to
+        if not page.rows and not changed:
             return None
         changed = True
-        for seq, version, decision, rest in rows:
-            if seq not in again:
-                after.seq = seq
+        for seq, version, decision, rest in page.rows:
             _add(after, duty, seq, version, decision, rest)
-        whole = len(rows) < rollouts.PAGE
-        store.read(partial(_follow_late, after=after, duty=duty, whole=whole))
+        store.read(partial(_follow_late, after=after, duty=duty, whole=not page.more))
         looked = look(after, duty.guardrails)
         breached += looked.breached
         recovered += looked.recovered
         again = frozenset()
-        if whole:
+        if not page.more:
             break
     return Looked(breached=tuple(breached), recovered=tuple(recovered))
 

@@ -67,14 +67,12 @@ class Followed:
         again, self.open = self.open, set()
         more = True
         while more:
-            rows = store.read(
+            page = store.read(
                 partial(rollouts.ended, alias=row.alias, since=self.began, after=self.after, again=again)
             )
-            for seq, version, decision, rest in rows:
-                if seq not in again:
-                    self.after = seq
+            for seq, version, decision, rest in page.rows:
                 self._add(row, seq, version, decision, rest)
-            more, again = len(rows) >= rollouts.PAGE, set()
+            self.after, more, again = page.to, page.more, set()
         self._count_late(store, row)
         if row.plan.graders or row.plan.shadow:
             self._read_grades(store, row)

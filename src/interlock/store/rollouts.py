@@ -81,6 +81,18 @@ class Wanted(Struct, frozen=True, kw_only=True):
     override: str | None = None
 
 
+class Page(Struct, frozen=True, kw_only=True):
+    """Records of an alias, as number, alias version, decision and rest each; whether there are `more`.
+
+    `to` is the number up to which all have been read, those of other aliases as well, so that nobody passes
+    over them again; None: nothing has been.
+    """
+
+    rows: list[tuple[int, int, bytes, bytes]]
+    to: int | None
+    more: bool
+
+
 _COLUMNS: Final = (
     "id, alias, from_version, to_version, candidate, plan, progress, findings, evidence, by, reason, "
     "started_at, rev"
@@ -275,8 +287,8 @@ def take_lease(db: apsw.Connection, holder: str, ttl_us: int, now: int, name: st
 
 def ended(
     db: apsw.Connection, alias: str, since: int, after: int | None, again: Collection[int] = ()
-) -> list[tuple[int, int, bytes, bytes]]:
-    """Up to PAGE records of an alias in order of arrival: number, alias version, decision, rest.
+) -> Page:
+    """Up to PAGE records of an alias in order of arrival.
 
     From behind the number `after`; at first (None) from the first since an instant. Before them, those
     numbered `again`.
@@ -286,9 +298,18 @@ def ended(
             "SELECT seq FROM records WHERE created_at >= ? ORDER BY created_at, seq LIMIT 1", (since,)
         ).fetchone()
         if row is None:
-            return []
+            return Page(rows=[], to=None, more=False)
         after = row[0] - 1
-    return [*db.execute(_AGAIN, (_encode(list(again)).decode(),)), *db.execute(_NEXT, (after, alias, PAGE))]
+    # Read first: up to here nothing can be missing in what is read next, whatever is written meanwhile.
+    newest = db.execute("SELECT max(seq) FROM records").get or 0
+    found: list[tuple[Any, ...]] = db.execute(_NEXT, (after, alias, PAGE)).fetchall()
+    more = len(found) >= PAGE
+    last = found[-1][0] if found else after
+    return Page(
+        rows=[*db.execute(_AGAIN, (_encode(list(again)).decode(),)), *found],
+        to=last if more else max(last, newest),
+        more=more,
+    )
 
 
 def noted(
