@@ -165,8 +165,8 @@ def test_what_is_no_part_of_the_comparison_is_not_among_its_overrides_either(tmp
         assert finding.verdict == "breach"
 
 
-def reads(store, page):
-    """How many records SQLite looks at from behind a page on, for an alias."""
+def left(store, page):
+    """How many records there are behind a page."""
     return store.read(lambda db: db.execute("SELECT count(*) FROM records WHERE seq > ?", (page.to,)).get)
 
 
@@ -176,11 +176,11 @@ def test_records_of_other_aliases_are_passed_over_once_and_not_again_at_every_lo
         next_page = partial(rollouts.ended, alias="prod", since=BEGAN)
         page = store.read(partial(next_page, after=None))
         assert ([row[0] for row in page.rows], page.more) == ([1], False)
-        assert reads(store, page) == 0
+        assert left(store, page) == 0
         put(store, [answered(number, alias="busy") for number in range(300, 400)])
         page = store.read(partial(next_page, after=page.to))
         assert page.rows == []
-        assert reads(store, page) == 0
+        assert left(store, page) == 0
         put(store, [answered(400)])
         page = store.read(partial(next_page, after=page.to))
         assert [row[0] for row in page.rows] == [401]
