@@ -444,3 +444,27 @@ async def test_c1_a_caller_that_leaves_before_what_it_sent_can_be_refused_is_no_
         await until(lambda: len([line for line in server.log if line["event"] == "request"]) == 2)
         assert [line["status"] for line in server.log if line["event"] == "request"] == [499, 499]
         assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/healthz", {}),
+        ("HEAD", "/readyz", {}),
+        ("GET", "/v1/models", bearer("user")),
+        ("DELETE", "/v1/responses/resp_1", bearer("user")),
+    ],
+)
+async def test_p8_what_needs_no_body_has_none_held_for_it(server, method, path, headers):
+    """Whoever may ask it, with a key or without: neither a declared body nor one in chunks fills the memory."""
+
+    async def in_chunks():
+        for _ in range(20):
+            yield b"x" * 10_000
+
+    for content in (b"x" * 200_000, in_chunks()):
+        got = await server.client.request(method, path, headers=headers, content=content)
+        assert got.status_code == 413
+        assert method == "HEAD" or f"{method} needs no body" in got.text
+    small = await server.client.request(method, path, headers=headers, content=b"x" * 1_000)
+    assert small.status_code in (200, 404)

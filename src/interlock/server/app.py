@@ -16,6 +16,7 @@ from interlock.server.auth import authenticate, may, refuse_doubled
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import Call
+from interlock.server.http1.connection import SMALL_BODY
 from interlock.server.ids import fresh_name
 from interlock.server.routes import Route, find_route
 
@@ -33,7 +34,7 @@ class Application:
     def admit(self, call: Call) -> None:
         """Settle who calls what. Raises ApiError."""
         exchange = self._exchange(call)
-        call.limit = exchange.state.max_body
+        call.limit = SMALL_BODY
         found = find_route(exchange.path, call.method)
         if call.doubled:
             refuse_doubled(call.doubled)
@@ -48,7 +49,8 @@ class Application:
         )
         if found.role is not None and not may(exchange.caller, found.role):
             raise ApiError("policy_denied", f"this needs the role `{found.role}`", hint="ask an operator")
-        if call.method == "POST":
+        if call.method == "POST":  # no other route takes a body
+            call.limit = exchange.state.max_body
             _check_type(call.headers)
             length = call.headers.get("content-length", "")
             if len(length) >= _LARGE_DIGITS or "transfer-encoding" in call.headers:

@@ -29,7 +29,7 @@ MOST_HEADERS: Final = 128
 MOST_WAITING: Final = 64
 """How many pipelined requests may wait for the one before them."""
 SMALL_BODY: Final = 64 * 1024
-"""A refused request with at most this much of a body keeps its connection."""
+"""A refused request with at most this much of a body keeps its connection; one that needs none may have it."""
 
 _NAMES: Final = {
     name.encode(): name
@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
             return
         self._size += len(body)
         if self._size > (call.limit if call.error is None else SMALL_BODY):
-            self._refuse(call, call.error or _too_large(call.limit))
+            self._refuse(call, call.error or _too_large(call))
             return
         self._pieces.append(body)
         if self.stage == "body":
@@ -355,7 +355,7 @@ class Connection(asyncio.Protocol):
             size = int(declared) if len(declared) < 20 else inf
             most = call.limit if call.error is None else SMALL_BODY
             if size > most:
-                self._refuse(call, call.error or _too_large(call.limit))
+                self._refuse(call, call.error or _too_large(call))
                 return
         elif "transfer-encoding" not in call.headers:
             return
@@ -415,9 +415,9 @@ def _unread(error: httptools.HttpParserError) -> ApiError:
     return ApiError("invalid_request", "the request is not valid HTTP/1.1")
 
 
-def _too_large(limit: int) -> ApiError:
+def _too_large(call: Call) -> ApiError:
     return ApiError(
         "request_too_large",
-        f"the body is larger than {limit} bytes",
-        hint="the limit is `server.max_body_mb`",
+        f"the body is larger than {call.limit} bytes",
+        hint="the limit is `server.max_body_mb`" if call.method == "POST" else f"{call.method} needs no body",
     )
