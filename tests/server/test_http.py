@@ -456,7 +456,7 @@ async def test_c1_a_caller_that_leaves_before_what_it_sent_can_be_refused_is_no_
     ],
 )
 async def test_p8_what_needs_no_body_has_none_held_for_it(server, method, path, headers):
-    """Whoever may ask it, with a key or without: neither a declared body nor one in chunks fills the memory."""
+    """Whoever asks, with a key or without: neither a declared body nor one in chunks fills the memory."""
 
     async def in_chunks():
         for _ in range(20):
@@ -468,3 +468,111 @@ async def test_p8_what_needs_no_body_has_none_held_for_it(server, method, path, 
         assert method == "HEAD" or f"{method} needs no body" in got.text
     small = await server.client.request(method, path, headers=headers, content=b"x" * 1_000)
     assert small.status_code in (200, 404)
+
+
+def posted(body, more=b"", *, length=None, method=b"POST"):
+    size = len(body) if length is None else length
+    start = b"%b /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n" % method
+    return start + b"%bcontent-length: %d\r\n\r\n%b" % (more, size, body)
+
+
+def chunked(body, more=b""):
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n%btransfer-encoding: chunked\r\n\r\n"
+        % more
+    )
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+async def sent(server, data, *, wait=0.3):
+    """What is answered to these bytes, until the connection closes or nothing more is said for a while."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    got = b""
+    try:
+        writer.write(data)
+        while piece := await asyncio.wait_for(reader.read(65536), wait):
+            got += piece
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.transport.abort()
+    return got
+
+
+BIG = b'{"model":"prod","messages":[{"role":"user","content":"%b"}]}' % (b"a" * 150_000)
+
+
+async def test_p8_a_body_in_chunks_counts_what_has_come_of_it(tmp_path):
+    """Callers that send next to nothing do not shut out the large requests of others."""
+    async with Upstream(chat()) as up:
+        config = pool(up.url, server={"max_body_mb": 1, "max_bodies_mb": 0.7})
+        config["models"]["gpt"]["context_tokens"] = 1_000_000
+        async with serving(tmp_path, config) as server:
+            port, load = int(server.url.rpartition(":")[2]), server.gateway.load
+            opened = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(3)]
+            for writer in opened:
+                writer.write(chunked(b"{}")[:-5])
+            assert (await sent(server, posted(BIG))).startswith(b"HTTP/1.1 200")
+            assert load.held == 0
+            piece = b"%x\r\n%b\r\n" % (60_000, b"x" * 60_000)
+            for writer in opened[:2]:
+                writer.write(piece * 4)
+            await until(lambda: load.held >= 480_000)
+            assert load.held <= 620_000, "what has come, and a quarter"
+            assert (await sent(server, chunked(BIG))).startswith(b"HTTP/1.1 503")
+            assert (await sent(server, posted(BIG))).startswith(b"HTTP/1.1 503")
+            for writer in opened:
+                writer.close()
+            await until(lambda: load.held == 0)
+
+
+async def test_p8_a_whole_body_counts_its_own_bytes(tmp_path):
+    async with Upstream(HANG) as up:
+        config = pool(up.url, server={"max_body_mb": 1})
+        config["models"]["gpt"]["context_tokens"] = 1_000_000
+        async with serving(tmp_path, config) as server:
+            asking = asyncio.create_task(sent(server, chunked(BIG), wait=5))
+            await until(lambda: up.seen)
+            assert server.gateway.load.held == len(BIG)
+            asking.cancel()
+            await until(lambda: server.gateway.load.held == 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        posted(BIG)[:5_000],
+        chunked(BIG)[:140_000],
+        posted(BIG) * 2,
+        chunked(BIG) * 2,
+        posted(BIG) + posted(BIG)[:9_000],
+        chunked(BIG) + chunked(BIG)[:140_000],
+        posted(BIG) * 12,
+        chunked(BIG) * 12,
+        chunked(b"{}") * 70,
+        posted(BIG, b"connection: close\r\n") + posted(BIG),
+        posted(BIG, b"connection: upgrade\r\nupgrade: h2c\r\n") + posted(BIG),
+        posted(BIG, b"connection: upgrade\r\nupgrade: h2c\r\n")[:9_000],
+        chunked(BIG, b"connection: upgrade\r\nupgrade: h2c\r\n"),
+        posted(BIG, b"expect: 100-continue\r\n"),
+        posted(BIG, b"content-type: text/plain\r\n"),
+        posted(BIG, method=b"PUT"),
+        posted(BIG, method=b"CONNECT"),
+        posted(b"{}", length=5_000_000),
+        posted(b"", b"content-length: 0000150000\r\n", length=150_000),
+        chunked(b"a" * 1_200_000),
+        chunked(BIG)[:-7] + b"zzzz\r\n",
+        chunked(BIG)[:-2] + b"content-length: 3\r\n\r\n",
+        posted(BIG) + b"\x00\x01garbage\r\n\r\n",
+        chunked(BIG) + posted(b"{}", length=5_000_000),
+    ],
+)
+async def test_p8_however_a_large_request_ends_nothing_of_it_counts_any_longer(tmp_path, data):
+    async with serving(
+        tmp_path, pool("http://127.0.0.1:9", server={"max_body_mb": 1, "max_bodies_mb": 3})
+    ) as server:
+        await sent(server, data, wait=0.2)
+        await until(lambda: server.gateway.load.held == 0)
+        await sent(server, data, wait=0.01)  # and left at once
+        await until(lambda: not server.gateway.load.held)
+        assert (await sent(server, chunked(b"{}"))).startswith(b"HTTP/1.1 400")

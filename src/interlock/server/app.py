@@ -20,8 +20,10 @@ from interlock.server.http1.connection import SMALL_BODY
 from interlock.server.ids import fresh_name
 from interlock.server.routes import Route, find_route
 
+_LARGE: Final = 100_000
+"""From so many bytes on a body is large."""
 _LARGE_DIGITS: Final = 6
-"""A body is large from 100,000 bytes on: so many digits its length has."""
+"""So many digits its length has."""
 _MOST_DIGITS: Final = 16
 
 
@@ -53,14 +55,23 @@ class Application:
             call.limit = exchange.state.max_body
             _check_type(call.headers)
             length = call.headers.get("content-length", "")
-            if len(length) >= _LARGE_DIGITS or "transfer-encoding" in call.headers:
-                self._hold(exchange, length)
+            if len(length) >= _LARGE_DIGITS:
+                self._hold(exchange, int(length) if len(length) < _MOST_DIGITS else call.limit)
+            elif "transfer-encoding" in call.headers:
+                call.room = _LARGE - 1
+
+    def grow(self, call: Call, size: int) -> None:
+        """Make room for a body that does not say its length, as it comes. Raises ApiError."""
+        call.room = size + size // 4
+        self._hold(call.held, call.room)
 
     async def serve(self, call: Call) -> None:
         """Answer a call that was admitted and whose body is here."""
         exchange: Exchange = call.held
         gateway = self.gateway
         assert exchange.handle is not None, "only an admitted call is served"
+        if exchange.weight:
+            self._weigh(exchange, len(call.body))
         try:
             await exchange.handle(gateway, exchange)
         except ApiError as error:
@@ -74,7 +85,7 @@ class Application:
             self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
         gateway.log_request(exchange)
         if exchange.weight:
-            self._let_go(exchange)
+            self._weigh(exchange, 0)
         call.forget()
 
     def refuse(self, call: Call, error: ApiError) -> None:
@@ -83,7 +94,7 @@ class Application:
         self._fail(exchange, error)
         self.gateway.log_request(exchange)
         if exchange.weight:
-            self._let_go(exchange)
+            self._weigh(exchange, 0)
         call.forget()
 
     def lost(self, call: Call) -> None:
@@ -92,21 +103,23 @@ class Application:
         exchange.status, exchange.error = 499, "client_closed"
         self.gateway.log_request(exchange)
         if exchange.weight:
-            self._let_go(exchange)
+            self._weigh(exchange, 0)
         call.forget()
 
-    def _hold(self, exchange: Exchange, length: str) -> None:
-        """Make room for a large body, before any of it is read: memory has an end. Raises ApiError."""
-        state, load = exchange.state, self.gateway.load
-        weight = min(int(length), state.max_body) if 0 < len(length) < _MOST_DIGITS else state.max_body
-        if load.held and load.held + weight > state.max_bodies:
+    def _hold(self, exchange: Exchange, size: int) -> None:
+        """Make room for a large body, before it is read: memory has an end. Raises ApiError."""
+        state = exchange.state
+        weight = min(size, state.max_body)
+        others = self.gateway.load.held - exchange.weight
+        if others and others + weight > state.max_bodies:
             raise _overloaded("there are too many large requests at once")
-        exchange.weight = weight
-        load.held += weight
+        self._weigh(exchange, weight)
 
-    def _let_go(self, exchange: Exchange) -> None:
-        self.gateway.load.held -= exchange.weight
-        exchange.weight = 0
+    def _weigh(self, exchange: Exchange, size: int) -> None:
+        """Let a body count as so many bytes; none, where it is small."""
+        weight = size if size >= _LARGE else 0
+        self.gateway.load.held += weight - exchange.weight
+        exchange.weight = weight
 
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from sys import maxsize
 from typing import Any, Final, Protocol
 
 from interlock.errors import ApiError
@@ -47,7 +48,8 @@ class Call:
     """Mutable: what has come of one request, and how far its answer has got.
 
     `headers` have lower-case names and the first value of each; `doubled` names those that came again
-    with another value. `body` is whole before the call is served. `held` is the application's.
+    with another value. `body` is whole before the call is served. `held` is the application's. Of the `limit`
+    of its body there is `room` for so much; for more, `App.grow` is asked.
     Answer with `respond`, or with `begin`, `write`…, `finish`.
     """
 
@@ -69,6 +71,7 @@ class Call:
         "keep_alive",
         "limit",
         "method",
+        "room",
         "target",
     )
 
@@ -79,6 +82,7 @@ class Call:
         self.doubled: tuple[str, ...] = ()
         self.body = b""
         self.limit = 0
+        self.room = maxsize
         self.keep_alive = True
         self.http10 = False
         self.held: Any = None
@@ -206,6 +210,9 @@ class App(Protocol):
 
     def admit(self, call: Call) -> None:
         """A head is here: set `call.limit`, the most bytes of its body. Raises ApiError to refuse it."""
+
+    def grow(self, call: Call, size: int) -> None:
+        """So much of a body has come: set `call.room` to as much or more. Raises ApiError to refuse it."""
 
     async def serve(self, call: Call) -> None:
         """Answer a call whose body is whole. Raises nothing."""

@@ -29,7 +29,7 @@ MOST_HEADERS: Final = 128
 MOST_WAITING: Final = 64
 """How many pipelined requests may wait for the one before them."""
 SMALL_BODY: Final = 64 * 1024
-"""A refused request with at most this much of a body keeps its connection; one that needs none may have it."""
+"""The most of a body that is read for a refused request, and for one that needs none."""
 
 _NAMES: Final = {
     name.encode(): name
@@ -312,6 +312,8 @@ class Connection(asyncio.Protocol):
             self._refuse(call, call.error or _too_large(call))
             return
         self._pieces.append(body)
+        if self._size > call.room and not self._grow(call):
+            return
         if self.stage == "body":
             self._wait("body", BODY_S)
 
@@ -346,6 +348,17 @@ class Connection(asyncio.Protocol):
             self._app.refuse(call, call.error)
         else:
             call.start(self.loop, self._app.serve(call))
+
+    def _grow(self, call: Call) -> bool:
+        """Ask for more room for a body of unknown length; without any the call is refused."""
+        try:
+            self._app.grow(call, self._size)
+        except ApiError as error:
+            self._refuse(call, error)
+            return False
+        # What comes in many small pieces must not take many times what it counts.
+        self._pieces = [b"".join(self._pieces)]
+        return True
 
     def _judge_length(self, call: Call) -> None:
         """A body that is declared too large, or that a refused request need not send, is not waited for."""
