@@ -576,3 +576,17 @@ async def test_p8_however_a_large_request_ends_nothing_of_it_counts_any_longer(t
         await sent(server, data, wait=0.01)  # and left at once
         await until(lambda: not server.gateway.load.held)
         assert (await sent(server, chunked(b"{}"))).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_large_request_that_asks_to_upgrade_is_served_like_any_other(tmp_path):
+    async with Upstream(chat()) as up:
+        config = pool(up.url)
+        config["models"]["gpt"]["context_tokens"] = 1_000_000
+        async with serving(tmp_path, config) as server:
+            got = await sent(
+                server, posted(BIG, b"connection: upgrade\r\nupgrade: h2c\r\n") + posted(BIG), wait=3
+            )
+            assert got.startswith(b"HTTP/1.1 200")
+            assert got.count(b"HTTP/1.1") == 1
+            assert server.gateway.load.held == 0
+            assert [line["status"] for line in server.log if line.get("route")] == [200]

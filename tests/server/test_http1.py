@@ -24,6 +24,9 @@ class Echo:
         if call.target == b"/secret":
             raise ApiError("unauthenticated", "no")
 
+    def grow(self, call, size):
+        call.room = size
+
     async def serve(self, call):
         self.served.append((call.method, bytes(call.target), call.body, dict(call.headers)))
         if call.target == b"/slow":
@@ -357,3 +360,90 @@ def test_an_absolute_target_is_read_as_its_path():
 
     assert _origin_form(b"http://x/y?z=1") == b"/y?z=1"
     assert _origin_form(b"*") == b"*"
+
+
+UPGRADE = (
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQBAAAAAAIAAAAA\r\n"
+)
+
+
+def post(body, *, more=b"", length=None, path=b"/"):
+    size = len(body) if length is None else length
+    return b"POST %b HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n%b" % (path, more, size, body)
+
+
+@pytest.mark.parametrize("cut", [0, -900, -899, -500, -1])
+@pytest.mark.parametrize("behind", [b"", get(b"/smuggled")])
+async def test_a_body_of_a_request_that_asks_to_upgrade_is_read_as_if_it_had_not(served, cut, behind):
+    """As Java's client asks by default; wherever the bytes happen to be cut."""
+    data = post(b"x" * 900, more=UPGRADE)
+    reader, writer = await served.open()
+    first, rest = (data[:cut], data[cut:]) if cut else (data, b"")
+    writer.write(first if rest else first + behind)
+    if rest:
+        await asyncio.sleep(0.05)
+        writer.write(rest + behind)
+    got = await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    assert bodies(got) == [b"POST / " + b"x" * 900]
+    assert b"connection: close" in got
+    assert len(served.app.served) == 1, "nothing behind it is read"
+
+
+async def test_a_request_that_asks_to_upgrade_waits_for_the_one_before_it(served):
+    reader, writer = await served.open()
+    writer.write(get(b"/slow") + post(b"four", more=UPGRADE))
+    await until(lambda: served.app.served)
+    served.app.gate.set()
+    got = await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    assert bodies(got) == [b"GET /slow ", b"POST / four"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "why"),
+    [
+        (post(b"x" * 2_000, more=UPGRADE), 413, b"larger than 1000 bytes"),
+        (post(b"x" * 100_000, more=UPGRADE), 413, b"larger than 1000 bytes"),
+        (post(b"hello", more=UPGRADE, path=b"/secret"), 401, b"no"),
+        (post(b"x" * 100_000, more=UPGRADE, path=b"/secret"), 401, b"no"),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\n%btransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            % UPGRADE,
+            400,
+            b"`upgrade`",
+        ),
+    ],
+)
+async def test_a_request_that_asks_to_upgrade_and_is_refused_is_told_why(
+    served, monkeypatch, data, status, why
+):
+    monkeypatch.setattr(connection, "LINGER_S", 0.1)
+    got, closed = await served.say(data)
+    assert got.startswith(b"HTTP/1.1 %d" % status)
+    assert why in got
+    assert closed
+    assert served.app.served == []
+
+
+async def test_a_body_that_never_comes_behind_an_upgrade_is_408_and_a_caller_that_leaves_is_lost(
+    served, monkeypatch
+):
+    _, writer = await served.open()
+    writer.write(post(b"he", more=UPGRADE, length=5))
+    await asyncio.sleep(0.05)
+    writer.close()
+    await until(lambda: served.app.lost_calls)
+    monkeypatch.setattr(connection, "BODY_S", 0.05)
+    monkeypatch.setattr(connection, "LINGER_S", 0.1)
+    got, closed = await served.say(post(b"he", more=UPGRADE, length=5))
+    assert got.startswith(b"HTTP/1.1 408")
+    assert closed
+
+
+async def test_a_length_of_nothing_is_no_body_to_wait_for(served):
+    got, closed = await served.say(post(b"", more=UPGRADE))
+    assert bodies(got) == [b"POST / "]
+    assert closed
+    got, closed = await served.say(post(b"", more=b"upgrade: h2c\r\n") + get(b"/b", more=CLOSE))
+    assert bodies(got) == [b"POST / ", b"GET /b "], "without `connection: upgrade` it asks for nothing"

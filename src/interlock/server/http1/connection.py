@@ -121,8 +121,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ignore_upgrade()
+        except httptools.HttpParserUpgrade as ended:
+            if not self._deaf:  # else it is refused already
+                self._ignore_upgrade(data[ended.args[0] :])
         except httptools.HttpParserError as unread:
             if not self._deaf:  # else it is refused already
                 self._refuse_bytes(_unread(unread))
@@ -192,6 +193,10 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
+
+    def hear_no_more(self) -> None:
+        """Read no further request."""
+        self._deaf = True
 
     # What a call calls.
 
@@ -321,9 +326,11 @@ class Connection(asyncio.Protocol):
         call = self._arriving
         if call is None or self._deaf:
             return
+        pieces = self._pieces
+        if not pieces and "upgrade" in call.headers and self._lacks_body(call):
+            return
         self._arriving = None
         self._in_head = True  # whatever comes next is a head
-        pieces = self._pieces
         if pieces:
             call.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._pieces = []
@@ -398,14 +405,54 @@ class Connection(asyncio.Protocol):
         self._arriving = call
         self._refuse(call, error)
 
-    def _ignore_upgrade(self) -> None:
-        """Nothing is upgraded here: the request is answered as if it had not asked. The parser has ended."""
+    def _lacks_body(self, call: Call) -> bool:
+        """Whether the parser has ended at a request to upgrade, and passed over its body."""
+        if not self._parser.should_upgrade():
+            return False
+        call.keep_alive = False
+        if "transfer-encoding" in call.headers:
+            problem = "a request with `upgrade` cannot have a body in chunks"
+            hint = "leave `upgrade` out: nothing is upgraded here"
+            self._refuse(call, ApiError("invalid_request", problem, hint=hint))
+            return True
+        return int(call.headers.get("content-length", "0")) > 0
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Nothing is upgraded here: the request is answered as if it had not asked. The parser has ended.
+
+        `rest` is what has come behind the head. Behind the request nothing is read.
+        """
+        call = self._arriving
+        if call is not None:
+            self._parser = _Rest(self, int(call.headers["content-length"]))
+            self._parser.feed_data(rest)
+            return
         self._deaf = True
         last = self._waiting[-1] if self._waiting else self._active
         if last is not None and not last.complete:
             last.keep_alive = False
         elif not self._transport.is_closing():
             self._close()
+
+
+class _Rest:
+    """Mutable: takes the place of a parser that has ended, for the body that it has passed over."""
+
+    __slots__ = ("_connection", "_left")
+
+    def __init__(self, connection: Connection, length: int) -> None:
+        self._connection = connection
+        self._left = length
+
+    def feed_data(self, data: bytes) -> None:
+        """Take a piece of the body; what is behind it stays unread."""
+        left = self._left
+        self._left = left - len(data)
+        if left > 0 and data:
+            self._connection.on_body(data[:left])
+            if self._left <= 0:
+                self._connection.on_message_complete()
+                self._connection.hear_no_more()
 
 
 def _doubt(call: Call, version: str) -> str | None:
