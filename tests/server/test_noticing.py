@@ -1,6 +1,7 @@
 """Re-asks and edits: what is noticed in real conversations, and what is none of it."""
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from interlock.dialects import DIALECTS
 from interlock.server import noticing
-from interlock.server.case import Asker, Case
+from interlock.server.case import LARGE, Asker, Case
 from interlock.server.noticing import (
     MOST_CALLERS,
     MOST_QUESTIONS,
@@ -18,6 +19,7 @@ from interlock.server.noticing import (
     Asked,
     Memory,
     is_near,
+    notice,
     question_of,
 )
 from tests.live.given import decision
@@ -156,6 +158,18 @@ def call(number):
 
 def result(number):
     return {"role": "tool", "tool_call_id": f"c{number}", "content": "nothing found"}
+
+
+def test_of_a_very_long_question_only_its_beginning_and_end_are_taken_apart():
+    """It is the same one where all of it is the same, and an edit where it differs in between."""
+    text = "Summarise this, please: " + "whereas it was agreed, " * 20_000 + "and signed. In three sentences!"
+    other = text.replace("agreed", "denied", 12_000).replace("denied", "agreed", 8_000)
+    talk = Talk()
+    assert talk.ask(user(text)) is None
+    assert talk.ask(user(text)) == ("d1", "reask")
+    assert talk.ask(user(other)) == ("d2", "edit")
+    assert len(noticing._outer(text)[1]) <= 2 * noticing.MOST_CHARACTERS + 1
+    assert noticing._outer(FRANCE) == ("", FRANCE)
 
 
 def test_the_turns_of_an_agent_with_its_tools_are_no_questions():
@@ -344,6 +358,75 @@ async def test_what_waits_is_bounded_where_nobody_looks(tmp_path):
         for _ in range(noticing.MOST_WAITING + 10):
             noticer.note(case, "ok")
         assert len(noticer._waiting) == noticing.MOST_WAITING
+
+
+async def test_the_bytes_that_wait_are_bounded_and_nothing_very_large_waits(tmp_path):
+    async with serving(tmp_path, pool("http://127.0.0.1:9")) as server:
+        noticer = server.gateway.noticer
+        noticer.note(Case(request(user(FRANCE)), decision(), b"", 0, noticing.MOST_SIZE + 1, ME), "ok")
+        assert not noticer._waiting
+        case = Case(request(user(FRANCE)), decision(), b"", 0, noticing.MOST_SIZE, ME)
+        most = noticing.MOST_BYTES // noticing.MOST_SIZE
+        for _ in range(most + 3):
+            noticer.note(case, "ok")
+        assert len(noticer._waiting) == most
+        await noticer.look()
+        for _ in range(most + 3):
+            noticer.note(case, "ok")
+        assert len(noticer._waiting) == most, "what was looked at counts no longer"
+
+
+async def test_large_requests_are_compared_beside_the_loop_and_others_have_their_turn(tmp_path, monkeypatch):
+    on_the_loop, turns = [], []
+
+    def noting(*given):
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+        turns.append(turn)
+        return question_of(*given)
+
+    turn, done = 0, False
+
+    async def others():
+        nonlocal turn
+        while not done:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(noticing, "question_of", noting)
+    async with serving(tmp_path, pool("http://127.0.0.1:9")) as server:
+        noticer = server.gateway.noticer
+        for size in (100, LARGE + 1, LARGE, LARGE, LARGE):
+            noticer.note(Case(request(user(FRANCE)), decision(), b"", 0, size, ME), "ok")
+        beside = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        await noticer.look()
+        done = True
+        await beside
+    assert on_the_loop == [True, False, True, True, True]
+    assert turns[2] > turns[1]
+    assert turns[4] > turns[2], "not all in one turn"
+
+
+async def test_a_request_that_cannot_be_compared_ends_the_noticing_of_no_other(tmp_path, monkeypatch):
+    faults, compared = [], []
+
+    def odd(asked, _):
+        compared.append(asked)
+        if len(compared) == 1:
+            raise ValueError("odd")
+
+    monkeypatch.setattr(noticing, "question_of", odd)
+    async with serving(tmp_path, pool("http://127.0.0.1:9")) as server:
+        noticer = server.gateway.noticer
+        for _ in range(3):
+            noticer.note(Case(request(user(FRANCE)), decision(), b"", 0, 10, ME), "ok")
+        noting = asyncio.create_task(
+            notice(noticer, server.gateway.say, lambda *given: faults.append(given), look_s=0.01)
+        )
+        await until(lambda: not noticer._waiting)
+        assert len(compared) == 3
+        assert [(during, type(error)) for during, error in faults] == [("noticing", ValueError)]
+        noting.cancel()
 
 
 async def test_a_worker_notices_by_itself(tmp_path):

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from interlock.errors import StoreError
 from interlock.live.amounts import Amount, reask
 from interlock.live.exposition import added, routes_of
-from interlock.server.case import Asker, Case
+from interlock.server.case import LARGE, Asker, Case
 from interlock.server.records import to_record
 from interlock.store.sqlite import Store
 from interlock.types.record import Noticed, Record, Status
@@ -41,7 +41,13 @@ MOST_QUESTIONS: Final = 6
 """Of one caller."""
 MOST_WORDS: Final = 400
 """Of a question: half of them from its beginning, half from its end."""
+MOST_CHARACTERS: Final = 16 * 1024
+"""Of a question's beginning, and of its end, that are taken apart into words; the rest is only compared."""
 MOST_WAITING: Final = 2_000
+MOST_BYTES: Final = 32_000_000
+"""Of the requests that wait."""
+MOST_SIZE: Final = 4_000_000
+"""Of one of them: of a larger one nothing is noticed."""
 FEW_WORDS: Final = 4
 """`go on` and `yes, please` are said again without anything being wrong."""
 ALIKE: Final = 0.6
@@ -110,10 +116,11 @@ def question_of(request: Request, salt: int) -> Question | None:
     if first and said[first - 1].role == "tool":
         return None  # an agent goes on with what its tools have said, whatever it says to that
     words = " ".join(part.text for message in tail for part in message.parts if type(part) is Text)
+    between, words = _outer(words)
     split = [bare for word in words.casefold().split() if (bare := word.strip(_SIGNS))]
     if not split:
         return None
-    text = hash((salt, *split))
+    text = hash((salt, between, *split))
     if len(split) > MOST_WORDS:
         half = MOST_WORDS // 2
         split[half:-half] = []
@@ -132,6 +139,13 @@ def question_of(request: Request, salt: int) -> Question | None:
         whole=whole,
         beginnings=frozenset(beginnings),
     )
+
+
+def _outer(text: str) -> tuple[str, str]:
+    """What is between the beginning and the end of a long text, and those."""
+    if len(text) <= 2 * MOST_CHARACTERS:
+        return "", text
+    return text[MOST_CHARACTERS:-MOST_CHARACTERS], f"{text[:MOST_CHARACTERS]} {text[-MOST_CHARACTERS:]}"
 
 
 def _contents(message: Message) -> Iterator[Any]:
@@ -258,30 +272,50 @@ class Noticer:
         self._store = store
         self._told = told
         self._salt = int.from_bytes(os.urandom(8), "big")
-        self._waiting: deque[tuple[Asker, Case, Status, int]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[tuple[Asker, Case, Status, int]] = deque()
+        self._bytes = 0
         self._memory = Memory()
 
     def note(self, case: Case, status: Status) -> None:
         """A request has ended."""
-        if case.asker is not None:
-            self._waiting.append((case.asker, case, status, now_us()))
+        if case.asker is None or case.size > MOST_SIZE:
+            return
+        self._waiting.append((case.asker, case, status, now_us()))
+        self._bytes += case.size
+        while self._bytes > MOST_BYTES or len(self._waiting) > MOST_WAITING:
+            self._next()
 
     async def look(self) -> None:
         """Compare what is waiting, a few at a time; others have their turn in between. Raises StoreError."""
         while self._waiting:
+            size = 0
             for _ in range(min(_AT_A_TIME, len(self._waiting))):
-                asker, case, status, ended = self._waiting.popleft()
-                question = question_of(case.request, self._salt)
-                if question is None:
-                    continue
-                ok = status == "ok"
-                asked = Asked(asker, case.decision.id, question, case.at, ended, ok)
-                seen = self._memory.take(asked)
-                if seen is not None:
-                    record = await asyncio.to_thread(keep, self._store, seen)
-                    if record is not None:
-                        self._told(record, reask(record))
+                asker, case, status, ended = self._next()
+                await self._compare(asker, case, status, ended)
+                size += case.size
+                if size > LARGE or not self._waiting:
+                    break
             await asyncio.sleep(0)
+
+    def _next(self) -> tuple[Asker, Case, Status, int]:
+        one = self._waiting.popleft()
+        self._bytes -= one[1].size
+        return one
+
+    async def _compare(self, asker: Asker, case: Case, status: Status, ended: int) -> None:
+        if case.size > LARGE:
+            question = await asyncio.to_thread(question_of, case.request, self._salt)
+        else:
+            question = question_of(case.request, self._salt)
+        if question is None:
+            return
+        asked = Asked(asker, case.decision.id, question, case.at, ended, status == "ok")
+        seen = self._memory.take(asked)
+        if seen is None:
+            return
+        record = await asyncio.to_thread(keep, self._store, seen)
+        if record is not None:
+            self._told(record, reask(record))
 
 
 def keep(store: Store, seen: Seen) -> Record | None:
@@ -294,11 +328,18 @@ def keep(store: Store, seen: Seen) -> Record | None:
     return record if store.notice(seen.id, seen.kind, more).result() else None
 
 
-async def notice(noticer: Noticer, say: Callable[..., None], look_s: float = LOOK_S) -> None:
-    """Run until it is cancelled."""
+async def notice(
+    noticer: Noticer,
+    say: Callable[..., None],
+    fault: Callable[[str, Exception], object],
+    look_s: float = LOOK_S,
+) -> None:
+    """Run until it is cancelled. A request that cannot be compared is left out, and said by `fault`."""
     while True:
         try:
             await noticer.look()
         except StoreError as error:
             say("store", error=error.problem)
+        except Exception as error:  # noqa: BLE001 - one odd request must not end the noticing of all others
+            fault("noticing", error)
         await asyncio.sleep(look_s)

@@ -88,7 +88,7 @@ async def _work(
         asyncio.create_task(tick(reloader)),
         asyncio.create_task(watch(gateway)),
         asyncio.create_task(tell(gateway)),
-        asyncio.create_task(notice(gateway.noticer, gateway.say)),
+        asyncio.create_task(notice(gateway.noticer, gateway.say, gateway.fault)),
         asyncio.create_task(follow_releases(gateway, loaded.path)),
     ]
     try:
