@@ -2,6 +2,7 @@
 
 import asyncio
 
+import apsw
 import msgspec
 import pytest
 
@@ -383,6 +384,20 @@ async def test_a_changed_file_is_taken_up_by_itself(server, up):
 
     await until(closed, 3)
     assert server.gateway.reloads == 1
+
+
+async def test_a_changed_file_is_taken_up_though_the_store_was_locked_when_it_was_looked_at(
+    server, up, tmp_path
+):
+    (file,) = tmp_path.glob("*.db")
+    other = apsw.Connection(str(file))
+    other.execute("BEGIN IMMEDIATE")
+    server.write(pool(up.url, keys=KEYS, policy=CLOSED))
+    await until(lambda: server.gateway.reloads_failed, 20)
+    other.execute("COMMIT")
+    other.close()
+    await until(lambda: server.gateway.reloads, 10)
+    assert (await server.chat(headers=bearer("ann"))).status_code == 403
 
 
 async def test_a_key_that_is_taken_out_stops_working_at_the_reload(server, up):

@@ -24,6 +24,9 @@ LOOK_AT_LATENCIES_EVERY: Final = 20
 """In ticks: every five seconds."""
 MOST_PROBLEMS: Final = 5
 """How many problems of a bad file one log line holds; `interlock check` has them all."""
+FIRST_PAUSE: Final = 4
+LONGEST_PAUSE: Final = 120
+"""In ticks: how long after a reload that the store failed it is asked again, doubled each time."""
 
 
 class Reloader:
@@ -36,6 +39,8 @@ class Reloader:
         self._host = host
         self._asked = False
         self._ticks = 0
+        self._again_at: int | None = None  # a tick
+        self._pause = FIRST_PAUSE
         self._file = self._seen = self._stamp()
         self._data_version = gateway.store.data_version()
 
@@ -51,14 +56,18 @@ class Reloader:
         self._seen = stamp
         if stamp == before and stamp != self._file:
             self._file, self._asked = stamp, True
-        if self._asked:
+            self._pause = FIRST_PAUSE
+        if self._asked or (self._again_at is not None and self._ticks >= self._again_at):
             self._asked = False
             await self.reload()
         self._look_at_store()
 
     async def reload(self) -> bool:
-        """Load the file and swap; False where the running state stays, said in the log."""
-        gateway = self.gateway
+        """Load the file and swap; False where the running state stays, said in the log.
+
+        Where that is the store's fault, a later look asks again: the file is as good as it was.
+        """
+        gateway, self._again_at = self.gateway, None
         try:
             # Not on the loop: reading and checking a large file takes longer than a stream may stall.
             state, revision = await asyncio.to_thread(self._build)
@@ -66,7 +75,10 @@ class Reloader:
             errors = [problem for problem in error.problems if problem.severity == "error"]
             return self._failed([f"{found.path}: {found.problem}" for found in errors[:MOST_PROBLEMS]])
         except StoreError as error:
+            self._again_at = self._ticks + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return self._failed([error.problem])
+        self._pause = FIRST_PAUSE
         before, gateway.state = gateway.state.config, state
         put_world(gateway.store, state.world_hash, state.setting.world)
         gateway.reloads += 1
