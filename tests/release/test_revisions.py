@@ -346,6 +346,49 @@ def test_a_rollback_writes_the_very_file_back_keeps_a_backup_and_is_in_the_contr
     assert not list(folder.glob(".*")), "nothing is left lying about"
 
 
+def test_a_backup_is_never_written_over_for_it_may_be_the_only_copy(folder):
+    begin("start")
+    keyed = write().replace("${ALPHA_KEY}", OLD_KEY)
+    Path("interlock.yaml").write_text(keyed)
+    note()
+    first = told("config", "rollback", "1")
+    assert Path(first["backup"]).read_text() == keyed
+    for broken in ("not: [valid\n", "nor: [this\n"):
+        Path("interlock.yaml").write_text(broken)
+        again = told("config", "rollback", "1")
+        assert again["revision"] == first["revision"], "it runs already"
+        assert Path(again["backup"]).read_text() == broken
+    assert Path(first["backup"]).read_text() == keyed
+    assert len(list(folder.glob("*.bak"))) == 3
+
+
+def test_a_rollback_leaves_the_file_with_its_owner_or_is_refused(folder, monkeypatch):
+    """By its group: whoever is not root can give a file to another group that they are in."""
+    begin("start")
+    second = begin(policy=STRICT)
+    mine = Path("interlock.yaml").stat().st_gid
+    other = 1234 if os.geteuid() == 0 else next((one for one in os.getgroups() if one != mine), None)
+    if other is None:
+        pytest.skip("whoever runs this is in one group only")
+    os.chown("interlock.yaml", -1, other)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fchown", refuse)
+        refused = run("config", "rollback", "1")
+    assert refused.exit_code == 1
+    for part in ("interlock.yaml", "its owner could not be kept", "as the file's owner, or as root"):
+        assert part in refused.stderr
+    assert Path("interlock.yaml").read_text() == second
+    assert not list(folder.glob("*.bak"))
+    assert not list(folder.glob(".*"))
+    assert len(history()) == 2
+    done = told("config", "rollback", "1")
+    assert {Path(name).stat().st_gid for name in ("interlock.yaml", done["backup"])} == {other}
+
+
+def refuse(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
 def test_o7_a_rollback_that_is_asked_for_twice_is_done_once(folder):
     first = begin("start")
     begin(policy=STRICT)

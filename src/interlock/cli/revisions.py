@@ -316,7 +316,7 @@ def rollback(
         try:
             done = restore(store, loaded, was=was, to=target, newest=newest.number, by=actor(), reason=reason)
         except (StaleRevision, FileChanged) as error:
-            hint = "look again: `interlock config history`"
+            hint = error.hint if isinstance(error, FileChanged) else "look again: `interlock config history`"
             raise Stop(str(error), where=str(path), hint=hint, status=NO) from None
     if as_json:
         value = _as_value(before, after, found, effect)

@@ -6,6 +6,7 @@ change while the store's write lock is held, so that of two who go back at once 
 the file before.
 """
 
+import itertools
 import os
 import tempfile
 from contextlib import suppress
@@ -26,6 +27,10 @@ from interlock.wiring import now_us
 
 class FileChanged(InterlockError):  # noqa: N818  # it says what is the case
     """Somebody else has written the file meanwhile, or it cannot be written; nothing was changed."""
+
+    def __init__(self, problem: str, hint: str = "look again: `interlock config history`") -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
 class Restored(Struct, frozen=True, kw_only=True):
@@ -77,9 +82,7 @@ def restore(
         added = revisions.add(db, found, kind="rollback", by=by, at=now, reason=reason)
         revision = added or revisions.newest(db)
         assert revision is not None, "there is one: it was seen"
-        backup = None if was == text else file.with_name(f"{file.name}.before-{revision.number}.bak")
-        if backup is not None:
-            _replace(file, text, was, backup)
+        backup = None if was == text else _replace(file, text, was, revision.number)
         return Restored(revision=revision, backup=backup)
 
     store.writer.run(announce)
@@ -91,30 +94,48 @@ def restore(
         raise
 
 
-def _replace(file: Path, text: bytes, was: bytes, backup: Path) -> None:
+def _replace(file: Path, text: bytes, was: bytes, number: int) -> Path:
+    """Put `text` in the file's place; where the file as it was is kept."""
     try:
         if file.read_bytes() != was:
             raise FileChanged("the file was changed meanwhile")
-        _write(backup, was, like=file)
+        backup = _fresh(file, number)
+        try:
+            _write(backup, was, like=file)
+        except BaseException:
+            backup.unlink(missing_ok=True)
+            raise
         _write(file, text)
     except OSError as error:
         raise FileChanged(f"it cannot be written: {(error.strerror or 'unknown').lower()}") from None
+    return backup
+
+
+def _fresh(file: Path, number: int) -> Path:
+    """A backup's name that nobody has, taken: an earlier backup may be the only copy of a file."""
+    for count in itertools.count(1):
+        again = "" if count == 1 else f".{count}"
+        backup = file.with_name(f"{file.name}.before-{number}{again}.bak")
+        with suppress(FileExistsError):
+            os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            return backup
+    raise AssertionError("there is always another number")
 
 
 def _write(file: Path, data: bytes, *, like: Path | None = None) -> None:
-    """Put data in a file's place, whole or not at all, also across a loss of power; `like`: whose mode it
-    gets.
+    """Put data in a file's place, whole or not at all, also across a loss of power; `like`: whose owner and
+    mode it gets.
     """
-    mode = (like or file).stat().st_mode & 0o7777
+    found = (like or file).stat()
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(descriptor, "wb") as new:
-            os.fchmod(new.fileno(), mode)
+            _own(new.fileno(), found)
             new.write(data)
             new.flush()
             os.fsync(new.fileno())
         Path(name).replace(file)
-    except OSError:
+    except (OSError, FileChanged):
         with suppress(OSError):
             Path(name).unlink()
         raise
@@ -123,3 +144,18 @@ def _write(file: Path, data: bytes, *, like: Path | None = None) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _own(descriptor: int, like: os.stat_result) -> None:
+    """Give a new file another's owner, group and mode: whoever could read that one can read this one."""
+    made = os.fstat(descriptor)
+    if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+        try:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        except OSError:
+            raise FileChanged(
+                f"its owner could not be kept (user {like.st_uid}, group {like.st_gid}), and a server "
+                "that runs as that one could not read it any more",
+                hint="run the command as the file's owner, or as root",
+            ) from None
+    os.fchmod(descriptor, like.st_mode & 0o7777)
