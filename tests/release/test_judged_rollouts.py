@@ -151,6 +151,48 @@ async def test_a_judge_of_the_candidates_own_family_is_not_asked(tmp_path):
             assert judge.seen == []
 
 
+async def without_the_active_model(server, config):
+    """The operator takes its entry out of the pool while the rollout is under way."""
+    del config["models"]["gpt"]
+    config["aliases"]["prod"] = "small"
+    server.write(config)
+    assert await server.reloader.reload()
+    server.gateway.refresh_world()
+
+
+async def test_a_judge_is_not_asked_about_a_model_that_left_the_pool_and_the_server_runs_and_starts(tmp_path):
+    async with Upstream(answers) as home, Upstream(brevity) as judge:
+        config = judged(home.url, judge.url)
+        async with serving(tmp_path, config) as server:
+            await begin(server)
+            assert server.gateway.mirrors.by_alias["prod"].related == frozenset()
+            await without_the_active_model(server, config)
+            assert server.gateway.mirrors.by_alias["prod"].related == {"judge"}
+        async with serving(tmp_path, config) as server:
+            assert server.gateway.mirrors.by_alias["prod"].related == {"judge"}
+            assert not [line for line in server.log if line["event"] == "fault"]
+
+
+async def test_copies_that_cannot_be_prepared_are_left_out_and_said_and_end_no_tick_and_no_start(
+    tmp_path, monkeypatch
+):
+    async with Upstream(answers) as home, Upstream(brevity) as judge:
+        config = judged(home.url, judge.url)
+        async with serving(tmp_path, config) as server:
+            row = await begin(server)
+
+        def broken(*_):
+            raise KeyError("of another release")
+
+        monkeypatch.setattr("interlock.server.mirrors.restored", broken)
+        async with serving(tmp_path, config) as server:
+            assert server.gateway.mirrors.by_alias == {}
+            server.gateway.refresh_world()
+            assert (await server.chat()).status_code == 200
+            (said,) = [line for line in server.log if line["event"] == "fault"]
+            assert (said["during"], said["error"]) == (f"mirror of rollout {row['id']}", "KeyError")
+
+
 async def test_a_judge_that_is_no_model_is_refused_with_its_place(tmp_path):
     config = judged("http://127.0.0.1:9", "http://127.0.0.1:9")
     del config["models"]["judge"]

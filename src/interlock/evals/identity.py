@@ -88,10 +88,13 @@ def change_of(config: Config, suites: tuple[Suite, ...], alias: str, baseline: s
 
 
 def are_related(config: Config, judge: str, model: str) -> bool:
-    """Whether two models of the pool are of one family: one vendor's, or named alike (`llama-3`,
-    `llama-4`).
+    """Whether two models are of one family: one vendor's, or named alike (`llama-3`, `llama-4`).
+
+    True where one is not in the pool (any more): nothing says that they are not.
     """
-    one, other = config.models[judge], config.models[model]
+    one, other = config.models.get(judge), config.models.get(model)
+    if one is None or other is None:
+        return True
     vendors = {config.providers[found.provider].vendor for found in (one, other)}
     return len(vendors) == 1 or _stem(one.upstream) == _stem(other.upstream)
 

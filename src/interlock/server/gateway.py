@@ -91,7 +91,7 @@ class Gateway:
         self.late: deque[Amount] = deque(maxlen=MOST_LATE)
         self.to_replay: Swap | None = None
         """A change of the config whose effect this process has to compute, beside the requests."""
-        self.mirrors = Mirrors(store)
+        self.mirrors = Mirrors(store, self.fault)
         self.copies = Beside(MOST_WAITING, MOST_BYTES, self.fault)
         self.gradings = Beside(MOST_WAITING, MOST_BYTES, self.fault)
 

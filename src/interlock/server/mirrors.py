@@ -6,7 +6,7 @@ copy is computed again like any other. The candidate's deployments are all that 
 health that live traffic does not share.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -58,9 +58,11 @@ class Mirror(Struct, frozen=True, kw_only=True):
 class Mirrors:
     """Mutable: the rollouts that are followed, by alias; replaced whole when one or the state changes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, failed: Callable[[str, Exception], object]) -> None:
+        """`failed` is told what goes wrong with one of them, and during what."""
         self.by_alias: Mapping[str, Mirror] = NOTHING
         self.health = Health()
+        self._failed = failed
         self._store = store
         self._counts: dict[str, dict[str, float]] = {}
         self._made_of: object = None
@@ -76,8 +78,8 @@ class Mirrors:
             self.by_alias, self._made_of, self._places = NOTHING, None, None
             self._snapshots.clear()
         elif made_of != self._made_of or self._places is not state.setting.destinations:
-            self.by_alias = {row.alias: self._mirror(row, state) for row in wanted}
             self._made_of, self._places = made_of, state.setting.destinations
+            self.by_alias = {row.alias: mirror for row in wanted if (mirror := self._tried(row, state))}
 
     def count(self, rollout: str, name: str, value: float = 1) -> None:
         """Note what became of a copy; `flush` puts it where all workers count."""
@@ -101,6 +103,16 @@ class Mirrors:
                 for name, value in added.items():
                     self.count(rollout, name, value)
             raise
+
+    def _tried(self, row: StoredRollout, state: State) -> Mirror | None:
+        """None where it cannot be made: requests are then answered without it, and it is said."""
+        try:
+            return self._mirror(row, state)
+        except Exception as error:  # noqa: BLE001 - what nobody waits for ends no tick, and no start
+            self._failed(f"mirror of rollout {row.id}", error)
+            if isinstance(error, StoreError):
+                self._made_of = None  # the next look tries again
+            return None
 
     def _mirror(self, row: StoredRollout, state: State) -> Mirror:
         canary = Canary(
