@@ -131,9 +131,16 @@ COPIES: Final = ("error_rate",)
 LATE: Final = tuple(name for name, measure in MEASURES.items() if measure.late)
 
 
+def is_a_callers(tenant: str) -> bool:
+    """Whether a record, by the tenant that it is filed under, is of something that a caller asked: not of an
+    eval, a copy of a request or a judge.
+    """
+    return tenant not in (EVALS_TENANT, SHADOW_TENANT)
+
+
 def is_traffic(status: Status, tenant: str, endpoint: str) -> bool:
-    """Whether a request is one that somebody wanted an answer to: no dry run, count or eval."""
-    return not (status == "dry_run" or tenant == EVALS_TENANT or endpoint == COUNT_TOKENS)
+    """Whether a request is one that a caller wanted an answer to: no dry run and no count."""
+    return is_a_callers(tenant) and status != "dry_run" and endpoint != COUNT_TOKENS
 
 
 def is_open(one: Finished) -> bool:

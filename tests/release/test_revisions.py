@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from interlock.cli.app import cli
 from interlock.config import load
 from interlock.release import revisions
+from interlock.release.past import Replay
 from interlock.server.worker import TICK_S
 from interlock.store import Store
 from interlock.store import revisions as stored
@@ -307,6 +309,21 @@ def test_diff_with_replay_says_what_is_newly_allowed_first_and_what_it_could_not
     assert told("config", "diff", "--replay", "--last", "2")["replayed"]["all_seen"] is False
     assert told("config", "diff", "--replay", "--since", "2026-11-25")["replayed"]["decisions"] == 0
     assert run("config", "diff", "--replay", "--exit-code").exit_code == 1
+
+
+async def test_what_no_caller_asked_is_not_replayed_and_is_none_of_the_last(folder):
+    async with Upstream(chat(), chat()) as up, serving(folder, pool(up.url)) as server:
+        for _ in range(2):
+            await server.chat()
+        store = server.gateway.store
+        (ask, *_) = [row for row in store.each_record() if row.status == "ok"]
+        for tenant in ("interlock-shadow", "interlock-evals"):
+            await store.put_record(msgspec.structs.replace(ask, id=f"dec_{tenant}", tenant=tenant))
+        config = server.gateway.state.config
+        for last, seen, all_seen in ((None, 2, True), (2, 2, True), (1, 1, False)):
+            effect = Replay(store, config, config, last=last).all()
+            assert (effect.decisions, effect.all_seen) == (seen, all_seen)
+    assert "0 of 2 decisions would change" in run("replay", "--against", "interlock.yaml").stdout
 
 
 def test_an_alias_that_was_released_stays_where_it_is_whatever_the_file_says(folder):

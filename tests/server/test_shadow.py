@@ -430,6 +430,7 @@ async def test_commands_tell_copies_from_traffic(tmp_path, monkeypatch):
     )
     assert "2 of 2 decisions" in run("replay", "--verify")
     assert "0 of 1 decisions would change" in run("replay", "--against", str(tmp_path / "interlock.yaml"))
+    assert "replayed: 0 of 1 decisions would differ" in run("config", "diff", "--replay")
     out = str(tmp_path / "cases.jsonl")
     run("eval", "from-decisions", "--out", out)
     assert [json.loads(line)["id"] for line in (tmp_path / "cases.jsonl").read_text().splitlines()] == [of]

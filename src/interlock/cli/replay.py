@@ -98,6 +98,7 @@ def _verdict(stored: "StoredRecord", past: "Past") -> Verdict:
 
 def _against(store: "Store", file: Path, since: int | None, *, as_json: bool) -> None:
     from interlock.config import load
+    from interlock.measures import is_a_callers
     from interlock.release.past import Past
     from interlock.replay import against
     from interlock.route.snapshot import snapshot
@@ -107,9 +108,9 @@ def _against(store: "Store", file: Path, since: int | None, *, as_json: bool) ->
     changes: list[Change] = []
     total = 0
     for stored in store.each_record(since):
-        record = to_record(stored)
-        if record.shadow_of is not None:  # nobody's request: its original is among the others
+        if not is_a_callers(stored.tenant):
             continue
+        record = to_record(stored)
         old, world = past.config(record.decision), past.world(record.decision)
         if old is None or world is None:
             raise Stop("the config or the world it was decided under is not in the store", where=stored.id)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from interlock.config.checked import Config
 from interlock.config.checked import decode as decode_config
+from interlock.measures import is_a_callers
 from interlock.replay.again import recompute
 from interlock.replay.effect import Effect, Tally
 from interlock.route.ask import model_of
@@ -31,6 +32,8 @@ LAST: Final = 1000
 """How many decisions are looked at, where nobody says."""
 MOST: Final = 100_000
 """How many are looked at with `since` alone: about a quarter of a minute."""
+PASSED: Final = 10
+"""How many records are read at most for each that is looked at: others are nobody's requests."""
 
 
 class Past:
@@ -87,8 +90,8 @@ class _Rest(Struct):
 
 
 class Replay:
-    """Mutable: takes recorded decisions, the newest first and a page at a time, and has both configs decide
-    them.
+    """Mutable: takes recorded decisions on what callers asked, the newest first and a page at a time, and has
+    both configs decide them. Copies, judges and evals are passed over.
 
     `since` (microseconds since the epoch) and `last` bound which; see `MOST`.
     """
@@ -102,6 +105,7 @@ class Replay:
         self._tally = Tally(old, new)
         self._since = since
         self._left = last if last is not None else LAST if since is None else MOST
+        self._to_read = max(self._left, min(PASSED * self._left, MOST))
         self._cursor: str | None = None
         self._all_seen = False
 
@@ -110,17 +114,22 @@ class Replay:
 
         Blocks for a few ms per hundred. Raises StoreError.
         """
-        size = min(size, self._left)
+        size = min(size, self._to_read)
         try:
             rows, self._cursor = self._store.list_records(since=self._since, limit=size, cursor=self._cursor)
         except BadCursor:  # it has been deleted for its age, and so has all that is older
             self._all_seen = True
             return False
+        self._to_read -= len(rows)
         for row in rows:
+            if not is_a_callers(row.tenant):
+                continue
+            if self._left == 0:
+                return False
             self._look_at(row)
-        self._left -= len(rows)
+            self._left -= 1
         self._all_seen = self._cursor is None
-        return not self._all_seen and self._left > 0
+        return not self._all_seen and self._left > 0 and self._to_read > 0
 
     def all(self) -> Effect:
         """Look at all of them. Blocks."""
