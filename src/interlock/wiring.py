@@ -56,7 +56,7 @@ def remember(store: Store, config: Config) -> None:
 
 def identities(config: Config) -> dict[str, str]:
     """By model of the pool, the JSON of what really answers."""
-    return {name: identity_text(model) for name, model in config.models.items()}
+    return {name: identity_text(config, name) for name in config.models}
 
 
 def world_of(

@@ -31,7 +31,7 @@ class Vendor:
 async def release(here, record):
     """What a promotion does with a passing record."""
     config = here.loaded.config
-    identity = identity_text(config.models["new"])
+    identity = identity_text(config, "new")
     await here.store.promote(
         "prod", "new", if_version=1, by="test", now=1, gate=record.id if record else None, identity=identity
     )

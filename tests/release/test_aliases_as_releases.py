@@ -95,7 +95,7 @@ def test_a_gated_alias_takes_a_model_only_with_a_record_that_passed_for_exactly_
         allowed(store, loaded, "small")
     gate_record(store, loaded, "small", "inconclusive")
     gate_record(store, loaded, "claude")
-    gate_record(store, loaded, "small", baseline=identity_hash(loaded.config.models["claude"]))
+    gate_record(store, loaded, "small", baseline=identity_hash(loaded.config, "claude"))
     with pytest.raises(GateFailed):
         allowed(store, loaded, "small")
     name = gate_record(store, loaded, "small")
@@ -138,7 +138,7 @@ def test_a_model_that_becomes_another_is_the_next_version_of_every_alias_over_it
     version = store.alias_history("prod").versions[1]
     assert (version.model, version.by) == ("gpt", "config")
     assert version.reason == "the pool changed: version None, now 2"
-    assert version.identity == msgspec.json.decode(msgspec.json.encode(identity(later.config.models["gpt"])))
+    assert version.identity == msgspec.json.decode(msgspec.json.encode(identity(later.config, "gpt")))
     dearer = changed(tmp_path, "gpt", "quality", 0.1, **names)
     assert changes_of(store, dearer.config, dearer.path)[0].reason == "the pool changed: version 2, now None"
 
@@ -171,6 +171,21 @@ def test_every_part_of_what_answers_makes_a_version_needs_the_gate_and_shows_in_
     assert differences(one.identity, two.identity) == {part: (before, value)}
 
 
+@pytest.mark.parametrize(("part", "value"), [("local_model", "smollm2-135m"), ("api", "responses")])
+def test_weights_and_api_of_a_provider_are_part_of_what_answers_through_it(tmp_path, store, part, value):
+    loaded = written(tmp_path, **GATED)
+    remember(store, loaded.config)
+    config = pool("http://127.0.0.1:9", **GATED)
+    config["providers"]["alpha"][part] = value
+    later = written(tmp_path, **{**GATED, "providers": config["providers"]})
+    with pytest.raises(ConfigError, match="has not passed for that"):
+        follow_pool(store, later.config, later.path)
+    gate_record(store, later, "gpt")
+    follow_pool(store, later.config, later.path)
+    one, two = store.alias_history("prod").versions
+    assert differences(one.identity, two.identity) == {part: (None, value)}
+
+
 @pytest.mark.parametrize(
     ("part", "value"), [("quality", 0.4), ("price", {"input": 9, "output": 9}), ("context_tokens", 5)]
 )
@@ -184,7 +199,8 @@ def test_what_does_not_decide_who_answers_makes_no_version(tmp_path, store, part
 
 def test_a_version_from_before_an_entry_could_fix_parameters_is_the_same_version(tmp_path):
     config = written(tmp_path).config
-    assert set(identity(config.models["gpt"])) == {"provider", "upstream", "version", "max_output_tokens"}
+    for name in ("gpt", "claude"):
+        assert set(identity(config, name)) == {"provider", "upstream", "version", "max_output_tokens"}
 
 
 async def test_what_an_entry_fixes_is_what_its_provider_is_asked_with(tmp_path):

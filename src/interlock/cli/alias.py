@@ -81,7 +81,7 @@ def promote(
             reason=reason,
             gate=gate,
             override=override or None,
-            identity=identity_text(loaded.config.models[model]),
+            identity=identity_text(loaded.config, model),
         )
         _finish(store, write, alias, as_json=as_json)
 
@@ -141,7 +141,7 @@ def permitted(
     state = store.aliases().get(alias)
     if state is None or alias not in loaded.config.gates or if_version not in (None, state.active):
         return None, if_version  # where something is wrong with it, the store says what
-    if (state.model, state.identity) == (model, identity_hash(loaded.config.models[model])):
+    if (state.model, state.identity) == (model, identity_hash(loaded.config, model)):
         return None, state.active
     try:
         gate = permit(store, loaded.config, loaded.path.parent, alias, model, override=override)

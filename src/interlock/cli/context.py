@@ -65,7 +65,7 @@ def opened(loaded: "Loaded") -> Iterator["Store"]:
     config = loaded.config
     store = Store.open(config.store.url, base=loaded.path.parent, now=now_us)
     try:
-        known = {name: identity_text(model) for name, model in config.models.items()}
+        known = {name: identity_text(config, name) for name in config.models}
         store.seed_aliases(config.aliases, now=now_us(), by=actor(), identities=known)
         yield store
     finally:

@@ -123,7 +123,7 @@ def _baseline(loaded: "Loaded", store: "Store", alias: str) -> str:
         raise Stop("there is no such alias", where="--alias", hint=suggest(alias, list(states)))
     state = states[alias]
     check_model(loaded, state.model, alias, pool_only=True)
-    if state.identity not in (None, identity_hash(loaded.config.models[state.model])):
+    if state.identity not in (None, identity_hash(loaded.config, state.model)):
         raise Stop(
             f"`{state.model}` is not what answers under version {state.active} any more",
             where=alias,

@@ -124,8 +124,8 @@ def _check_active(loaded: "Loaded", store: "Store", alias: str) -> None:
     from interlock.evals.identity import identity_hash
 
     state = store.aliases()[alias]
-    model = loaded.config.models.get(state.model)
-    if model is None or state.identity not in (None, identity_hash(model)):
+    config = loaded.config
+    if state.model not in config.models or state.identity not in (None, identity_hash(config, state.model)):
         raise Stop(
             f"`{state.model}` is not what answers under version {state.active} any more",
             where=alias,

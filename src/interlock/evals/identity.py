@@ -2,7 +2,8 @@
 about.
 
 Two models of the pool with the same identity answer alike; a change to any part of it (another upstream
-model, its version, parameters, an effort, a prompt laid over) is another version and needs the gate again.
+model, its version, parameters, an effort, a prompt laid over, other weights behind its provider) is another
+version and needs the gate again.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from interlock.config.checked import Config, Model
+from interlock.config.checked import Config
 from interlock.config.written import Check
 from interlock.evals.checks import BUILT_IN
 from interlock.evals.suite import Suite
@@ -26,19 +27,30 @@ _IF_SET: Final = ("temperature", "top_p", "effort", "system")
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def identity(model: Model) -> dict[str, Any]:
-    """The parts of a model that decide what answers, by name."""
+def identity(config: Config, name: str) -> dict[str, Any]:
+    """The parts that decide what answers for a model of the pool, by name: its entry's, and of its provider
+    which weights `interlock serve` runs and in which API they are spoken to.
+
+    Where a provider's address leads is not known here, so it is no part.
+    """
+    model = config.models[name]
+    provider = config.providers[model.provider]
     parts: dict[str, Any] = msgspec.to_builtins(model)
-    return {
-        name: value
-        for name, value in parts.items()
-        if name not in _NO_PART and not (value is None and name in _IF_SET)
+    found = {
+        part: value
+        for part, value in parts.items()
+        if part not in _NO_PART and not (value is None and part in _IF_SET)
     }
+    if provider.local_model is not None:
+        found["local_model"] = provider.local_model
+    if provider.api != "chat":
+        found["api"] = provider.api
+    return found
 
 
-def identity_text(model: Model) -> str:
+def identity_text(config: Config, name: str) -> str:
     """The same as text, equal for equal models: what the store keeps of a version."""
-    return _encode(identity(model)).decode()
+    return _encode(identity(config, name)).decode()
 
 
 def digest(value: Any) -> str:
@@ -46,8 +58,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_encode(value)).hexdigest()
 
 
-def identity_hash(model: Model) -> str:
-    return digest(identity(model))
+def identity_hash(config: Config, name: str) -> str:
+    return digest(identity(config, name))
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -72,7 +84,7 @@ def change(config: Config, suites: tuple[Suite, ...], alias: str, from_model: st
     """The change that a promotion would make. Both models are keys of the pool; `suites` are the gate's
     own.
     """
-    return change_of(config, suites, alias, identity_hash(config.models[from_model]), to_model)
+    return change_of(config, suites, alias, identity_hash(config, from_model), to_model)
 
 
 def change_of(config: Config, suites: tuple[Suite, ...], alias: str, baseline: str, to_model: str) -> Change:
@@ -83,7 +95,7 @@ def change_of(config: Config, suites: tuple[Suite, ...], alias: str, baseline: s
         alias=alias,
         gate=digest((checks, BUILT_IN, sorted(suite.hash for suite in suites))),
         baseline=baseline,
-        candidate=identity_hash(config.models[to_model]),
+        candidate=identity_hash(config, to_model),
     )
 
 

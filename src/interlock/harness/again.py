@@ -68,7 +68,7 @@ async def run_again(
         alias=alias,
         verdict=verdict,
         why=why,
-        change=change_of(config, suites, alias, identity_hash(config.models[model]), model),
+        change=change_of(config, suites, alias, identity_hash(config, model), model),
         suites={suite.name: suite.hash for suite in suites},
         config_hash=config.config_hash,
         policy_hash=config.policy_hash,
@@ -115,7 +115,7 @@ def _records(store: Store, config: Config, state: AliasState) -> Iterator[GateRe
         for row in store.gate_records(state.name)
     )
     history = store.alias_history(state.name)
-    now = identity_hash(config.models[state.model])
+    now = identity_hash(config, state.model)
     records = [record for record in kept if record is not None and record.change.candidate == now]
     assert history is not None, "the alias is there"
     version = history.versions[state.active - 1]

@@ -128,7 +128,7 @@ def side_of(config: Config, model: str, runs: list[Run]) -> Side:
     return Side(
         model=model,
         version=entry.version,
-        identity=identity(entry),
+        identity=identity(config, model),
         cases=sum(len(run.suite.cases) for run in runs),
         samples=digest([run.digest for run in runs]),
     )

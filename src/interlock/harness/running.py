@@ -282,7 +282,6 @@ def _key(config: Config, asked: str, model: str, repeat: int, name: str | None) 
 
     A run with a name has samples of its own.
     """
-    entry = config.models.get(model)
-    whom: Any = identity(entry) if entry is not None else (model, config.config_hash)
+    whom: Any = identity(config, model) if model in config.models else (model, config.config_hash)
     under = (config.policy_hash, [getattr(config, part) for part in _LANE_PARTS])
     return digest((asked, whom, under, repeat) if name is None else (asked, whom, under, repeat, name))

@@ -37,7 +37,7 @@ def permit(
     state = store.aliases()[alias]
     baseline = state.identity
     if baseline is None and state.model in config.models:
-        baseline = identity_hash(config.models[state.model])
+        baseline = identity_hash(config, state.model)
     record = None
     if baseline is not None:
         record = passing_record(store, config, gate_suites(config, folder, alias), alias, baseline, to_model)

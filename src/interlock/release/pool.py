@@ -21,7 +21,7 @@ from interlock.wiring import now_us
 
 def hashes(config: Config) -> dict[str, str]:
     """What each model of the pool is now: the hash of what really answers."""
-    return {name: identity_hash(model) for name, model in config.models.items()}
+    return {name: identity_hash(config, name) for name in config.models}
 
 
 def follow_pool(store: Store, config: Config, path: Path) -> None:
@@ -47,8 +47,9 @@ def changes_of(store: Store, config: Config, path: Path) -> list[PoolChange]:
     states = store.aliases()
     for alias in config.aliases:
         state = states.get(alias)
-        model = config.models.get(state.model) if state is not None else None
-        if state is None or model is None or state.identity == identity_hash(model):
+        if state is None or state.model not in config.models:
+            continue
+        if state.identity == identity_hash(config, state.model):
             continue
         try:
             gate = None if state.identity is None else _permit(store, config, path.parent, state)
@@ -69,7 +70,7 @@ def changes_of(store: Store, config: Config, path: Path) -> list[PoolChange]:
                 alias=alias,
                 model=state.model,
                 if_version=state.active,
-                identity=identity_text(model),
+                identity=identity_text(config, state.model),
                 gate=gate,
                 reason=f"the pool changed: {_changed(store, state, config)}",
             )
@@ -90,5 +91,5 @@ def _changed(store: Store, state: AliasState, config: Config) -> str:
     if before is None:
         return "what answers is kept from here on"
     # Both sides as they come back from JSON, where a tuple is a list.
-    after = msgspec.json.decode(msgspec.json.encode(identity(config.models[state.model])))
+    after = msgspec.json.decode(msgspec.json.encode(identity(config, state.model)))
     return "; ".join(f"{name} {was}, now {now}" for name, (was, now) in differences(before, after).items())

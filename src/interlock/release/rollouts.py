@@ -46,19 +46,19 @@ def wanted(
     state = store.aliases()[alias]
     if if_version not in (None, state.active):
         raise StaleVersion(alias, state.active)
-    model, written = config.models[to_model], config.rollouts[plan]
+    written = config.rollouts[plan]
     graders, problems = read_graders(config, plan, folder)
     if problems:
         raise ApiError(
             "conflict", str(problems[0]), hint="`interlock check` says what is wrong", param="plan"
         )
-    if state.model == to_model or state.identity == identity_hash(model):
+    if state.model == to_model or state.identity == identity_hash(config, to_model):
         raise ApiError("conflict", f"`{to_model}` is what answers under `{alias}` already", param="to")
     return Wanted(
         id=name,
         alias=alias,
         model=to_model,
-        identity=identity_text(model),
+        identity=identity_text(config, to_model),
         plan=plan_of(plan, written, kept(graders)),
         if_version=state.active,  # what was gated is the change from this version
         gate=permit(store, config, folder, alias, to_model, override=override),

@@ -63,9 +63,9 @@ async def promote(gateway: Gateway, exchange: Exchange) -> None:
     if wanted.to not in config.models:
         raise ApiError("unknown_model", f"`{wanted.to}` is no model of the pool", param="to")
     seen = _seen(gateway, name, wanted.if_version)
-    identity = identity_text(config.models[wanted.to])
+    identity = identity_text(config, wanted.to)
     gate = None
-    if (seen.model, seen.identity) != (wanted.to, identity_hash(config.models[wanted.to])):
+    if (seen.model, seen.identity) != (wanted.to, identity_hash(config, wanted.to)):
         gate = await allowed(gateway, config, name, wanted.to, wanted.override)
     await _changed(
         gateway.store.promote(
