@@ -17,6 +17,7 @@ from interlock.errors import StoreError
 
 APPLICATION_ID: Final = 0x494C_4B31  # "ILK1" in the file's header: whose file this is
 PAGE_BYTES: Final = 8192  # a record with its decision fits into a page
+READ_ENDS_S: Final = 5.0
 _SCHEME: Final = "sqlite:///"
 
 
@@ -79,6 +80,20 @@ def connect_reader(path: Path, *, busy_s: float) -> apsw.Connection:
     db = connect(path, busy_s=busy_s)
     db.execute("PRAGMA query_only = ON")
     return db
+
+
+def close_reader(db: apsw.Connection) -> None:
+    """Close a connection; what another thread still reads with it ends first, unless that takes READ_ENDS_S."""
+    deadline = time.monotonic() + READ_ENDS_S
+    while True:
+        try:
+            db.close()
+        except apsw.ThreadingViolationError:
+            if time.monotonic() > deadline:
+                return  # the end of the process closes it
+            time.sleep(0.002)
+        else:
+            return
 
 
 def switch_to_wal(db: apsw.Connection, path: Path, *, busy_s: float) -> None:

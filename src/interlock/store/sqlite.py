@@ -31,6 +31,7 @@ from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
     check_library,
+    close_reader,
     connect,
     connect_reader,
     create,
@@ -113,10 +114,10 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Commit what is under way and let go of the file. Nothing may use the store any more."""
+        """Commit what is under way and let go of the file; a read in another thread is waited for a while."""
         self.writer.close()
         while self._readers:
-            self._readers.pop().close()
+            close_reader(self._readers.pop())
 
     # Records
 
