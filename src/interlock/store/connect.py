@@ -83,7 +83,7 @@ def connect_reader(path: Path, *, busy_s: float) -> apsw.Connection:
 
 
 def close_reader(db: apsw.Connection) -> None:
-    """Close a connection; what another thread still reads with it ends first, unless that takes READ_ENDS_S."""
+    """Close a connection. What another thread reads with it ends first, unless it takes READ_ENDS_S."""
     deadline = time.monotonic() + READ_ENDS_S
     while True:
         try:
