@@ -11,11 +11,8 @@ from interlock.evals.refusals import find_refusal
 
 Rows = Iterable[Mapping[str, Any]]
 
-DEVELOPED_ON = ("llama2orig", "mistralinstruct")
 HELD_OUT = ("gpt4", "llama2new", "mistralguard")
-"""XSTest's answers by five models. Patterns were written after reading those of the first two; of the other
-three nobody has read one, only these figures.
-"""
+"""Models of whose answers to XSTest nobody has read one, only these figures."""
 
 
 class Labelled(NamedTuple):

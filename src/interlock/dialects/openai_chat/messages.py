@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.labels import label_all, left_over, take_labels, take_source, take_trust
+from interlock.dialects.parts import part_of, read_content
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -137,22 +138,11 @@ def _of_result(part: AnyPart) -> Text | Image | File | Opaque:
 
 
 def _content(value: Any) -> tuple[AnyPart, ...]:
-    if type(value) is str:
-        return (Text(text=value),)
-    if type(value) is not list:
-        raise Misfit("must be a string or a list of parts")
-    return tuple(each(value, _part))
+    return read_content(value, _part)
 
 
 def _part(raw: Any) -> AnyPart:
-    fields = an_object(raw)
-    kind = need(fields, "type", name)
-    read = _PARTS.get(kind)
-    if read is not None:
-        return read(fields)
-    trust, source = take_trust(fields), take_source(fields)
-    value = {"type": kind, **fields}
-    return Opaque(dialect="openai-chat", kind=kind, value=value, trust=trust, source=source)
+    return part_of(raw, _PARTS, "openai-chat")
 
 
 def _text(fields: Fields) -> Text:

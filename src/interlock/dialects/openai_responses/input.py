@@ -13,6 +13,7 @@ import msgspec
 from interlock.dialects.labels import label_all, left_over, take_labels, take_source, take_trust
 from interlock.dialects.openai_responses.thoughts import read_encrypted
 from interlock.dialects.openai_responses.tools import read_input_tools
+from interlock.dialects.parts import opaque_of, part_of, read_content
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -162,24 +163,11 @@ _ITEMS: Final[dict[str, Callable[[Fields, _Turns], None]]] = {
 
 
 def _content(value: Any) -> tuple[AnyPart, ...]:
-    if type(value) is str:
-        return (Text(text=value),)
-    if type(value) is not list:
-        raise Misfit("must be a string or a list of parts")
-    return tuple(each(value, _part))
+    return read_content(value, _part)
 
 
 def _part(raw: Any) -> AnyPart:
-    fields = an_object(raw)
-    kind = need(fields, "type", name)
-    read = _PARTS.get(kind)
-    return _opaque(kind, fields) if read is None else read(fields)
-
-
-def _opaque(kind: str, fields: Fields) -> Opaque:
-    trust, source = take_trust(fields), take_source(fields)
-    value = {"type": kind, **fields}
-    return Opaque(dialect="openai-responses", kind=kind, value=value, trust=trust, source=source)
+    return part_of(raw, _PARTS, "openai-responses")
 
 
 def _text(fields: Fields) -> Text:
@@ -197,7 +185,7 @@ def _refusal(fields: Fields) -> Refusal:
 def _image(fields: Fields) -> Image | Opaque:
     url = fields.get("image_url")
     if url is None:  # a file that only the vendor has
-        return _opaque("input_image", fields)
+        return opaque_of("input_image", fields, "openai-responses")
     url, detail = need(fields, "image_url", name), take(fields, "detail", text)
     parsed = parse_data_url(url)
     if parsed is None:
