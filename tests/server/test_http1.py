@@ -7,6 +7,7 @@ import pytest
 
 from interlock.errors import ApiError
 from interlock.server.http1 import Listener, connection, field
+from interlock.transport.outbox import Outbox
 from tests.server.harness import until
 
 
@@ -23,6 +24,12 @@ class Echo:
         call.limit = 1000
         if call.target == b"/secret":
             raise ApiError("unauthenticated", "no")
+
+    def again(self, call):
+        return None
+
+    def admit_again(self, call, again):
+        return False
 
     def grow(self, call, size):
         call.room = size
@@ -101,6 +108,33 @@ async def served(monkeypatch):
     await listener.start(raw)
     yield Served(app, listener, raw.getsockname()[1])
     await listener.stop(0.2)
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what it is given."""
+
+    def __init__(self):
+        self.sent = b""
+        self.closed = False
+
+    def get_extra_info(self, name, default=None):
+        return default
+
+    def write(self, data):
+        self.sent += data
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    abort = close
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
 
 
 CLOSE = b"connection: close\r\n"
@@ -195,6 +229,21 @@ async def test_a_head_without_end_is_431(served):
     assert closed
     got, _ = await served.say(get(more=b"".join(b"x-%d: y\r\n" % n for n in range(200))))
     assert got.startswith(b"HTTP/1.1 431")
+
+
+async def test_a_large_body_that_comes_in_one_piece_is_no_large_head():
+    class Roomy(Echo):
+        def admit(self, call):
+            call.limit = 1_000_000
+
+    wire, loop = Wire(), asyncio.get_running_loop()
+    spoken = connection.Connection(loop, Roomy(), set(), Outbox(loop))
+    spoken.connection_made(wire)
+    spoken.data_received(post(b"x" * (connection.MOST_HEAD + 1)))
+    await until(lambda: wire.sent)
+    assert wire.sent.startswith(b"HTTP/1.1 200")
+    assert wire.sent.count(b"HTTP/1.1") == 1
+    assert not wire.closed
 
 
 async def test_a_caller_that_may_wait_for_it_is_told_to_continue(served):

@@ -9,22 +9,36 @@ from asyncio import get_running_loop
 from typing import Final
 
 import httptools
+from msgspec import Struct
 
 from interlock.errors import ApiError, StoreError
 from interlock.resilience.load import RETRY_S
-from interlock.server.auth import authenticate, may, refuse_doubled
-from interlock.server.exchange import Exchange
+from interlock.server.auth import KeyTable, authenticate, may, refuse_doubled, valid_until
+from interlock.server.exchange import Asked, Exchange, asked_of
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import Call
 from interlock.server.http1.connection import SMALL_BODY
 from interlock.server.ids import fresh_name
-from interlock.server.routes import Route, find_route
+from interlock.server.routes import Handle, Route, find_route
+from interlock.types.signals import Caller
 
 _LARGE: Final = 100_000
 """From so many bytes on a body is large."""
 _LARGE_DIGITS: Final = 6
 """So many digits its length has."""
 _MOST_DIGITS: Final = 16
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """What was found of a head, under `keys`. Its key is valid until `until_s` (of the epoch)."""
+
+    keys: KeyTable
+    until_s: float
+    caller: Caller
+    asked: Asked
+    route: str
+    handle: Handle
+    params: tuple[str, ...]
 
 
 class Application:
@@ -37,18 +51,15 @@ class Application:
         """Settle who calls what. Raises ApiError."""
         exchange = self._exchange(call)
         call.limit = SMALL_BODY
-        found = find_route(exchange.path, call.method)
+        path = exchange.asked.path
+        found = find_route(path, call.method)
         if call.doubled:
             refuse_doubled(call.doubled)
         if not (isinstance(found, Route) and found.role is None):
             exchange.caller = authenticate(call.headers, exchange.state.keys, time.time())
         if isinstance(found, ApiError):
             raise found
-        exchange.route, exchange.handle, exchange.params = (
-            found.name,
-            found.handle,
-            found.params(exchange.path),
-        )
+        exchange.route, exchange.handle, exchange.params = found.name, found.handle, found.params(path)
         if found.role is not None and not may(exchange.caller, found.role):
             raise ApiError("policy_denied", f"this needs the role `{found.role}`", hint="ask an operator")
         if call.method == "POST":  # no other route takes a body
@@ -59,6 +70,39 @@ class Application:
                 self._hold(exchange, int(length) if len(length) < _MOST_DIGITS else call.limit)
             elif "transfer-encoding" in call.headers:
                 call.room = _LARGE - 1
+
+    def again(self, call: Call) -> Admission | None:
+        """What of an admission holds for the same head as long as the table of keys does."""
+        exchange: Exchange = call.held
+        handle, keys = exchange.handle, exchange.state.keys
+        if handle is None or call.method != "POST":
+            return None
+        return Admission(
+            keys=keys,
+            until_s=valid_until(call.headers, keys),
+            caller=exchange.caller,
+            asked=exchange.asked,
+            route=exchange.route,
+            handle=handle,
+            params=exchange.params,
+        )
+
+    def admit_again(self, call: Call, again: Admission) -> bool:
+        """Admit a head as before. False where keys have changed, its own has ended, or its body is large."""
+        gateway, size = self.gateway, len(call.body)
+        state = gateway.state
+        if (
+            again.keys is not state.keys
+            or time.time() >= again.until_s
+            or size >= _LARGE
+            or size > state.max_body
+        ):
+            return False
+        exchange = Exchange(call, state, fresh_name(), get_running_loop().time(), again.asked)
+        exchange.caller, exchange.route = again.caller, again.route
+        exchange.handle, exchange.params = again.handle, again.params
+        call.held, call.limit = exchange, state.max_body
+        return True
 
     def grow(self, call: Call, size: int) -> None:
         """Make room for a body that does not say its length, as it comes. Raises ApiError."""
@@ -124,7 +168,8 @@ class Application:
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):
             call.target = _origin_form(call.target)
-        exchange = Exchange(call, self.gateway.state, fresh_name(), get_running_loop().time())
+        state, began = self.gateway.state, get_running_loop().time()
+        exchange = Exchange(call, state, fresh_name(), began, asked_of(call))
         call.held = exchange
         return exchange
 

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
+from math import inf
 from typing import Final
 
 import re2
@@ -95,6 +96,12 @@ def authenticate(headers: Mapping[str, str], table: KeyTable, now_s: float) -> C
     if known is None or (known.expires_s is not None and now_s >= known.expires_s):
         raise ApiError("unauthenticated", _REFUSAL, hint=_HINT)
     return known.caller
+
+
+def valid_until(headers: Mapping[str, str], table: KeyTable) -> float:
+    """When the key of a request that `authenticate` has let in ends, in seconds since the epoch."""
+    known = None if table.open else table.find(_credential(headers))
+    return known.expires_s if known is not None and known.expires_s is not None else inf
 
 
 def may(caller: Caller, role: Role) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
 
 from interlock.dialects import DIALECTS, ENDPOINTS
 from interlock.errors import ApiError, ErrorCode
@@ -27,6 +28,21 @@ _encode: Final = msgspec.json.Encoder().encode
 _NOBODY: Final = Caller()
 
 
+class Asked(Struct, frozen=True, gc=False):
+    """What a head asks for. `dialect` is the shape of errors that its sender will understand."""
+
+    path: str
+    query_string: bytes
+    dialect: Dialect
+
+
+def asked_of(call: Call) -> Asked:
+    """What the head of a call asks for."""
+    path, _, query_string = call.target.partition(b"?")
+    anthropic = "anthropic-version" in call.headers or path.startswith(b"/v1/messages")
+    return Asked(path.decode("latin-1"), query_string, "anthropic-messages" if anthropic else "openai-chat")
+
+
 class Exchange:
     """Mutable: what is known of one request so far; its log line says it.
 
@@ -36,6 +52,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "asked",
         "attempts",
         "began",
         "call",
@@ -48,8 +65,6 @@ class Exchange:
         "name",
         "outcome",
         "params",
-        "path",
-        "query_string",
         "route",
         "state",
         "status",
@@ -57,22 +72,17 @@ class Exchange:
         "weight",
     )
 
-    def __init__(self, call: Call, state: State, name: str, began: float) -> None:
+    def __init__(self, call: Call, state: State, name: str, began: float, asked: Asked) -> None:
         self.call = call
         self.state = state
         self.name = name
         self.began = began
-        path, _, self.query_string = call.target.partition(b"?")
-        self.path = path.decode("latin-1")
+        self.asked = asked
         self.route = ""
         self.handle: Callable[..., Awaitable[None]] | None = None
         self.params: tuple[str, ...] = ()
         self.caller = _NOBODY
-        self.dialect: Dialect = (
-            "anthropic-messages"
-            if "anthropic-version" in call.headers or path.startswith(b"/v1/messages")
-            else "openai-chat"
-        )
+        self.dialect: Dialect = asked.dialect
         self.decision: Decision | None = None
         self.outcome: Status | None = None
         self.attempts: Sequence[Attempt] = ()
@@ -83,8 +93,8 @@ class Exchange:
         self.weight = 0
 
     @property
-    def method(self) -> str:
-        return self.call.method
+    def path(self) -> str:
+        return self.asked.path
 
     @property
     def headers(self) -> dict[str, str]:
@@ -99,7 +109,7 @@ class Exchange:
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters; the last wins where one is repeated."""
-        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
+        return dict(parse_qsl(self.asked.query_string.decode("latin-1"), keep_blank_values=True))
 
     async def interruptible(self, work: Coroutine[Any, Any, None]) -> None:
         """Await `work`: CancelledError ends it where the caller leaves (`gone`) or the server stops."""

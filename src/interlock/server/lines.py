@@ -38,7 +38,7 @@ def request_line(exchange: Exchange, now: str, latency_ms: float) -> RequestLine
         now,
         "request",
         f"req_{exchange.name}",
-        exchange.method,
+        exchange.call.method,
         exchange.route,
         exchange.status,
         latency_ms,

@@ -211,6 +211,15 @@ class App(Protocol):
     def admit(self, call: Call) -> None:
         """A head is here: set `call.limit`, the most bytes of its body. Raises ApiError to refuse it."""
 
+    def again(self, call: Call) -> Any:
+        """With what `admit_again` may admit the head of a call that was admitted; None: with nothing."""
+
+    def admit_again(self, call: Call, again: Any) -> bool:
+        """Admit a whole call whose head is, but for its length, the one that `again` was given for.
+
+        False: what was true of it may be so no more, or not of this length; it is judged anew.
+        """
+
     def grow(self, call: Call, size: int) -> None:
         """So much of a body has come: set `call.room` to as much or more. Raises ApiError to refuse it."""
 

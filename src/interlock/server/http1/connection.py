@@ -13,6 +13,8 @@ import httptools
 
 from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
+from interlock.server.http1.doubts import doubt, too_large, unread
+from interlock.server.http1.heads import Head, head_of
 from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
@@ -30,6 +32,8 @@ MOST_WAITING: Final = 64
 """How many pipelined requests may wait for the one before them."""
 SMALL_BODY: Final = 64 * 1024
 """The most of a body that is read for a refused request, and for one that needs none."""
+MOST_TRIES: Final = 16
+"""So often in a row a connection may send another head before none of them is remembered any more."""
 
 _NAMES: Final = {
     name.encode(): name
@@ -62,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_connections",
         "_deaf",
         "_drained",
+        "_head",
         "_head_bytes",
         "_in_head",
         "_outbox",
@@ -69,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_pieces",
         "_size",
         "_transport",
+        "_tries",
         "_unsent",
         "_waiting",
         "closing",
@@ -98,6 +104,8 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._deaf = False
         self._drained: asyncio.Future[None] | None = None
+        self._head: Head | None = None
+        self._tries = 0
 
     @property
     def active(self) -> Call | None:
@@ -119,19 +127,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as ended:
-            if not self._deaf:  # else it is refused already
-                self._ignore_upgrade(data[ended.args[0] :])
-        except httptools.HttpParserError as unread:
-            if not self._deaf:  # else it is refused already
-                self._refuse_bytes(_unread(unread))
-        if self._in_head and not self._deaf:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD:
-                error = f"the head of the request is larger than {MOST_HEAD} bytes"
-                self._refuse_bytes(ApiError("invalid_request", error, status=431))
+        if self._arriving is not None or self._active is not None:
+            self._feed(data)
+        elif self._head is None or not self._serve_again(self._head, data):
+            self._feed(data)
+            self._remember(data)
 
     def eof_received(self) -> None:
         """Whoever has closed its side is taken for gone: None closes the transport."""
@@ -288,10 +288,10 @@ class Connection(asyncio.Protocol):
         version = parser.get_http_version()
         call.http10 = version == "1.0"
         call.keep_alive = parser.should_keep_alive() and not call.http10 and not self.closing
-        doubt = _doubt(call, version)
-        if doubt is not None:
+        why = doubt(call, version)
+        if why is not None:
             call.keep_alive = False
-            call.error = ApiError("invalid_request", doubt)
+            call.error = ApiError("invalid_request", why)
             self._judge_length(call)
             return
         if len(call.headers) > MOST_HEADERS:
@@ -314,7 +314,7 @@ class Connection(asyncio.Protocol):
             return
         self._size += len(body)
         if self._size > (call.limit if call.error is None else SMALL_BODY):
-            self._refuse(call, call.error or _too_large(call))
+            self._refuse(call, call.error or too_large(call))
             return
         self._pieces.append(body)
         if self._size > call.room and not self._grow(call):
@@ -344,6 +344,21 @@ class Connection(asyncio.Protocol):
 
     # Our own.
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as ended:
+            if not self._deaf:  # else it is refused already
+                self._ignore_upgrade(data[ended.args[0] :])
+        except httptools.HttpParserError as fault:
+            if not self._deaf:  # else it is refused already
+                self._refuse_bytes(unread(fault))
+        if self._arriving is not None and self._in_head and not self._deaf:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD:
+                error = f"the head of the request is larger than {MOST_HEAD} bytes"
+                self._refuse_bytes(ApiError("invalid_request", error, status=431))
+
     def _wait(self, stage: Stage, seconds: float) -> None:
         self.stage = stage
         self.due = self.loop.time() + seconds
@@ -355,6 +370,34 @@ class Connection(asyncio.Protocol):
             self._app.refuse(call, call.error)
         else:
             call.start(self.loop, self._app.serve(call))
+
+    def _serve_again(self, head: Head, data: bytes) -> bool:
+        """Serve what is just another request with a head that is known; False: it has to be parsed."""
+        body = head.body_of(data)
+        if body is None:
+            return False
+        call = Call(self)
+        call.method = "POST"
+        call.target = head.target
+        call.headers = {**head.headers, "content-length": str(len(body))}
+        call.body = body
+        call.keep_alive = not self.closing
+        if not self._app.admit_again(call, head.again):
+            return False
+        self._tries = 0
+        self._serve(call)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Remember the head of the one request that `data` was, unless it is a first: many send no second."""
+        call = self._active
+        if call is None or call.error is not None or self._arriving is not None or self._waiting:
+            return
+        self._tries += 1
+        if 1 < self._tries <= MOST_TRIES:
+            again = self._app.again(call)
+            if again is not None:
+                self._head = head_of(data, call, again) or self._head
 
     def _grow(self, call: Call) -> bool:
         """Ask for more room for a body of unknown length; without any the call is refused."""
@@ -375,7 +418,7 @@ class Connection(asyncio.Protocol):
             size = int(declared) if len(declared) < 20 else inf
             most = call.limit if call.error is None else SMALL_BODY
             if size > most:
-                self._refuse(call, call.error or _too_large(call))
+                self._refuse(call, call.error or too_large(call))
                 return
         elif "transfer-encoding" not in call.headers:
             return
@@ -453,31 +496,3 @@ class _Rest:
             if self._left <= 0:
                 self._connection.on_message_complete()
                 self._connection.hear_no_more()
-
-
-def _doubt(call: Call, version: str) -> str | None:
-    """Why somebody else could read a head differently (RFC 9112, 2.3, 3.2, 6.1); the rest is the parser's."""
-    headers = call.headers
-    if version not in ("1.1", "1.0"):
-        return "the request is not valid HTTP/1.1"
-    if version == "1.1" and ("host" not in headers or "host" in call.doubled):
-        return "a request has one `host`"
-    coding = headers.get("transfer-encoding")
-    if coding is not None and (version == "1.0" or coding.lower() != "chunked"):
-        return "of transfer codings only `chunked` is understood, and none in HTTP/1.0"
-    return None
-
-
-def _unread(error: httptools.HttpParserError) -> ApiError:
-    """Why bytes could not be read: they are no request, or what reads them had no memory to put them in."""
-    if isinstance(error.__context__, MemoryError):
-        return ApiError("overloaded", "there is no memory left for this request", retry_after_s=1)
-    return ApiError("invalid_request", "the request is not valid HTTP/1.1")
-
-
-def _too_large(call: Call) -> ApiError:
-    return ApiError(
-        "request_too_large",
-        f"the body is larger than {call.limit} bytes",
-        hint="the limit is `server.max_body_mb`" if call.method == "POST" else f"{call.method} needs no body",
-    )

@@ -1,0 +1,75 @@
+"""Heads that come again: a client that keeps its connection sends the same one with request after request.
+
+Of a head that httptools has read without a doubt, and that the application has admitted, the same bytes mean
+the same. So where a read is such a head, with nothing changed but the digits of its length, and a body just
+as long, no byte of it has to be parsed again. Everything else goes to httptools: what comes in pieces or with
+something behind it, what differs in a byte, and heads whose length could be read in more than one way.
+
+A connection remembers a head that it has sent itself, until it closes: no other's bytes are ever compared to
+it. It is held as it came, with the caller's key in it. This process has the keys of all callers in plain text
+anyway, in the config that it has loaded; it is the store and the table of keys that know digests only.
+"""
+
+from typing import Any, Final
+
+import re2
+from msgspec import Struct
+
+from interlock.server.http1.call import Call
+
+MOST: Final = 4096
+"""Bytes of a head that is remembered."""
+MOST_DIGITS: Final = 5
+"""Of a length; whoever sends more than that pays for its reading."""
+
+_LENGTH: Final = re2.compile(rb"(?i)\r\ncontent-length: (0|[1-9][0-9]{0,4})\r\n")
+_FRAMING: Final = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that say more about where a request ends, or what its sender waits for."""
+
+
+class Head(Struct, frozen=True):
+    """A head, cut at the digits of its length. `again` is what the application admits it again with."""
+
+    before: bytes
+    after: bytes
+    target: bytes
+    headers: dict[str, str]
+    again: Any
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """The body of a request with this head, where `data` is one, whole and alone; else None."""
+        before, after = self.before, self.after
+        start = len(before)
+        if data[:start] != before:
+            return None
+        end = data.find(b"\r", start, start + MOST_DIGITS + 1)
+        if end < 0:
+            return None
+        behind = end + len(after)
+        if data[end:behind] != after:
+            return None
+        body = data[behind:]
+        # Written as we would write it: no sign, no space, no leading zero.
+        return body if data[start:end] == b"%d" % len(body) else None
+
+
+def head_of(data: bytes, call: Call, again: Any) -> Head | None:
+    """The head of a call that was read from `data`, if it may be remembered."""
+    end = data.find(b"\r\n\r\n") + 4
+    head, headers = data[:end], call.headers
+    length = _LENGTH.search(head) if len(head) <= MOST else None
+    if length is None:
+        return None
+    plain = (
+        call.method == "POST"
+        and call.keep_alive
+        and headers.keys().isdisjoint(_FRAMING)
+        # A line for each header, one before them and one behind: none is doubled, folded or split otherwise.
+        and head.count(b"\n") == head.count(b"\r") == len(headers) + 2
+        # And httptools has found the same length and the same body.
+        and headers.get("content-length") == length[1].decode("ascii")
+        and data[end:] == call.body
+    )
+    if not plain:
+        return None
+    return Head(head[: length.start(1)], head[length.end(1) :], call.target, headers, again)
