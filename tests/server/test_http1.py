@@ -38,10 +38,13 @@ class Echo:
         self.served.append((call.method, bytes(call.target), call.body, dict(call.headers)))
         if call.target == b"/slow":
             try:
-                await call.interruptible(self.wait())
+                call.expose()
+                await self.gate.wait()
             except asyncio.CancelledError:
                 self.left.append(call.gone)
                 return
+            finally:
+                call.cover()
         if call.target == b"/stream":
             call.begin(200, b"content-type: text/plain\r\n")
             await call.write(b"one")
@@ -50,18 +53,13 @@ class Echo:
         elif call.target == b"/flood":
             call.begin(200, b"")
             try:
-                await call.interruptible(self.flood(call))
+                call.expose()
+                while True:
+                    await call.write(b"x" * 10_000)
             except asyncio.CancelledError:
                 self.left.append(call.gone)
         else:
             call.respond(200, b"", b"%b %b %b" % (call.method.encode(), call.target, call.body))
-
-    async def wait(self):
-        await self.gate.wait()
-
-    async def flood(self, call):
-        while True:
-            await call.write(b"x" * 10_000)
 
     def refuse(self, call, error):
         call.respond(error.status, b"", error.message.encode())

@@ -3,7 +3,7 @@
 An exchange takes one `State` when it begins and uses that to its end, whatever is swapped meanwhile.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -110,10 +110,6 @@ class Exchange:
     def query(self) -> dict[str, str]:
         """The query's parameters; the last wins where one is repeated."""
         return dict(parse_qsl(self.asked.query_string.decode("latin-1"), keep_blank_values=True))
-
-    async def interruptible(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await `work`: CancelledError ends it where the caller leaves (`gone`) or the server stops."""
-        await self.call.interruptible(work)
 
     @property
     def gone(self) -> bool:

@@ -5,8 +5,8 @@ answer that the audit does not know.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint
@@ -29,23 +29,8 @@ SSE: Final = b"text/event-stream; charset=utf-8"
 _NO_STORE: Final = b"cache-control: no-store\r\n"
 
 
-async def chat(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, CHAT)
-
-
-async def messages(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, MESSAGES)
-
-
-async def responses(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, RESPONSES)
-
-
-async def embeddings(gateway: Gateway, exchange: Exchange) -> None:
-    await _infer(gateway, exchange, EMBEDDINGS)
-
-
-async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> None:
+async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> None:
+    """Answer an inference call, whole or as a stream."""
     case = await decided(gateway, exchange, endpoint)
     exchange.call.understood()
     services = gateway.services
@@ -53,14 +38,28 @@ async def _infer(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> No
     gateway.load.in_flight += 1
     try:
         if case.request.stream:
-            await _stream(gateway, exchange, case, execution)
+            sink = Stream(exchange, case.decision)
+            await guard(gateway, exchange, execution, partial(execution.run_stream, sink))
+            await _end_stream(gateway, exchange, case, execution)
         else:
-            await _whole(gateway, exchange, case, execution, endpoint)
+            await guard(gateway, exchange, execution, execution.run_whole)
+            await settle(gateway, exchange, case, execution)
+            if not exchange.call.gone:
+                data = _encoded(endpoint, case, execution)
+                if is_kept(case):
+                    await keep(gateway, case, data)
+                exchange.answer(data)
     finally:
         gateway.load.in_flight -= 1
         execution.release()
         if gateway.mirrors.by_alias:
             look_on(gateway, exchange, case, execution)
+
+
+chat: Final = partial(infer, CHAT)
+messages: Final = partial(infer, MESSAGES)
+responses: Final = partial(infer, RESPONSES)
+embeddings: Final = partial(infer, EMBEDDINGS)
 
 
 async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> Case:
@@ -117,25 +116,15 @@ def refusal(decision: Decision) -> ApiError:
     )
 
 
-async def _whole(
-    gateway: Gateway, exchange: Exchange, case: Case, execution: Execution, endpoint: Endpoint
-) -> None:
-    await guard(gateway, exchange, execution, execution.run_whole())
-    await settle(gateway, exchange, case, execution)
-    if exchange.gone:
-        return
+def _encoded(endpoint: Endpoint, case: Case, execution: Execution) -> bytes:
+    """The answer as its caller reads it. Raises ApiError where there is none."""
     answer, step = execution.answer, execution.step
     if execution.error is not None or answer is None or step is None:
         raise execution.error or ApiError("internal", "the execution ended without an answer")
-    data = endpoint.encode_answer(answer, case.request, step.model)
-    if is_kept(case):
-        await keep(gateway, case, data)
-    exchange.answer(data)
+    return endpoint.encode_answer(answer, case.request, step.model)
 
 
-async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    sink = Stream(exchange, case.decision)
-    await guard(gateway, exchange, execution, execution.run_stream(sink))
+async def _end_stream(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
     try:
         await settle(gateway, exchange, case, execution)
         if is_kept(case) and exchange.call.begun and execution.error is None and not exchange.gone:
@@ -154,25 +143,32 @@ async def _stream(gateway: Gateway, exchange: Exchange, case: Case, execution: E
 
 
 async def guard(
-    gateway: Gateway, exchange: Exchange, execution: Execution, work: Coroutine[Any, Any, None]
+    gateway: Gateway, exchange: Exchange, execution: Execution, run: Callable[[], Awaitable[None]]
 ) -> None:
-    """Do the work. A caller that left, our own shutdown and a fault of ours all end it in order."""
+    """Run the execution. A caller that left, our own shutdown and a fault of ours all end it in order."""
+    call = exchange.call
     try:
-        await exchange.interruptible(work)
+        call.expose()
+        await run()
     except asyncio.CancelledError:
+        call.go_on()
         execution.error = (
             ApiError("client_closed", "the caller left")
-            if exchange.gone
+            if call.gone
             else ApiError("overloaded", "the server is shutting down", retry_after_s=1)
         )
     except ApiError as error:
         execution.error = error
     except Exception as error:  # noqa: BLE001 - a stream that has begun must end with a word, and a record
         execution.error = gateway.fault(f"req_{exchange.name}", error)
+    finally:
+        call.cover()
 
 
-async def settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Execution) -> None:
-    """Record how it ended, for the audit and for the log. Nothing conclusive has been sent yet.
+def settle(
+    gateway: Gateway, exchange: Exchange, case: Case, execution: Execution
+) -> Coroutine[Any, Any, None]:
+    """What records, as it is awaited, how it ended. Nothing conclusive has been sent yet.
 
     A cost that is not known is said to be: a provider that failed may charge for it or not.
     """
@@ -184,7 +180,7 @@ async def settle(gateway: Gateway, exchange: Exchange, case: Case, execution: Ex
         exchange.extra += b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
     else:
         exchange.extra += COST_UNKNOWN if execution.attempts else COST_NOTHING
-    await gateway.record(exchange, case, status, execution)
+    return gateway.record(exchange, case, status, execution)
 
 
 class Stream:

@@ -55,10 +55,10 @@ class Call:
 
     __slots__ = (
         "_chunked",
+        "_exposed",
         "_head",
         "_task",
         "_wire",
-        "_worker",
         "begun",
         "body",
         "complete",
@@ -94,7 +94,7 @@ class Call:
         self._head = b""
         self._chunked = False
         self._task: asyncio.Task[None] | None = None
-        self._worker: asyncio.Task[Any] | None = None
+        self._exposed = False
 
     # The work on a call, and its end before its time.
 
@@ -102,24 +102,24 @@ class Call:
         """Do the work in a task of its own, and keep hold of it."""
         self._task = loop.create_task(work)
 
-    async def interruptible(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await `work`, which is cancelled when the caller leaves (`gone`) or the server must end.
+    def expose(self) -> None:
+        """From here to `cover` the work is cancelled when the caller leaves (`gone`) or the server must end.
 
-        Outside of this nothing is cancelled: the commit of a record must not be.
+        Outside of that nothing is: the commit of a record must not be. Raises CancelledError where the
+        caller has left already.
         """
         if self.gone:
-            work.close()
             raise asyncio.CancelledError
-        self._worker = asyncio.current_task()
-        try:
-            await work
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            raise
-        finally:
-            self._worker = None
+        self._exposed = True
+
+    def cover(self) -> None:
+        """From here on the work is not cancelled."""
+        self._exposed = False
+
+    def go_on(self) -> None:
+        """Whoever was cancelled has heard it, and has more to do."""
+        if self._task is not None:
+            self._task.uncancel()
 
     def understood(self) -> None:
         """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
@@ -136,9 +136,9 @@ class Call:
 
     def interrupt(self) -> None:
         """Cancel what may be cancelled."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.cancel()
+        if self._exposed and self._task is not None:
+            self._exposed = False
+            self._task.cancel()
 
     def leave(self) -> None:
         """The caller is gone, or as good as gone: it does not read what it is sent."""
