@@ -1,6 +1,8 @@
 """Small configs and requests for tests of the classifier."""
 
 from interlock.classify import classify
+from interlock.classify.positions import bare_texts
+from interlock.classify.seen import Reading
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider
 from interlock.config.written import Classification, ToolSpec
 from interlock.types.request import Message, Request, Text
@@ -48,6 +50,11 @@ def ask(*messages: Message | str, model: str = "prod", **fields) -> Request:
     """A chat request; a string is a message of the user."""
     turns = tuple(user(message) if isinstance(message, str) else message for message in messages)
     return Request(dialect="openai-chat", model=model, messages=turns, **fields)
+
+
+def reading(request: Request, whose: str = "") -> Reading:
+    """The texts of a request, with what is known of those of one owner."""
+    return Reading(whose, bare_texts(request))
 
 
 def signals(request: Request | str, caller: Caller = CALLER, config: Config = CONFIG, **fields) -> Signals:

@@ -1,35 +1,102 @@
 """What is known of a text that comes again is what reading it would find, and nobody else's."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import itertools
+from typing import Any
 
-from interlock.classify.findings import find
-from interlock.classify.seen import LEAST, NAMELESS, Seen, name_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from interlock.classify.depth import asks_for_depth
+from interlock.classify.findings import _closely, find
+from interlock.classify.seams import new_stretches, rows
+from interlock.classify.seen import Seen, recall
 from interlock.classify.tokens import count_request
-from tests.classify.build import ask
+from interlock.config.checked import Model
+from interlock.types.request import Message, Request, Text, ToolCall, ToolResult
+from tests.classify.build import CONFIG, ask, reading, signals
 
 CARD = "my card is 4111 1111 1111 1111, thank you"
 PLAIN = "The harbour lies quiet in the evening, and the boats are made fast. "
-long_texts = st.builds(
-    lambda times, inside: PLAIN * times + inside + PLAIN * times,
-    st.integers(4, 8),
-    st.sampled_from(["", CARD, "write to ann@example.com", "4111 1111 1111 1111 and 4012 8888 8888 1881"]),
+nobody = (f"nobody {number}" for number in itertools.count())
+
+# Whole values, and halves of them that stand whole over one seam or over two.
+inside = st.sampled_from(
+    [
+        *("", "hi", " think hard ", "write to ann@example.com", CARD),
+        "4111 1111 1111 1111 and 4012 8888 8888 1881",
+        *(" 4111 1111 ", "1111 1111 ", " 4111 ", "1111", " 1111 1111 ", " ann@", "example", ".com "),
+        *("AK" + "IAQ3EGRTW5", "ZVNKD7XP"),
+    ]
+)
+# Short ones; ones whose ends are laid whole within a role, and cut among all; ones that are cut in both.
+some_texts = st.builds(
+    lambda before, text, after: PLAIN * before + text + PLAIN * after,
+    st.sampled_from([0, 0, 0, 1, 2, 6]),
+    inside,
+    st.sampled_from([0, 0, 0, 1, 2, 6]),
 )
 
 
-@given(st.lists(long_texts, min_size=1, max_size=4), st.randoms())
-def test_a_text_that_comes_again_in_any_company_has_the_same_findings_and_the_same_count(turns, random):
-    first = find(ask(*turns), None, "acme"), count_request(ask(*turns), "o200k", True, "acme")
-    mixed = random.sample(turns, len(turns))
-    find(ask(*mixed), None, "acme")
-    assert (find(ask(*turns), None, "acme"), count_request(ask(*turns), "o200k", True, "acme")) == first
-    assert (find(ask(*turns), None, "new"), count_request(ask(*turns), "o200k", True, "new")) == first
+def turn(role: Any, text: str, kind: str = "text") -> Message:
+    if kind == "result":
+        return Message(role="tool", parts=(ToolResult(call_id="c", name="look", content=(Text(text=text),)),))
+    if kind == "call":
+        return Message(
+            role="assistant", parts=(ToolCall(id="c", name="look", arguments=f'{{"a":"{text}"}}'),)
+        )
+    return Message(role=role, parts=(Text(text=text),))
+
+
+turns = st.builds(turn, st.sampled_from(["system", "user", "assistant"]), some_texts)
+any_turns = turns | st.builds(turn, st.just("user"), some_texts, st.sampled_from(["result", "call"]))
+
+
+def known_of(request: Request, whose: str) -> tuple[object, ...]:
+    """Everything that is remembered of texts, as one owner gets it."""
+    read = reading(request, whose)
+    counted = count_request(request, "o200k", True, read)
+    return find(request, read), counted, asks_for_depth(request, read)
+
+
+def test_what_the_texts_of_these_tests_hold_is_found_in_all_ways():
+    """Whole, over one seam and over two: else the laws below would hold of nothing."""
+    for texts in (
+        [CARD],
+        [" 4111 1111 ", "1111 1111 "],
+        [PLAIN * 6 + " 4111 ", "1111", " 1111 1111 " + PLAIN * 6],
+    ):
+        request = ask(*texts)
+        assert "card" in {finding.kind for finding in find(request, reading(request, next(nobody)))}
+
+
+@settings(max_examples=300)
+@given(st.lists(any_turns, min_size=1, max_size=6), st.randoms())
+def test_a_text_that_comes_again_in_any_company_holds_what_it_held(messages, random):
+    whose, request = next(nobody), ask(*messages)
+    first = known_of(request, next(nobody))
+    for _ in range(3):
+        known_of(ask(*random.sample(messages, random.randint(1, len(messages)))), whose)
+    assert known_of(request, whose) == first
+    assert known_of(request, whose) == first
+
+
+@settings(max_examples=300)
+@given(st.lists(any_turns, min_size=1, max_size=6))
+def test_what_is_passed_over_at_a_glance_holds_nothing_looked_at_closely(messages):
+    whose, request = next(nobody), ask(*messages)
+    for count in range(1, len(messages)):  # as a conversation grows
+        earlier = ask(*messages[:count])
+        find(earlier, reading(earlier, whose))
+    closely = reading(request, next(nobody))
+    assert find(request, reading(request, whose)) == _closely(request, closely, rows(request, closely))
 
 
 def test_what_stands_in_a_known_text_is_found_beside_a_new_one_and_in_each_place():
     known = PLAIN * 5 + CARD
-    assert [(f.kind, f.where) for f in find(ask(known))] == [("card", "messages[0].parts[0]")]
-    assert [(f.kind, f.where) for f in find(ask("hello", known, "more", known))] == [
+    alone, more = ask(known), ask("hello", known, "more", known)
+    assert [(f.kind, f.where) for f in find(alone, reading(alone))] == [("card", "messages[0].parts[0]")]
+    assert [(f.kind, f.where) for f in find(more, reading(more))] == [
         ("card", "messages[1].parts[0]"),
         ("card", "messages[3].parts[0]"),
     ]
@@ -37,28 +104,70 @@ def test_what_stands_in_a_known_text_is_found_beside_a_new_one_and_in_each_place
 
 def test_a_value_split_over_two_known_texts_is_found():
     before, after = PLAIN * 5 + " 4111 1111 ", "1111 1111 " + PLAIN * 5
-    assert find(ask(before)) == ()
-    assert find(ask(after)) == ()
-    assert "card" in {finding.kind for finding in find(ask(before, after))}
+    for text in (before, after):
+        assert find(ask(text), reading(ask(text))) == ()
+    both = ask(before, after)
+    assert "card" in {finding.kind for finding in find(both, reading(both))}
 
 
-def test_two_tenants_never_share_what_is_known_of_a_text():
-    assert name_of("acme", PLAIN * 9) != name_of("other", PLAIN * 9)
-    assert name_of("acme", "x" + PLAIN * 9) != name_of("acmex", PLAIN * 9)
+def test_a_value_split_over_three_texts_is_found_though_each_two_are_known_to_be_quiet_together():
+    one, two, three = PLAIN * 5 + " ann@", "example", ".com " + PLAIN * 5
+    for texts in ((one, two), (two, three)):
+        request = ask(*texts)
+        stretches = new_stretches(rows(request, reading(request)))
+        assert find(request, reading(request)) == ()
+        assert stretches
+        assert new_stretches(rows(request, reading(request))) == {}
+    every = ask(one, two, three)
+    assert "email" in {finding.kind for finding in find(every, reading(every))}
 
 
-def test_a_tenant_and_a_text_cannot_run_into_each_other():
-    assert name_of("a", "b" + PLAIN * 9) != name_of("ab", PLAIN * 9)
-    assert name_of("a1", PLAIN * 9) != name_of("a", "1" + PLAIN * 9)
-    assert name_of("3:a", PLAIN * 9) != name_of("3", ":a" + PLAIN * 9)
+def test_what_is_quiet_near_a_seam_is_looked_at_farther_off_where_one_role_says_both():
+    """A key's armour may begin farther from the seam than texts of two roles are laid together."""
+    before, after = PLAIN * 5 + "-----BEGIN PRIVATE KEY-----" + ": . " * 20, "qwertyuiopasdfgh " + PLAIN * 5
+    apart, together = ask(turn("assistant", before), turn("user", after)), ask(before, after)
+    for _ in range(2):  # once they are new, then only their seams are
+        assert "messages" not in {finding.where for finding in find(apart, reading(apart))}
+    assert new_stretches(rows(apart, reading(apart))) == {}
+    places = {finding.where for finding in find(together, reading(together))}
+    assert "messages, role user" in places
 
 
-def test_a_short_text_and_one_with_a_lone_surrogate_are_no_trouble():
-    assert name_of("acme", "x" * (LEAST - 1)) == NAMELESS
-    assert name_of("acme", "\ud800" * LEAST) != NAMELESS
-    seen = Seen[int]()
-    seen.put(NAMELESS, 1)
-    assert seen.get(NAMELESS) is None
+def test_a_long_row_of_short_texts_is_looked_at_each_time_and_has_no_name_to_remember():
+    row = ask("4111", "1111", "1111", "1111", *["hm"] * 20)
+    quiet = ask(*["hm"] * 2_000)
+    for _ in range(2):
+        assert max(map(len, new_stretches(rows(quiet, reading(quiet))))) < 500
+        assert find(quiet, reading(quiet)) == ()
+        assert "card" in {finding.kind for finding in find(row, reading(row))}
+
+
+def test_two_owners_never_share_what_is_known_of_a_text():
+    known = recall("acme", [PLAIN])[0]
+    assert recall("acme", [PLAIN])[0] is known
+    assert recall("other", [PLAIN])[0] is not known
+    assert recall("acmex", [PLAIN])[0] is not recall("acme", ["x" + PLAIN])[0]
+
+
+def test_an_owner_and_a_text_cannot_run_into_each_other():
+    assert recall("a", ["b" + PLAIN])[0] is not recall("ab", [PLAIN])[0]
+    assert recall("a1", [PLAIN])[0] is not recall("a", ["1" + PLAIN])[0]
+    assert recall("3:a", [PLAIN])[0] is not recall("3", [":a" + PLAIN])[0]
+
+
+def test_one_way_of_counting_does_not_give_the_figures_of_another():
+    gpt4 = Model(name="old", provider="openai", upstream="gpt-4")
+    config = replace(CONFIG, models={**CONFIG.models, "old": gpt4})
+    text = "Zürich, Lindenstraße 12"  # of 9 and 10 tokens
+    tokens = [
+        signals(ask(text, model=model), config=config).input_tokens for model in ("main", "old", "main")
+    ]
+    assert tokens[0] == tokens[2]
+    assert tokens[0] != tokens[1]
+
+
+def test_a_text_with_a_lone_surrogate_is_no_trouble():
+    assert recall("acme", ["\ud800"])[0] is not recall("acme", ["?"])[0]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=300))

@@ -22,7 +22,8 @@ from interlock.classify.labels import (
     trust_of,
 )
 from interlock.classify.positions import bare_texts
-from interlock.classify.tokens import DEFAULT_FAMILY, count_request, family_of, tokenizer_of
+from interlock.classify.seen import Reading
+from interlock.classify.tokens import DEFAULT_FAMILY, FAMILIES, count_request, family_of, tokenizer_of
 from interlock.config.checked import Config
 from interlock.config.written import ToolSpec
 from interlock.errors import ApiError
@@ -73,55 +74,65 @@ def classify(
     fields of the request that it has no place for. Raises ApiError("invalid_request") for a hint
     whose value does not exist.
     """
-    hints, tools = request.hints, request.tools
     stated = _stated(request, config)
-    size, request = _sized(request, config, caller.tenant)
-    bare = bare_texts(request)
-    findings = find(request, bare, caller.tenant)
+    size, request, reading = _sized(request, config, caller.tenant)
+    is_bare = reading.bare is not None
+    findings = find(request, reading)
     data_class = _data_class(stated, findings, caller, config, session_class)
-    trust: Trust = "trusted" if bare is not None else trust_of(request, config)
-    found: dict[str, Any] = {
-        "model": request.model,
-        "endpoint": endpoint,
-        "stream": request.stream,
-        "input_tokens": size.tokens,
-        "input_tokens_estimated": size.estimated,
-        "longest_input": size.longest,
-        "tokenizer": size.tokenizer,
-        "data_class": data_class,
-        "trust": trust,
-        "risk_tier": (
-            strictest((risk_of(data_class, trust), *stated.risk_tier))
-            if stated.risk_tier
-            else risk_of(data_class, trust)
-        ),
-        "latency_class": stated.latency_class,
-        "lane": stated.lane,
-        "asks_for_depth": asks_for_depth(request),
-        "alias": request.model if request.model in config.aliases else None,
-        "hour_utc": hour_utc,
-        "cannot_carry": cannot_carry,
-        "max_output_tokens": request.max_output_tokens,
-        "findings": findings,
-    }
-    if tools or request.tool_choice is not None:
+    trust: Trust = "trusted" if is_bare else trust_of(request, config)
+    risk_tier = risk_of(data_class, trust)
+    signals = replace(
+        _of_caller(caller),
+        model=request.model,
+        endpoint=endpoint,
+        stream=request.stream,
+        input_tokens=size.tokens,
+        input_tokens_estimated=size.estimated,
+        longest_input=size.longest,
+        tokenizer=size.tokenizer,
+        data_class=data_class,
+        trust=trust,
+        risk_tier=strictest((risk_tier, *stated.risk_tier)) if stated.risk_tier else risk_tier,
+        latency_class=stated.latency_class,
+        lane=stated.lane,
+        asks_for_depth=asks_for_depth(request, reading),
+        alias=request.model if request.model in config.aliases else None,
+        hour_utc=hour_utc,
+        cannot_carry=cannot_carry,
+        max_output_tokens=request.max_output_tokens,
+        findings=findings,
+    )
+    if is_bare and _is_plain(request):
+        return signals
+    return replace(signals, **_beside(request, caller, config, is_bare=is_bare))
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether words are asked for and nothing else of a model, and nothing is said beside the messages."""
+    return (
+        request.operation == "answer"
+        and not request.tools
+        and request.tool_choice is None
+        and request.response_format is None
+        and request.reasoning is None
+        and request.hints is NO_HINTS
+        and not request.metadata
+    )
+
+
+def _beside(request: Request, caller: Caller, config: Config, *, is_bare: bool) -> dict[str, Any]:
+    """The signals of what most requests do not hold. `is_bare`: its messages are text and nothing else."""
+    found: dict[str, Any] = {} if is_bare else {"modalities": _modalities(request)}
+    if request.tools or request.tool_choice is not None:
         found |= _of_tools(request, config)
-    if bare is None:
-        found["modalities"] = _modalities(request)
-    if hints is not NO_HINTS:
-        found |= _of_hints(hints, caller)
+    if request.hints is not NO_HINTS:
+        found |= _of_hints(request.hints, caller)
     if request.metadata and config.metadata:
         found["metadata"] = {key: request.metadata[key] for key in config.metadata if key in request.metadata}
     if request.response_format is not None:
         found["has_schema"] = _has_schema(request)
-    if bare is None or tools or not _is_plain(request):
-        found["needs"] = _needs(request, found.get("modalities", _TEXT))
-    return replace(_of_caller(caller), **found)
-
-
-def _is_plain(request: Request) -> bool:
-    """Whether words are asked for and nothing else of a model."""
-    return request.operation == "answer" and request.response_format is None and request.reasoning is None
+    found["needs"] = _needs(request, found.get("modalities", _TEXT))
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -266,14 +277,17 @@ class Size(Struct, frozen=True):
     tokenizer: str | None = None
 
 
-def _sized(request: Request, config: Config, whose: str) -> tuple[Size, Request]:
-    """The size of a request, and the request as it can be looked into: ids of tokens as text."""
+def _sized(request: Request, config: Config, tenant: str) -> tuple[Size, Request, Reading]:
+    """The size of a request; the request as it can be looked into, with ids of tokens as text; its texts."""
     family, exact = _family(request.model, config)
-    if request.operation != "embed":
-        return Size(*count_request(request, family, exact, whose)), request
-    total, longest, estimated = count_inputs(request, family, exact)
-    tokenizer = tokenizer_of(_upstream(request.model, config)) if holds_ids(request) else None
-    return Size(total, estimated, longest, tokenizer), spelled_out(request, family, exact)
+    whose = f"{FAMILIES[family].vocabulary} {tenant}"
+    if request.operation == "embed":
+        total, longest, estimated = count_inputs(request, family, exact)
+        tokenizer = tokenizer_of(_upstream(request.model, config)) if holds_ids(request) else None
+        request = spelled_out(request, family, exact)
+        return Size(total, estimated, longest, tokenizer), request, Reading(whose, bare_texts(request))
+    reading = Reading(whose, bare_texts(request))
+    return Size(*count_request(request, family, exact, reading)), request, reading
 
 
 def _family(model: str, config: Config) -> tuple[str, bool]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import re2
 
+from interlock.classify.seen import Reading
 from interlock.types.request import Request, Text
 
 _DEEP_EFFORTS: Final = frozenset({"high", "xhigh", "max"})
@@ -46,16 +47,29 @@ def _automaton() -> Any:
     return automaton
 
 
-def asks_for_depth(request: Request) -> bool:
-    """Whether high effort is set, or the last user message has one of the phrases."""
+def asks_for_depth(request: Request, reading: Reading) -> bool:
+    """Whether high effort is set, or the last user message has one of the phrases.
+
+    `reading` is of this very request.
+    """
     if request.reasoning is not None and request.reasoning.effort in _DEEP_EFFORTS:
         return True
-    for message in reversed(request.messages):
-        if message.role == "user":
-            parts = message.parts
-            if len(parts) == 1 and type(parts[0]) is Text:
-                text = parts[0].text
-            else:
-                text = "\n".join([part.text for part in parts if type(part) is Text])
-            return _automaton().Match(text.encode("utf-8", "replace")) is not None
+    messages, bare = request.messages, reading.bare
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if message.role != "user":
+            continue
+        if bare is not None:
+            text, known = bare[place], reading.known[place]
+        else:
+            text = "\n".join([part.text for part in message.parts if type(part) is Text])
+            known = reading.of(text)
+        found = known.asks_for_depth
+        if found is None:
+            found = known.asks_for_depth = _asks(text)
+        return found
     return False
+
+
+def _asks(text: str) -> bool:
+    return _automaton().Match(text.encode("utf-8", "replace")) is not None

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from interlock.classify.detect import scan, suspicious
-from interlock.classify.positions import seams, texts, texts_beside
-from interlock.classify.seen import Seen, name_of
+from interlock.classify.positions import texts, texts_beside
+from interlock.classify.seams import Row, are_quiet, lay, new_stretches, rows
+from interlock.classify.seen import Kinds, Known, Reading
 from interlock.types.labels import DataClass
 from interlock.types.request import Request
 from interlock.types.signals import Finding
@@ -23,46 +24,52 @@ MOST_COUNTED: Final = 1000
 """How many of one kind are counted in one text; so many stand for as many or more."""
 
 
-Kinds = tuple[tuple[str, int], ...]
-"""What stands in one text: kinds, and how many of each."""
-
-_NOTHING: Final[Kinds] = ()
-_READ: Final = Seen[Kinds]()
-
-
-def find(request: Request, bare: list[str] | None = None, whose: str = "") -> tuple[Finding, ...]:
+def find(request: Request, reading: Reading) -> tuple[Finding, ...]:
     """Kind, place and number of everything found. Most requests end after one pass over all new texts.
 
-    `bare` is what `bare_texts` says of the request, where that is known; `whose` the tenant, for whom
-    findings in long texts are remembered.
+    `reading` is of this very request.
     """
-    laid = seams(request)
-    every = [*bare, *texts_beside(request)] if bare is not None else [text for _, text in texts(request)]
-    names = [name_of(whose, text) for text in every]
-    known = [_READ.get(name) for name in names]
-    new = [text for text, kinds in zip(every, known, strict=True) if kinds is None]
-    if not any(known) and not suspicious("\n".join(new + [text for _, text, _ in laid] if laid else new)):
-        if new:
-            for name in names:
-                _READ.put(name, _NOTHING)
-        return ()
+    if reading.bare is None:
+        every = [text for _, text in texts(request)]
+        known = [reading.of(text) for text in every]
+    else:
+        every, known = reading.bare, reading.known
+        beside = texts_beside(request)
+        if beside:
+            every, known = [*every, *beside], [*known, *map(reading.of, beside)]
+    kinds = [text.kinds for text in known]
+    laid = rows(request, reading)
+    stretches = new_stretches(laid) if laid else {}
+    if stretches or None in kinds:
+        new = [text for text, found in zip(every, kinds, strict=True) if found is None]
+        if suspicious("\n".join([*new, *stretches.values()])):
+            return _closely(request, reading, laid)
+        for text in known:
+            if text.kinds is None:
+                text.kinds = ()
+        are_quiet(stretches)
+    return _closely(request, reading, []) if any(kinds) else ()
+
+
+def _closely(request: Request, reading: Reading, laid: list[Row]) -> tuple[Finding, ...]:
+    """What stands in the request's texts, and over the seams of rows."""
     counts: dict[tuple[str, str], int] = {}
     for where, text in texts(request):
-        for kind, count in _kinds(text, whose):
+        for kind, count in _kinds(text, reading.of(text)):
             counts[kind, where] = max(count, counts.get((kind, where), 0))
-    for where, text, offsets in laid:
+    for row in laid:
+        text, offsets = lay(row)
         for hit in scan(text, most=MOST_COUNTED):
             if any(hit.start < offset < hit.end for offset in offsets):
-                counts[hit.kind, where] = counts.get((hit.kind, where), 0) + 1
+                counts[hit.kind, row.where] = counts.get((hit.kind, row.where), 0) + 1
     return tuple(Finding(kind=kind, where=where, count=count) for (kind, where), count in counts.items())
 
 
-def _kinds(text: str, whose: str) -> Kinds:
-    name = name_of(whose, text)
-    found = _READ.get(name)
+def _kinds(text: str, known: Known) -> Kinds:
+    found = known.kinds
     if found is None:
         found = tuple(Counter(hit.kind for hit in scan(text, most=MOST_COUNTED)).items())
-        _READ.put(name, found)
+        known.kinds = found
     return found
 
 

@@ -6,7 +6,6 @@ and fields that Interlock does not interpret. A place is named by its path in th
 (`messages[2].parts[0]`), never by what stands there.
 """
 
-from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Final
 
@@ -66,23 +65,24 @@ def _add_beside(request: Request, found: list[Place]) -> None:
     if request.extra:
         _add_extra(request.extra, "extra", found)
     for name, value in zip(_REST, _rest(request), strict=True):
-        if value is not None:
+        if value is not None and not (type(value) is int and 0 <= value < _SHORT):
             _add_rest(value, name, found)
 
 
 def bare_texts(request: Request) -> list[str] | None:
-    """The texts of messages that hold nothing else, in order: no other kind of part, no label, name or field.
+    """The texts of messages that are one text each and nothing else, in order: no label, name or field.
 
-    None where one does. Most requests are so, and much about them need not be asked part by part.
+    None where one is not. Most requests are so, and much about them need not be asked part by part.
     """
     found: list[str] = []
     for message in request.messages:
-        if message.name or message.extra:
+        parts = message.parts
+        if len(parts) != 1 or message.name or message.extra:
             return None
-        for part in message.parts:
-            if type(part) is not Text or part.extra or part.trust is not None or part.source is not None:
-                return None
-            found.append(part.text)
+        part = parts[0]
+        if type(part) is not Text or part.extra or part.trust is not None or part.source is not None:
+            return None
+        found.append(part.text)
     return found
 
 
@@ -102,6 +102,7 @@ _REST: Final = tuple(
 )
 _rest: Final = attrgetter(*_REST)
 _SHORT_NUMBER: Final = 12  # characters; shorter ones are no card or account
+_SHORT: Final = 10 ** (_SHORT_NUMBER - 1)
 
 
 def _add_rest(value: Any, where: str, found: list[Place]) -> None:
@@ -198,69 +199,3 @@ def _add_tool(tool: Tool, where: str, found: list[Place]) -> None:
 def _add_extra(value: Extra, where: str, found: list[Place]) -> None:
     if value:
         found.append((where, json_text(value)))
-
-
-# --- one value over several messages ----------------------------------------------------------
-
-_SEAM: Final = 128  # characters on either side of a seam: longer than a card, an IBAN or most keys
-_NEAR: Final = 64  # the same between texts of different kinds
-
-
-def seams(request: Request) -> list[tuple[str, str, tuple[int, ...]]]:
-    """The ends of texts laid end to end, per role and then of all: (where, text, offsets of the seams).
-
-    A value that somebody splits over two messages, two parts or two arguments stands whole in it.
-    """
-    messages = request.messages
-    if len(messages) == 1 and len(messages[0].parts) == 1 and type(messages[0].parts[0]) is Text:
-        return []
-    ends: dict[str, list[str]] = {}
-    every: list[str] = []
-    for message in messages:
-        for part in message.parts:
-            if type(part) is Text:
-                if part.text:
-                    ends.setdefault(message.role, []).append(part.text)
-                    every.append(part.text)
-            elif type(part) is ToolResult or type(part) is ToolCall:
-                every += _texts_within(part)
-    laid = [_laid(f"messages, role {role}", parts, _SEAM) for role, parts in ends.items() if len(parts) > 1]
-    if len(every) > 1 and len(every) != max(map(len, ends.values()), default=0):
-        laid.append(_laid("messages", every, _NEAR))
-    return laid
-
-
-def _texts_within(part: ToolResult | ToolCall) -> Iterator[str]:
-    """The texts of a result, or the values of a call's arguments, in order."""
-    if type(part) is ToolResult:
-        yield from (inner.text for inner in part.content if isinstance(inner, Text | File) and inner.text)
-    elif isinstance(part, ToolCall):
-        try:
-            yield from _string_values(msgspec.json.decode(part.arguments))
-        except (msgspec.DecodeError, RecursionError):
-            yield part.arguments
-
-
-def _string_values(value: Any) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += reversed(value.values())
-        elif isinstance(value, list):
-            waiting += reversed(value)
-        elif isinstance(value, str) and value:
-            yield value
-
-
-def _laid(where: str, parts: list[str], near: int) -> tuple[str, str, tuple[int, ...]]:
-    pieces: list[str] = []
-    offsets: list[int] = []
-    length = 0
-    for text in parts:
-        piece = text if len(text) <= 2 * near else f"{text[:near]}\n{text[-near:]}"
-        if pieces:
-            offsets.append(length)
-        pieces.append(piece)
-        length += len(piece)
-    return where, "".join(pieces), tuple(offsets)

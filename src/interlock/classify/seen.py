@@ -5,27 +5,36 @@ is held by its digest, never by its words, and apart for each tenant: else the t
 tell one tenant what another has sent.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
-LEAST: Final = 256
-"""Characters; to read a shorter text costs no more than to know it."""
-MOST: Final = 8192
+MOST: Final = 16_384
 """Texts, in each of two generations: some megabytes."""
-NAMELESS: Final = b""
+
+Kinds = tuple[tuple[str, int], ...]
+"""What stands in one text: kinds, and how many of each."""
 
 
-def name_of(whose: str, text: str) -> bytes:
-    """The name that a tenant's text goes by; NAMELESS where it is too short to be remembered."""
-    if len(text) < LEAST:
-        return NAMELESS
-    return sha256(f"{len(whose)}:{whose}{text}".encode("utf-8", "surrogatepass")).digest()
+class Known(Struct, gc=False):
+    """What has been found out about a text, for one tenant and one way of counting. Mutable.
+
+    None is what nobody has asked yet; whoever asks puts the answer here. Threads may share it: at worst
+    something is found out twice.
+    """
+
+    name: bytes
+    tokens: int | None = None
+    kinds: Kinds | None = None
+    asks_for_depth: bool | None = None
 
 
 class Seen(Generic[T]):
-    """What was found in texts, by name. Mutable and bounded: who is not asked for is forgotten.
+    """What is known, by name. Mutable and bounded: who is not asked for is forgotten.
 
     Two generations take the place of an order of use: when the young one is full, it becomes the old one.
     Threads may share it; at worst a text is read twice.
@@ -42,16 +51,54 @@ class Seen(Generic[T]):
         return len(self._young) + len(self._old)
 
     def get(self, name: bytes) -> T | None:
-        """What is known of a text; None: nothing."""
+        """What is known by a name; None: nothing."""
         found = self._young.get(name)
         if found is None and (found := self._old.get(name)) is not None:
             self.put(name, found)
         return found
 
     def put(self, name: bytes, found: T) -> None:
-        """Remember what a text holds, unless it is nameless."""
-        if not name:
-            return
         if len(self._young) >= self._most:
             self._old, self._young = self._young, {}
         self._young[name] = found
+
+
+_TEXTS: Final = Seen[Known]()
+
+
+def recall(whose: str, texts: Iterable[str]) -> list[Known]:
+    """What is known of each of an owner's texts; nothing yet of one that is new."""
+    found: list[Known] = []
+    mark = f"{len(whose)}:{whose}"
+    for text in texts:
+        name = sha256((mark + text).encode("utf-8", "surrogatepass")).digest()
+        known = _TEXTS.get(name)
+        if known is None:
+            known = Known(name)
+            _TEXTS.put(name, known)
+        found.append(known)
+    return found
+
+
+class Reading:
+    """The texts of one request, each looked up once. Mutable.
+
+    `bare` are those of its messages, where each message is one text and nothing else, and `known` what is
+    known of them, in the same order; else `bare` is None. `whose` says whose texts they are: what is known is
+    shared by all readings of the same.
+    """
+
+    __slots__ = ("_met", "_whose", "bare", "known")
+
+    def __init__(self, whose: str, bare: list[str] | None) -> None:
+        self._whose = whose
+        self._met: dict[str, Known] = {}
+        self.bare = bare
+        self.known = [] if bare is None else recall(whose, bare)
+
+    def of(self, text: str) -> Known:
+        """What is known of any text of the request."""
+        found = self._met.get(text)
+        if found is None:
+            found = self._met[text] = recall(self._whose, (text,))[0]
+        return found

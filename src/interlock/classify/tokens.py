@@ -15,7 +15,7 @@ from msgspec import Struct
 from splintr import Tokenizer
 
 from interlock.classify.disguise import text_in_base64
-from interlock.classify.seen import Seen, name_of
+from interlock.classify.seen import Known, Reading
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -166,8 +166,7 @@ def _scaled(tokens: int, family: Family) -> int:
 def _count(text: str, vocabulary: str) -> int:
     if is_long(text):
         return _sampled(text, vocabulary)
-    tokens: int = len(_vocabulary(vocabulary).encode_ordinary(_encodable(text)))
-    return tokens
+    return _counted(text, vocabulary)
 
 
 def spell(ids: Sequence[int], family: str) -> str:
@@ -221,9 +220,9 @@ class _Tally:
 
     __slots__ = ("estimated", "figures", "texts")
 
-    def __init__(self, *, estimated: bool) -> None:
+    def __init__(self, figures: int, *, estimated: bool) -> None:
         self.texts: list[str] = []
-        self.figures = 0
+        self.figures = figures
         self.estimated = estimated
 
     def estimate(self, figure: int, text: str = "") -> None:
@@ -234,17 +233,24 @@ class _Tally:
             self.texts.append(text)
 
 
-def count_request(request: Request, family: str, exact: bool, whose: str = "") -> tuple[int, bool]:
+def count_request(
+    request: Request, family: str, exact: bool, reading: Reading | None = None
+) -> tuple[int, bool]:
     """Input tokens of a request, and whether the figure is an estimate.
 
     `exact`: the family holds the model's own tokenizer. Messages of plain text are exact then, where
     their framing is published. Tools, schemas, calls and their results are counted by their JSON,
-    pictures, documents and sound by a figure each: estimates. `whose` is the tenant, for whom counts of long
-    texts are remembered.
+    pictures, documents and sound by a figure each: estimates. `reading` is of this very request, and only
+    of requests that are counted by this vocabulary; without one nothing is remembered.
     """
     known = FAMILIES[family]
-    tally = _Tally(estimated=not (exact and known.published))
-    tally.figures = known.priming + _PER_MESSAGE * len(request.messages)
+    framed = known.priming + _PER_MESSAGE * len(request.messages)
+    estimated = not (exact and known.published)
+    if reading is not None and reading.bare is not None and not request.tools and not request.response_format:
+        texts = reading.bare
+        if sum(map(len, texts)) * 4 <= EXACT_BYTES:
+            return _scaled(framed + _recounted(texts, reading.known, known), known), estimated
+    tally = _Tally(framed, estimated=estimated)
     for message in request.messages:
         _add_message(message, tally)
     if request.tools:
@@ -252,30 +258,34 @@ def count_request(request: Request, family: str, exact: bool, whose: str = "") -
         tally.estimate(known.tools_preamble + _count_tools(tools, known.vocabulary))
     if request.response_format is not None:
         tally.estimate(0, msgspec.json.encode(request.response_format).decode())
-    return _scaled(_total(tally, known, whose), known), tally.estimated
+    return _scaled(_total(tally, known, reading), known), tally.estimated
 
 
-_COUNTED: Final = Seen[int]()
-
-
-def _total(tally: _Tally, family: Family, whose: str) -> int:
+def _total(tally: _Tally, family: Family, reading: Reading | None) -> int:
     texts = tally.texts
     if sum(map(len, texts)) * 4 > EXACT_BYTES:
         joined = "\n".join(texts)
         if is_long(joined):
             tally.estimated = True
             return tally.figures + _sampled(joined, family.vocabulary)
-    whose = f"{family.vocabulary} {whose}"
-    return tally.figures + sum([_count_again(text, family.vocabulary, whose) for text in texts])
+    if reading is None:
+        return tally.figures + sum([_counted(text, family.vocabulary) for text in texts])
+    return tally.figures + _recounted(texts, [reading.of(text) for text in texts], family)
 
 
-def _count_again(text: str, vocabulary: str, whose: str) -> int:
-    name = name_of(whose, text)
-    known = _COUNTED.get(name)
-    if known is None:
-        known = len(_vocabulary(vocabulary).encode_ordinary(_encodable(text)))
-        _COUNTED.put(name, known)
-    return known
+def _recounted(texts: list[str], known: list[Known], family: Family) -> int:
+    """Tokens of some texts, each counted only where that is not known."""
+    total = 0
+    for text, about in zip(texts, known, strict=True):
+        tokens = about.tokens
+        if tokens is None:
+            tokens = about.tokens = _counted(text, family.vocabulary)
+        total += tokens
+    return total
+
+
+def _counted(text: str, vocabulary: str) -> int:
+    return len(_vocabulary(vocabulary).encode_ordinary(_encodable(text)))
 
 
 @lru_cache(maxsize=64)

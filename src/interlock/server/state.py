@@ -52,14 +52,13 @@ class State(Struct, frozen=True, kw_only=True):
 
     def cannot_carry(self, request: Request) -> dict[Wire, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
-        if request.operation == "embed":
-            able = CALLS["embed"]
-            found = {
-                wire: able[wire].cannot_carry(request) if wire in able else ("input",) for wire in self.wires
-            }
-        else:
-            found = {wire: ADAPTERS[wire].cannot_carry(request) for wire in self.wires}
-        return {wire: fields for wire, fields in found.items() if fields}
+        able = CALLS["embed"] if request.operation == "embed" else ADAPTERS
+        found: dict[Wire, tuple[str, ...]] = {}
+        for wire in self.wires:
+            fields = able[wire].cannot_carry(request) if wire in able else ("input",)
+            if fields:
+                found[wire] = fields
+        return found
 
 
 def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, health: Health) -> State:
