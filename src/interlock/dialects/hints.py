@@ -7,6 +7,7 @@ stricter word: two that differ are refused. A bad value is refused too; it is ne
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from interlock.dialects.control import refuse_control_metadata
@@ -89,15 +90,22 @@ _HEADERS: Final = {f"{_PREFIX}{key.replace('_', '-')}": key for key in _HINTS}
 _LETTERS: Final = {key.replace("_", ""): key for key in _HINTS}
 
 
-def _refuse_mistyped(headers: Mapping[str, str], metadata: dict[str, Any]) -> None:
-    """Raises Misfit for a name that is nearly a hint's: passed over, it would loosen the request."""
-    for header in headers:
-        if header[0] not in "xX" or header in _HEADERS:
-            continue
-        if header.lower().replace("_", "-").startswith(_PREFIX):
-            meant = _hint_like(header)
-            hint = f"did you mean `{_PREFIX}{meant.replace('_', '-')}`?" if meant else ""
-            raise Misfit("is not a hint", path=header, hint=hint or f"hints are {', '.join(_HEADERS)}")
+@lru_cache(maxsize=1024)
+def _hint_of(header: str) -> str | None:
+    """The hint that a header gives, if any.
+
+    Raises Misfit for a name that is nearly a hint's: passed over, it would loosen the request.
+    """
+    key = _HEADERS.get(header)
+    if key is None and header.lower().replace("_", "-").startswith(_PREFIX):
+        meant = _hint_like(header)
+        hint = f"did you mean `{_PREFIX}{meant.replace('_', '-')}`?" if meant else ""
+        raise Misfit("is not a hint", path=header, hint=hint or f"hints are {', '.join(_HEADERS)}")
+    return key
+
+
+def _refuse_mistyped(metadata: dict[str, Any]) -> None:
+    """Raises Misfit for a key that is nearly a hint's."""
     for key in metadata:
         if key not in _HINTS and (meant := _hint_like(key)):
             raise Misfit("is not a hint", path=f"metadata.{key}", hint=f"did you mean `{meant}`?")
@@ -119,17 +127,18 @@ def _header_text(value: str) -> str:
 
 def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
     """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
+    given = [header for header in headers if header[0] in "xX" and _hint_of(header) is not None]
+    if not given and not metadata:
+        return NO_HINTS
+    _refuse_mistyped(metadata)
     said: dict[str, Any] = {}
-    _refuse_mistyped(headers, metadata)
-    for header in headers:
-        key = _HEADERS.get(header)
-        if key is None:
-            continue
+    for header in given:
+        key = _HEADERS[header]
         try:
             said[key] = _HINTS[key].read(_header_text(headers[header]))
         except Misfit as misfit:
             raise misfit.under(header) from None
-    for key in _HINTS.keys() & metadata.keys() if metadata else ():
+    for key in _HINTS.keys() & metadata.keys():
         value = metadata.pop(key)
         try:
             found = _HINTS[key].read(value.strip() if type(value) is str else value)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from interlock.dialects.control import CHAT_CONTROL_FIELDS, refuse_control_fields
 from interlock.dialects.hints import check_rest, read_hints, read_metadata
 from interlock.dialects.openai_chat.messages import read_messages
+from interlock.dialects.openai_chat.plain import read_plain, request_of
 from interlock.dialects.openai_chat.tools import read_tool_choice, read_tools, read_web_search
 from interlock.types.request import Reasoning, Request, ResponseFormat
 from interlock.wire.fields import (
@@ -38,6 +39,9 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> Request:
     Raises ApiError (invalid_request) whose `param` is the path of the field at fault.
     """
     try:
+        plain = read_plain(body)
+        if plain is not None:
+            return request_of(plain, read_hints(headers, {}))
         return _read(read_object(body), headers)
     except Misfit as misfit:
         raise misfit.to_error() from None
