@@ -10,11 +10,11 @@ every objection to a size is one to larger sizes too. What is computed is always
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from interlock.policy.condition import COMBINERS
 from interlock.policy.rules import rule_on
@@ -23,7 +23,7 @@ from interlock.route.decide import decide
 from interlock.route.limits import smallest, sources
 from interlock.route.select import score
 from interlock.route.snapshot import Candidate, Snapshot
-from interlock.types.decision import Budgets, Decision, Provenance
+from interlock.types.decision import Budgets, Decision
 from interlock.types.signals import Signals
 from interlock.types.world import World
 
@@ -68,10 +68,11 @@ class Memory:
         self._steps = sorted(
             {step for name, spec in asked if name == "input_tokens" for step in _numbers(spec)}
         )
-        fields = [name for name in Signals.__struct_fields__ if name not in _FREE and name not in _DICTS]
-        if any(name == "session" for name, _ in asked):
-            fields.append("session")
-        self._shape = attrgetter(*fields)
+        free = _FREE - {"session"} if any(name == "session" for name, _ in asked) else _FREE
+        fields = enumerate(Signals.__struct_fields__)
+        self._shape = itemgetter(
+            *[place for place, name in fields if name not in free and name not in _DICTS]
+        )
 
     @property
     def known(self) -> int:
@@ -81,7 +82,7 @@ class Memory:
     def decide(self, *, id: str, now: str, signals: Signals, draw: float) -> Decision:  # noqa: A002 - as in decide
         """Exactly what `decide` gives for these inputs."""
         shape = (
-            self._shape(signals),
+            self._shape(astuple(signals)),
             bisect_right(self._steps, signals.input_tokens),
             tuple(signals.metadata.items()) if signals.metadata else None,
             tuple(signals.cannot_carry.items()) if signals.cannot_carry else None,
@@ -91,24 +92,13 @@ class Memory:
             return self._learn(shape, id, now, signals, draw)
         like = known.decision
         figures = score(known.candidate, signals, known.budgets, self._world)
-        return Decision(
+        return replace(
+            like,
             id=id,
             created_at=now,
-            route=like.route,
-            budgets=like.budgets,
-            policy=like.policy,
-            fallbacks=like.fallbacks,
-            cascade=like.cascade,
             why=replace(like.why, scores=(figures,)),
             signals=signals,
-            provenance=Provenance(
-                config_hash=like.provenance.config_hash,
-                policy_hash=like.provenance.policy_hash,
-                prices_version=like.provenance.prices_version,
-                router_version=like.provenance.router_version,
-                world_hash=like.provenance.world_hash,
-                draw=draw,
-            ),
+            provenance=replace(like.provenance, draw=draw),
         )
 
     def afresh(self, *, id: str, now: str, signals: Signals, draw: float) -> Decision:  # noqa: A002 - as in decide
