@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from interlock.execute.plan import FAILS_AS, AttemptEnd, attempts
+from interlock.execute.plan import FAILS_AS, AttemptEnd, attempts, first_step
 from tests.execute.given import decision, fallback
 
 OK = AttemptEnd(outcome="ok")
@@ -24,7 +24,7 @@ GONE = AttemptEnd(outcome="cancelled")
 
 def walk(plan, *ends):
     """The models that a plan tries when its attempts end like this."""
-    flow = attempts(plan)
+    flow = attempts(plan, first_step(plan))
     step = next(flow)
     tried = [step.model]
     for end in ends:
@@ -99,7 +99,8 @@ def test_max_attempts_counts_every_call_and_no_skipped_step():
 
 
 def test_a_step_says_whether_another_model_waits_behind_it():
-    flow = attempts(decision(*ROWS, max_attempts=3))
+    plan = decision(*ROWS, max_attempts=3)
+    flow = attempts(plan, first_step(plan))
     assert next(flow).spare
     assert flow.send(TIMEOUT).spare
     assert not flow.send(TIMEOUT).spare

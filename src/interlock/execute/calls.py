@@ -32,9 +32,10 @@ Emit = Callable[[Sequence[Event]], Awaitable[None]]
 Heard = Callable[[Response], None]
 
 
-class Limits(Struct, frozen=True):
-    """Instants of `loop.time()`: when the first event is due, and when everything is."""
+class Limits(Struct, frozen=True, gc=False):
+    """Instants of `loop.time()`: when a connection is due, the first event, and everything."""
 
+    connect_by: float
     first_by: float
     end_by: float
 
@@ -44,16 +45,20 @@ async def call_whole(
 ) -> Answer | Failure:
     """Send a request and read its whole answer. `heard` is given the response as soon as there is one."""
     try:
-        response = await _send(transport, call, limits)
-        heard(response)
-        try:
-            if response.status != 200:
-                return await _error(adapter, response, limits)
-            body = await response.read(MOST_ANSWER, limits.end_by)
-        finally:
-            response.close()
+        response = await transport.send(
+            call.url, call.headers, call.body, connect_by=limits.connect_by, first_byte_by=limits.first_by
+        )
+    except (TransportError, ValueError) as error:
+        return _failure(error)
+    heard(response)
+    try:
+        if response.status != 200:
+            return await _error(adapter, response, limits)
+        body = await response.read(MOST_ANSWER, limits.end_by)
     except TransportError as error:
         return _failure(error)
+    finally:
+        response.close()
     return adapter.decode_answer(body)
 
 
@@ -73,25 +78,19 @@ async def call_stream(
     that the last bytes of a finished stream may still arrive and the connection be used again.
     """
     try:
-        response = await _send(transport, call, limits)
-        del call  # a stream may stay open for long
-        heard(response)
+        response = await transport.send(
+            call.url, call.headers, call.body, connect_by=limits.connect_by, first_byte_by=limits.first_by
+        )
+    except (TransportError, ValueError) as error:
+        return _failure(error)
+    del call  # a stream may stay open for long
+    heard(response)
+    try:
         if response.status != 200:
             return await _error(adapter, response, limits)
         return await _pass_on(adapter, response, limits, flow, emit)
     except TransportError as error:
         return _failure(error)
-
-
-async def _send(transport: Transport, call: HttpCall, limits: Limits) -> Response:
-    connect_by = min(asyncio.get_running_loop().time() + CONNECT_S, limits.first_by)
-    try:
-        return await transport.send(
-            call.url, call.headers, call.body, connect_by=connect_by, first_byte_by=limits.first_by
-        )
-    except ValueError as error:
-        # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
-        raise TransportError("connect_failed", str(error)) from None
 
 
 async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:
@@ -124,6 +123,9 @@ async def _pass_on(
     return Failure(outcome="malformed", message="the provider's stream ended in the middle")
 
 
-def _failure(error: TransportError) -> Failure:
+def _failure(error: TransportError | ValueError) -> Failure:
+    if isinstance(error, ValueError):
+        # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
+        return _failure(TransportError("connect_failed", str(error)))
     message = _MESSAGES.get(error.outcome, "the provider failed")
     return Failure(outcome=error.outcome, message=message, detail=error.detail)

@@ -12,6 +12,8 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
     """The price of one call, or None if the model is unpriced or its tokens are unknown."""
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
+    if not usage.cached_tokens and not usage.cache_write_tokens:
+        return (usage.input_tokens * price.input + usage.output_tokens * price.output) / PER_MILLION
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
     written = min(usage.cache_write_tokens or 0, usage.input_tokens - cached)
     total = (

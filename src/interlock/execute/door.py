@@ -14,7 +14,7 @@ from interlock.execute.cost import affordable_tokens
 from interlock.execute.failures import refused, verdict_on
 from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
 from interlock.execute.setting import Destination, Setting
-from interlock.resilience.health import Refusal
+from interlock.resilience.health import Refusal, TargetHealth
 from interlock.route.arms import on_canary
 from interlock.route.decide import permits
 from interlock.types.answer import Failure
@@ -30,7 +30,7 @@ class Turned(Struct, frozen=True):
     wait_s: float | None = None
 
 
-class Pass(Struct, frozen=True):
+class Pass(Struct, frozen=True, gc=False):
     """May be called: where, for how many output tokens (None: no bound), and whether it is a probe.
 
     `leave` has to follow, however the call ends.
@@ -48,24 +48,33 @@ def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, no
     Where the account has limits, `queue` comes before: who passes has a place there.
     """
     destination = setting.destinations.get((step.model, step.endpoint))
-    dropped = _objection(step, decision, setting)
+    route, dropped = decision.route, None
+    if (
+        route is None or step.model != route.model
+    ):  # the route was judged by the decision, under this snapshot
+        dropped = _objection(step, decision, setting)
     if destination is None or dropped is not None:
         dropped = dropped or Dropped(model=step.model, rule="pool", why="not in the pool")
         return Turned("not_permitted", dropped, _not_permitted(dropped))
-    affordable = affordable_tokens(
-        decision.budgets.max_cost_usd, spent_usd, decision.signals.input_tokens, destination.model.price
-    )
-    if affordable is not None and affordable < 1:
-        why = "what is left of the budget does not pay for a call"
-        dropped = Dropped(model=step.model, rule="max_cost_usd", why=why)
-        return Turned("budget", dropped, _too_dear(step))
+    affordable: int | None = None
+    if decision.budgets.max_cost_usd is not None:
+        affordable = affordable_tokens(
+            decision.budgets.max_cost_usd, spent_usd, decision.signals.input_tokens, destination.model.price
+        )
+        if affordable is not None and affordable < 1:
+            why = "what is left of the budget does not pay for a call"
+            dropped = Dropped(model=step.model, rule="max_cost_usd", why=why)
+            return Turned("budget", dropped, _too_dear(step))
     health, upstream = destination.health, destination.upstream
-    refusal = health.refuses(now)
-    if refusal is not None:
-        return _turned(step, refusal)
+    probe = False
+    if not health.is_well(now):
+        refusal = health.refuses(now)
+        if refusal is not None:
+            return _turned(step, refusal)
+        probe = health.breaker.begin(now)
     if not step.again:
         upstream.retries.earn()
-    return Pass(destination, affordable, health.breaker.begin(now), upstream.throttle)
+    return Pass(destination, affordable, probe, upstream.throttle)
 
 
 async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Turned | None:
@@ -113,7 +122,17 @@ def depart(
 ) -> None:
     """Tell the target how its call ended, and give its place to the next. `probe`: it is one to the end."""
     health, gate = passed.destination.health, passed.gate
-    verdict = "answered" if failure is None else verdict_on(failure)
+    if failure is None:
+        health.breaker.succeed(now, probe=probe)
+    else:
+        _blame(health, failure, now, probe=probe, alone=alone)
+    if gate is not None:
+        gate.produced(now, output_tokens or 0)
+        leave(gate)
+
+
+def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:
+    verdict = verdict_on(failure)
     if verdict == "answered":
         health.breaker.succeed(now, probe=probe)
     elif verdict == "failed":
@@ -121,18 +140,12 @@ def depart(
     else:
         health.breaker.drop(probe=probe)
     if verdict == "limited":
-        health.cool(now, failure.retry_after_s if failure is not None else None)
-    if gate is not None:
-        gate.produced(now, output_tokens or 0)
-        leave(gate)
+        health.cool(now, failure.retry_after_s)
 
 
 def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | None:
-    """Policy asked again. The route was judged by the decision itself, under this very snapshot."""
-    route = decision.route
-    if route is not None and step.model == route.model:
-        return None
-    world = setting.world
+    """Policy asked again."""
+    route, world = decision.route, setting.world
     if route is not None and route.arm == "canary" and route.alias in world.rollouts:
         world = on_canary(world, route.alias)
     return permits(setting.snapshot, decision.signals, world, step.model, step.endpoint)

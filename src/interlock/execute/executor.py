@@ -6,15 +6,15 @@ target may be called at this moment is asked of `resilience`, which hears how ea
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
 from interlock.execute.call_ids import with_call_ids
-from interlock.execute.calls import Limits, call_stream, call_whole
+from interlock.execute.calls import CONNECT_S, Limits, call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.door import Pass, Turned, admit, depart, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
@@ -22,12 +22,12 @@ from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
 from interlock.execute.joint import Joint
 from interlock.execute.more import More
-from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
 from interlock.execute.trial import Trial
-from interlock.execute.validation.verdict import Expected, judge_answer
+from interlock.execute.validation.verdict import NOTHING_EXPECTED, WORDS, expect, judge_answer
 from interlock.route.limits import REQUEST
 from interlock.types.answer import Answer, Event, Failure, Usage
 from interlock.types.decision import Decision, Dropped
@@ -73,7 +73,7 @@ class Execution:
         lane = decision.route.lane if decision.route is not None else None
         self._lane = setting.snapshot.lanes.get(lane) if lane is not None else None
         contract = setting.contracts.get(lane) if lane is not None else None
-        self._expected = Expected(request, decision, contract, config.tools, config.default_tool)
+        self._expected = expect(request, decision, contract, config.tools, config.default_tool)
         self._encoder: StreamEncoder | None = None
         self._sink: Sink | None = None
         self._end = b""
@@ -102,14 +102,14 @@ class Execution:
         """Since the request began."""
         return (self.clock() - self.began) * 1000
 
-    async def run_whole(self) -> None:
+    def run_whole(self) -> Coroutine[Any, Any, None]:
         """Execute a request whose caller waits for a whole answer."""
-        await self._walk(self._call_whole)
+        return self._walk()
 
-    async def run_stream(self, sink: Sink) -> None:
+    def run_stream(self, sink: Sink) -> Coroutine[Any, Any, None]:
         """Execute a streamed request, all but its end: `ending` has that."""
         self._sink = sink
-        await self._walk(self._call_stream)
+        return self._walk()
 
     def ending(self) -> bytes:
         """The last bytes of a stream that has begun: its terminal event, or one error event in its place."""
@@ -121,22 +121,27 @@ class Execution:
         if self._trial is not None:
             self._trial.release()
 
-    async def _walk(self, call: Callable[[Trial], Awaitable[None]]) -> None:
-        if self.request.operation == "answer":
+    async def _walk(self) -> None:
+        if self._expected is not NOTHING_EXPECTED and self.request.operation == "answer":
             self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
-        if self.error is not None:
-            return
+            if self.error is not None:
+                return
         after_ms = self._lane.hedge_after_ms if self._lane is not None else None
-        plan = attempts(self.decision, None if after_ms is None else after_ms / 1000)
-        step: Step | None = next(plan)
-        while step is not None:
-            end = await (self._try(step, call) if step.hedge is None else self._hedged(step, call))
+        step = first_step(self.decision, None if after_ms is None else after_ms / 1000)
+        plan: Generator[Step, AttemptEnd, None] | None = None
+        while True:
+            end = await (self._try(step) if step.hedge is None else self._hedged(step))
+            if end.outcome == "ok":
+                return
+            if plan is None:
+                plan = attempts(self.decision, step)
+                next(plan)
             try:
                 step = plan.send(end)
             except StopIteration:
-                step = None
+                return
 
-    async def _hedged(self, step: Step, call: Callable[[Trial], Awaitable[None]]) -> AttemptEnd:
+    async def _hedged(self, step: Step) -> AttemptEnd:
         """Call a model, and another one if it says nothing for a while; the first answer is taken."""
         hedge, before = step.hedge, len(self.attempts)
         assert hedge is not None, "there is a second"
@@ -147,10 +152,10 @@ class Execution:
             if held is None:
                 return None
             self._held_usd = held
-            return self._try(hedge.step, call)
+            return self._try(hedge.step)
 
         try:
-            end = await race.run(self._try(step, call), hedge.after_s, second)
+            end = await race.run(self._try(step), hedge.after_s, second)
         finally:
             self._race, self._held_usd = None, 0.0
             # In the order in which they began, whoever ended first.
@@ -168,7 +173,7 @@ class Execution:
         )
         return cost_usd(most, trial.model.price)
 
-    async def _try(self, step: Step, call: Callable[[Trial], Awaitable[None]]) -> AttemptEnd:
+    async def _try(self, step: Step) -> AttemptEnd:
         """Call a model, unless something speaks against it now."""
         if step.again and not self._may_repeat(step):
             return AttemptEnd(outcome="no_retry", calls=0)
@@ -189,8 +194,7 @@ class Execution:
         trial: Trial | None = None
         try:
             trial = self._trial = self._prepared(step, passed, now)
-            trial.probes = passed.destination.health.breaker if passed.probe else None
-            await call(trial)
+            self._heard(trial, await self._call(trial))
             return self._close(trial)
         except asyncio.CancelledError:
             if trial is not None:
@@ -225,17 +229,16 @@ class Execution:
         )
         return Trial(
             step=step,
-            model=destination.model,
-            adapter=destination.adapter,
+            destination=destination,
             whole=whole,
             request=prepared.request,
             call=whole.encode_request(prepared.request, destination.target),
             free=self.request.operation == "count",
-            secret=destination.target.api_key,
             mark=prepared.mark,
             limits=self._limits(step, now),
             began=now,
             started_at=self.services.now(),
+            probes=destination.health.breaker if passed.probe else None,
         )
 
     def _pass_over(self, turned: Turned) -> AttemptEnd:
@@ -291,10 +294,13 @@ class Execution:
         budgets = self.decision.budgets
         left = self.deadline - now
         first_s = left if budgets.first_token_ms is None else budgets.first_token_ms / 1000
-        reserve = min(left * RESERVE, first_s) if step.spare and budgets.deadline_ms is not None else 0.0
+        end_by = self.deadline
+        if step.spare and budgets.deadline_ms is not None:
+            end_by -= min(left * RESERVE, first_s)
         if self._sink is None:
-            return Limits(first_by=self.deadline - reserve, end_by=self.deadline - reserve)
-        return Limits(first_by=min(now + first_s, self.deadline - reserve), end_by=self.deadline)
+            return Limits(connect_by=min(now + CONNECT_S, end_by), first_by=end_by, end_by=end_by)
+        first_by = min(now + first_s, end_by)
+        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=self.deadline)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
@@ -331,10 +337,28 @@ class Execution:
             draw=self.services.draw(),
         )
 
-    async def _call_whole(self, trial: Trial) -> None:
+    def _call(self, trial: Trial) -> Awaitable[Answer | Failure | None]:
+        """The call of an attempt. None is a stream, which has noted by itself how it went."""
+        if self._sink is not None:
+            return self._call_stream(trial)
+        if self.decision.budgets.max_continuations:
+            return self._call_on(trial)
+        return call_whole(self.services.transport, trial.whole, trial.take_call(), trial.limits, trial.heard)
+
+    async def _call_on(self, trial: Trial) -> Answer | Failure:
+        """A whole answer with what follows where its length cuts it."""
         found = await call_whole(
             self.services.transport, trial.whole, trial.take_call(), trial.limits, trial.heard
         )
+        if isinstance(found, Failure) or found.finish != "length":
+            return found
+        trial.answer = trial.cleaned(found)
+        return await self._more().whole(trial, trial.answer)
+
+    def _heard(self, trial: Trial, found: Answer | Failure | None) -> None:
+        """Judge what came back whole. An answer that passes is completed by what only we know."""
+        if found is None:
+            return
         if isinstance(found, Failure):
             trial.fail(found)
             return
@@ -342,12 +366,13 @@ class Execution:
         if self.request.operation != "answer":
             self._take_figures(trial, answer)
             return
-        if answer.finish == "length" and self.decision.budgets.max_continuations:
-            answer = await self._more().whole(trial, answer)
-        trial.judged(judge_answer(answer, self._expected))
+        verdict = judge_answer(answer, self._expected)
+        trial.judged(verdict)
         if trial.violation is None and trial.failure is None:
-            answer = inert_answer(answer) if self._expected.inert else answer
-            answer = with_call_ids(answer, self.decision.id)
+            if self._expected.inert:
+                answer = inert_answer(answer)
+            if verdict is not WORDS:
+                answer = with_call_ids(answer, self.decision.id)
             usage = trial.usage(self.decision.signals.input_tokens, self.services.count)
             if usage is not answer.usage or not answer.created or not answer.id:
                 answer = msgspec.structs.replace(

@@ -8,7 +8,7 @@ import asyncio
 
 from interlock.adapters import HttpCall
 from interlock.adapters.call import signed
-from interlock.execute.calls import IDLE_S, Emit, Limits, call_stream, call_whole
+from interlock.execute.calls import CONNECT_S, IDLE_S, Emit, Limits, call_stream, call_whole
 from interlock.execute.continuing import joined, may_continue, next_request, output_left
 from interlock.execute.cost import affordable_tokens, cost_usd
 from interlock.execute.joint import Joint
@@ -100,4 +100,6 @@ class More:
         return signed(trial.whole.encode_request(request, destination.target), self.services.now())
 
     def _limits(self) -> Limits:
-        return Limits(first_by=min(self._clock() + IDLE_S, self.deadline), end_by=self.deadline)
+        now = self._clock()
+        first_by = min(now + IDLE_S, self.deadline)
+        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=self.deadline)

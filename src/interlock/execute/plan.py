@@ -5,13 +5,13 @@ its fallbacks as their `when` applies. The target that just failed is called aga
 and sensible, before another takes over: see `_pause_s`.
 """
 
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from interlock.types.answer import AttemptOutcome
-from interlock.types.decision import Decision
+from interlock.types.decision import Decision, FallbackStep
 from interlock.types.labels import When
 
 Skipped = Literal["budget", "not_permitted", "open", "cooled", "busy", "no_retry"]
@@ -50,7 +50,7 @@ WORTH_WAITING_S: Final = 2.0
 """An upstream that asks for more is not waited for where another model stands by."""
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Step(Struct, frozen=True, kw_only=True, gc=False):
     """A model to call, `after_s` seconds from now.
 
     `spare` says that another model would be tried if this one timed out. `again`: it was called
@@ -92,34 +92,38 @@ class AttemptEnd(Struct, frozen=True, kw_only=True):
     draw: float = 0.0
 
 
-def attempts(decision: Decision, hedge_after_s: float | None = None) -> Generator[Step, AttemptEnd, None]:
-    """Yield the steps of a decision in order; send back how each ended. The end is to give up.
+def first_step(decision: Decision, hedge_after_s: float | None = None) -> Step:
+    """Where a decision begins, and mostly ends.
 
-    With `hedge_after_s` the first step has a hedge: the model that would follow a timeout, else itself.
+    With `hedge_after_s` it has a hedge: the model that would follow a timeout, else itself.
+    """
+    here, limit = decision.route, decision.budgets.max_attempts
+    assert here is not None, "a decision without a route is never executed"
+    model = here.model
+    may_call_again = limit is None or limit > 1
+    return Step(
+        provider=here.provider,
+        model=model,
+        endpoint=here.endpoint,
+        region=here.region,
+        spare=may_call_again and _find(decision, (model,), model, "timeout_or_5xx") is not None,
+        hedge=None if hedge_after_s is None else _hedge(decision, hedge_after_s),
+    )
+
+
+def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, None]:
+    """Yield the steps of a decision in order from `first`; send back how each ended. The end is to give up.
+
     A step that was skipped for what the request is leaves the earlier failure in place: the next
     fallback is looked up for the model that really failed.
     """
-    here = decision.route
-    assert here is not None, "a decision without a route is never executed"
     limit = decision.budgets.max_attempts
-    tried = {here.model}
+    step, hedge = first, first.hedge
+    tried = {step.model}
     calls = repeats = 0
     failed: tuple[str, When] | None = None
-    provider, model, endpoint, region = here.provider, here.model, here.endpoint, here.region
-    after_s, again = 0.0, False
-    hedge = None if hedge_after_s is None else _hedge(decision, hedge_after_s)
     while True:
-        may_call_again = limit is None or calls + 1 < limit
-        end = yield Step(
-            provider=provider,
-            model=model,
-            endpoint=endpoint,
-            region=region,
-            spare=may_call_again and _find(decision, tried, model, "timeout_or_5xx") is not None,
-            after_s=after_s,
-            again=again,
-            hedge=hedge,
-        )
+        end = yield step
         if hedge is not None and end.hedged:
             tried.add(hedge.step.model)
         hedge = None
@@ -130,21 +134,29 @@ def attempts(decision: Decision, hedge_after_s: float | None = None) -> Generato
         if limit is not None and calls >= limit:
             return
         if when is not None and (failed is None or end.outcome not in _THEIRS):
-            failed = (model, when)
+            failed = (step.model, when)
         assert failed is not None, "a repeat follows a failure"
         found = _find(decision, tried, *failed)
         room = (MOST_CALLS if limit is None else limit) - calls
         pause_s = _pause_s(end, repeats, room, stands_by=found is not None)
+        place: Step | FallbackStep
         if pause_s is not None:
-            repeats += 1
-            after_s, again = pause_s, end.calls > 0 or again
-            continue
-        if found is None:
+            repeats, place, again = repeats + 1, step, end.calls > 0 or step.again
+        elif found is not None:
+            repeats, place, again = 0, decision.fallbacks[found], False
+            tried.add(place.model)
+        else:
             return
-        step = decision.fallbacks[found]
-        provider, model, endpoint, region = step.provider, step.model, step.endpoint, step.region
-        tried.add(model)
-        repeats, after_s, again = 0, 0.0, False
+        may_call_again = limit is None or calls + 1 < limit
+        step = Step(
+            provider=place.provider,
+            model=place.model,
+            endpoint=place.endpoint,
+            region=place.region,
+            spare=may_call_again and _find(decision, tried, place.model, "timeout_or_5xx") is not None,
+            after_s=pause_s or 0.0,
+            again=again,
+        )
 
 
 def _hedge(decision: Decision, after_s: float) -> Hedge | None:
@@ -152,7 +164,7 @@ def _hedge(decision: Decision, after_s: float) -> Hedge | None:
     here, limit = decision.route, decision.budgets.max_attempts
     if here is None or (limit is not None and limit < 2):
         return None
-    found = _find(decision, {here.model}, here.model, "timeout_or_5xx")
+    found = _find(decision, (here.model,), here.model, "timeout_or_5xx")
     place = here if found is None else decision.fallbacks[found]
     step = Step(
         provider=place.provider,
@@ -165,7 +177,7 @@ def _hedge(decision: Decision, after_s: float) -> Hedge | None:
     return Hedge(after_s=after_s, step=step)
 
 
-def _find(decision: Decision, tried: set[str], failed: str, when: When) -> int | None:
+def _find(decision: Decision, tried: Container[str], failed: str, when: When) -> int | None:
     """The place of the first fallback that follows `failed` by `when` and has not been tried."""
     for place, step in enumerate(decision.fallbacks):
         if step.from_ in ("*", failed) and step.when in (when, "any") and step.model not in tried:

@@ -9,7 +9,7 @@ from interlock.adapters import AdapterModule, Target, WholeCall
 from interlock.config.checked import Model
 from interlock.execute.layout import Fresh, Untrusted
 from interlock.execute.plan import Step
-from interlock.execute.trial import Count
+from interlock.execute.usage import Count
 from interlock.execute.validation.contract import Contract
 from interlock.resilience.health import TargetHealth, UpstreamHealth
 from interlock.route.snapshot import Snapshot

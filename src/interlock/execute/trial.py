@@ -1,13 +1,11 @@
 """One attempt while it runs, and the `Attempt` that is recorded of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from interlock.adapters import AdapterModule, HttpCall, WholeCall
-from interlock.adapters.call import signed
-from interlock.config.checked import Model
+from interlock.adapters import HttpCall, WholeCall
 from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
@@ -15,18 +13,17 @@ from interlock.execute.flow import Flow
 from interlock.execute.places import without_places
 from interlock.execute.plan import Step
 from interlock.execute.redact import clean_answer, without_pieces
-from interlock.execute.usage import complete, credible
+from interlock.execute.setting import Destination
+from interlock.execute.usage import Count, complete, credible
 from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
+from interlock.execute.validation.verdict import WORDS
 from interlock.resilience.breaker import Breaker
 from interlock.resilience.learned import rest_s
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
 from interlock.types.request import Refusal, Request, Text, ToolCall
-
-Count = Callable[[str, str], int]
-"""How many tokens a text is for a model (its upstream name)."""
 
 _MAY_HAVE_COST: Final = ("ok", "timeout", "malformed", "schema_invalid", "cancelled")
 
@@ -38,28 +35,30 @@ class Trial:
         self,
         *,
         step: Step,
-        model: Model,
-        adapter: AdapterModule,
+        destination: Destination,
         whole: WholeCall,
         request: Request,
         call: HttpCall,
-        secret: str | None,
         mark: str | None,
         limits: Limits,
         began: float,
         started_at: str,
+        probes: Breaker | None = None,
         free: bool = False,
     ) -> None:
-        """`free` is a call that runs no model: it takes no tokens and costs nothing."""
+        """`probes` is the breaker that this attempt is the probe of.
+
+        `free` is a call that runs no model: it takes no tokens and costs nothing.
+        """
         self.step = step
-        self.model = model
-        self.adapter = adapter
+        self.model = destination.model
+        self.adapter = destination.adapter
         self.whole = whole
         self.free = free
         self.request = request
         self.url = call.url
-        self._call: HttpCall | None = signed(call, started_at)
-        self.secret = secret
+        self._call: HttpCall | None = call if call.sign is None else call.sign(call, started_at)
+        self.secret = destination.target.api_key
         self.mark = mark
         self.limits = limits
         self.began = began
@@ -71,8 +70,10 @@ class Trial:
         self.violation: Violation | None = None
         self.validation: Validation | None = None
         self.ended = False
-        self.probes: Breaker | None = None
-        """The breaker that this attempt is the probe of, until it has an answer."""
+        self.probes = probes
+        """Until there is an answer."""
+        self.words = False
+        """Whether the answer is one text and nothing else, of which nothing was asked."""
         self.continuations = 0
         self.under_way = 0
         """Input tokens of a continuation that has not ended: it may cost that, whatever becomes of it."""
@@ -127,7 +128,9 @@ class Trial:
             return Usage()
         if self._usage is None:
             told = credible(self._told())
-            if not self._needs_estimate(told):
+            if (
+                told.input_tokens is not None and told.output_tokens is not None
+            ) or not self._may_have_cost():
                 self._usage = told
             else:
                 made = "".join((self.text, *(call.arguments for call in self.calls)))
@@ -139,17 +142,13 @@ class Trial:
                 self._usage = total(self._usage, lost)
         return self._usage
 
-    def _cannot_cost(self) -> bool:
-        """Whether it is certain that nothing is to be paid: no model was run, or nothing was ever sent."""
-        return self.free or (self.failure is not None and self.failure.outcome == "connect_failed")
-
-    def _needs_estimate(self, told: Usage) -> bool:
-        if told.input_tokens is not None and told.output_tokens is not None:
-            return False
+    def _may_have_cost(self) -> bool:
         return self.failure is None or self.failure.outcome in _MAY_HAVE_COST or bool(self.text)
 
     def cleaned(self, answer: Answer) -> Answer:
         """An answer without our mark and without the provider's key."""
+        if self.mark is None and self.secret is None:
+            return answer
         return clean_answer(answer if self.mark is None else _unmarked(answer, self.mark), self.secret)
 
     def lose(self, failure: Failure | None) -> None:
@@ -159,6 +158,7 @@ class Trial:
 
     def fail(self, failure: Failure) -> None:
         """Note how the attempt failed, without the secret and the addresses in what the provider said."""
+        self.words = False
         self.failure = msgspec.structs.replace(
             failure,
             message=without_places(self._without_secret(failure.message), self.url),
@@ -168,6 +168,9 @@ class Trial:
     def judged(self, verdict: Verdict) -> None:
         """Note the verdict on the answer. A model chooses the names that its violations quote."""
         validation, violation = verdict.validation, verdict.violation
+        if verdict is WORDS:
+            self.validation, self.words = validation, True
+            return
         if validation.violations:
             lines = tuple(map(self._without_secret, validation.violations))
             validation = msgspec.structs.replace(validation, violations=lines)
@@ -179,29 +182,36 @@ class Trial:
 
     def attempt(self, now: float, input_tokens: int, count: Count) -> Attempt:
         """The record of the attempt, which ended at `now`."""
+        step, failure, finish = self.step, self.failure, self._finish()
         usage = self.usage(input_tokens, count)
-        failure = self.failure
-        finish = self._finish()
-        return Attempt(
-            provider=self.step.provider,
-            model=self.step.model,
-            outcome=self._outcome(),
+        # Nothing was ever sent, or no model was run: then it is certain that nothing is to be paid.
+        free = self.free or (failure is not None and failure.outcome == "connect_failed")
+        # More than 15 keywords at once would cost Python a dict, three times the price of all the rest.
+        found = Attempt(
+            provider=step.provider,
+            model=step.model,
+            outcome="ok" if self.words else self._outcome(),
             started_at=self.started_at,
             latency_ms=_ms(now - self.began),
-            region=self.step.region,
-            ttft_ms=_ms(self.first - self.began) if self.first is not None else None,
+            region=step.region,
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             usage_estimated=usage.estimated,
-            tool_calls=len(self.calls),
-            refused=finish == "refusal" or self._refuses(),
             continuations=self.continuations,
             finish=finish,
-            violations=self.validation.violations if self.validation is not None else (),
-            cost_usd=0.0 if self._cannot_cost() else cost_usd(usage, self.model.price),
+            cost_usd=0.0 if free else cost_usd(usage, self.model.price),
             validation=self.validation,
+        )
+        if self.words:
+            return found
+        return msgspec.structs.replace(
+            found,
+            ttft_ms=_ms(self.first - self.began) if self.first is not None else None,
+            tool_calls=len(self.calls),
+            refused=finish == "refusal" or self._refuses(),
+            violations=self.validation.violations if self.validation is not None else (),
             status=failure.status if failure is not None else None,
             detail=(failure.detail or failure.message) if failure is not None else "",
         )
@@ -232,7 +242,7 @@ class Trial:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    return round(seconds * 1_000_000) / 1000
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:

@@ -67,7 +67,9 @@ class Breaker:
             self._since, self._calls, self._failed = now, 0, 0
         elif self.open_until is None:
             self._in_a_row = 0
-            self._count(now)
+            if now - self._since > self.rules.window_s:
+                self._since, self._calls, self._failed = now, 0, 0
+            self._calls += 1
 
     def fail(self, now: float, *, probe: bool, alone: bool) -> None:
         """A call failed in a way that says something about the target.
@@ -79,7 +81,9 @@ class Breaker:
             self.probing = False
             self._open(now)
         elif self.open_until is None:
-            self._count(now)
+            if now - self._since > self.rules.window_s:
+                self._since, self._calls, self._failed = now, 0, 0
+            self._calls += 1
             self._failed += 1
             if self._in_a_row == 0 or now - self._row_since > self.rules.window_s:
                 self._in_a_row, self._row_since = 0, now
@@ -105,8 +109,3 @@ class Breaker:
     def _open_s(self) -> float:
         once = float(self.rules.open_s)
         return max(once, min(once * self._opened, LONGEST_OPEN_S))
-
-    def _count(self, now: float) -> None:
-        if now - self._since > self.rules.window_s:
-            self._since, self._calls, self._failed = now, 0, 0
-        self._calls += 1

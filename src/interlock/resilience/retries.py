@@ -29,7 +29,9 @@ class RetryBudget:
     def earn(self) -> None:
         """A request calls the upstream for the first time."""
         ratio = self.rules.ratio
-        self._earned = min(self._earned + ratio, MOST_EARNED * ratio)
+        most = MOST_EARNED * ratio
+        if self._earned != most:
+            self._earned = min(self._earned + ratio, most)
 
     def take(self, now: float) -> bool:
         """Whether one repeat may be made now; if so, it is counted."""

@@ -1,6 +1,7 @@
 """From a request to what its answer has to be, and from an answer to its verdict.
 
-A plain request costs two comparisons here: it has no judges, and its offer is made when something is called.
+A plain request costs a few comparisons here: nothing is expected of its answers, and of those that need
+more, the offer is made when something is called.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +28,8 @@ CHECKS: Final[tuple[Callable[[Asked], Iterable[Judge]], ...]] = (
 """Every check of what an answer says, in the order in which records name them."""
 
 _NOTHING_CHECKED: Final = Validation(verdict="unchecked")
-_FINE: Final = Verdict(validation=_NOTHING_CHECKED)
+WORDS: Final = Verdict(validation=_NOTHING_CHECKED)
+"""The verdict on a whole answer of one text, and nothing else, of which nothing was asked."""
 _NOT_JUDGED: Final = {
     "cut": "the answer was cut before it was complete, so it was not judged",
     "refused": "the model refused, so there was nothing to judge",
@@ -81,12 +83,46 @@ class Expected:
         return _not_offered(missing, self.offer, contract) if missing and contract is not None else None
 
 
+class _Nothing(Expected):
+    """Of a request that offers and demands nothing: whatever it is answered is taken."""
+
+    def __init__(self) -> None:
+        self.judges = ()
+        self.inert = False
+        self._offer = NOTHING_OFFERED
+
+    def impossible(self) -> ApiError | None:
+        return None
+
+
+NOTHING_EXPECTED: Final[Expected] = _Nothing()
+
+
+def expect(
+    request: Request,
+    decision: Decision,
+    contract: Contract | None,
+    specs: Mapping[str, ToolSpec],
+    default: ToolSpec,
+) -> Expected:
+    """What a request's answers have to be: mostly nothing in particular, and that is one value for all."""
+    if (
+        request.tools
+        or contract is not None
+        or request.response_format is not None
+        or request.tool_choice is not None
+        or decision.policy.safety_mode == "sandbox"
+    ):
+        return Expected(request, decision, contract, specs, default)
+    return NOTHING_EXPECTED
+
+
 def judge_answer(answer: Answer, expected: Expected) -> Verdict:
     """The verdict on a whole answer."""
     if not expected.judges and answer.finish == "stop" and len(answer.parts) == 1:
         only = answer.parts[0]
         if type(only) is Text and only.text:
-            return _FINE  # words that nothing was asked of
+            return WORDS
     said = said_of(answer)
     calls: Calls | None = None
     for call in calls_of(said.parts):
