@@ -16,8 +16,8 @@ from interlock.adapters.failures import (
     to_failure,
 )
 from interlock.adapters.openai.usage import read_usage
-from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason
-from interlock.types.request import AnyPart, Refusal, Text, Thinking, ToolCall
+from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason, Usage
+from interlock.types.request import AnyPart, Extra, Refusal, Text, Thinking, ToolCall
 
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -93,20 +93,72 @@ class _Completion(Struct):
     created: int | None = None
 
 
+class _UsualMessage(_Message, forbid_unknown_fields=True):
+    role: Any = None
+    annotations: Any = None
+
+
+class _UsualChoice(Struct, forbid_unknown_fields=True):
+    message: _UsualMessage
+    finish_reason: str | None = None
+    index: Any = None
+    logprobs: Any = None
+
+
+class _Usual(Struct, forbid_unknown_fields=True):
+    """A completion that has no fields but the dialect's own, as most have: it is read in one go."""
+
+    choices: list[_UsualChoice]
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    usage: Any = None
+    service_tier: Any = None
+    system_fingerprint: Any = None
+    object: Any = None
+    error: None = None
+
+
+_decode_usual: Final = msgspec.json.Decoder(_Usual).decode
+_TIER: Final = b'"service_tier"'
+_FINGERPRINT: Final = b'"system_fingerprint"'
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 def decode_answer(body: bytes) -> Answer | Failure:
     """A whole answer that came with status 200, or how it is none."""
+    try:
+        usual = _decode_usual(body)
+    except _UNREADABLE:
+        return decode_unusual(body)
+    usage, more_usage = read_usage(usual.usage)
+    extra = _usual_extra(usual, more_usage, body)
+    return decode_unusual(body) if extra is None else _answer(usual, usage, extra)
+
+
+def decode_unusual(body: bytes) -> Answer | Failure:
+    """The same for any answer: what is none, and what has fields that are its vendor's own."""
     try:
         raw = _decode(body)
         if isinstance(raw, dict) and raw.get("error"):
             return failure_of(raw["error"], None)
         completion = msgspec.convert(raw, _Completion)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return malformed(f"not a chat completion: {type(error).__name__}")
-    if not completion.choices:
+    usage, more_usage = read_usage(raw.get("usage"))
+    extra = _extra(raw, more_usage) if completion.choices else {}
+    answer = _answer(completion, usage, extra)
+    unjudged = _unjudged_calls(extra) if extra and isinstance(answer, Answer) else None
+    return answer if unjudged is None else malformed(f"calls in `{code_of(unjudged)}`")
+
+
+def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Answer | Failure:
+    choices = completion.choices
+    if not choices:
         return malformed("no choices")
-    if len(completion.choices) > 1:
+    if len(choices) > 1:
         return malformed(MORE_THAN_ONE)
-    choice = completion.choices[0]
+    choice = choices[0]
     finish = FINISH.get(choice.finish_reason or "")
     if finish is None:
         return malformed(f"finish_reason `{code_of(choice.finish_reason)}`")
@@ -114,11 +166,6 @@ def decode_answer(body: bytes) -> Answer | Failure:
         parts = _parts(choice.message)
     except Broken as broken:
         return broken.failure
-    usage, more_usage = read_usage(raw.get("usage"))
-    extra = _extra(raw, more_usage)
-    unjudged = _unjudged_calls(extra) if extra else None
-    if unjudged is not None:
-        return malformed(f"calls in `{code_of(unjudged)}`")
     return Answer(
         id=completion.id or "",
         upstream_model=completion.model or "",
@@ -131,16 +178,18 @@ def decode_answer(body: bytes) -> Answer | Failure:
 
 
 def _parts(message: _Message) -> tuple[AnyPart, ...]:
-    parts: list[AnyPart] = []
+    content = message.content
     thought = message.reasoning_content or message.reasoning
+    if type(content) is str and not (thought or message.refusal or message.tool_calls):
+        return (Text(text=content),)
+    parts: list[AnyPart] = []
     if thought:
         parts.append(Thinking(text=thought))
-    if isinstance(message.content, str):
-        parts.append(Text(text=message.content))
-    elif message.content is not None:
+    if isinstance(content, str):
+        parts.append(Text(text=content))
+    elif content is not None:
         parts += [
-            Thinking(text=text) if kind == "thinking" else Text(text=text)
-            for kind, text in said_in(message.content)
+            Thinking(text=text) if kind == "thinking" else Text(text=text) for kind, text in said_in(content)
         ]
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
@@ -178,22 +227,41 @@ def _unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
 def _extra(raw: dict[str, Any], more_usage: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What only a caller of the same dialect is shown, by place."""
     choice = raw["choices"][0]
-    kept = {
-        "top": _others(raw, _TOP),
-        "choice": _others(choice, _CHOICE),
-        "message": _others(choice["message"], _MESSAGE),
-        "usage": more_usage,
-    }
-    return {place: fields for place, fields in kept.items() if fields}
+    places = ("top", raw, _TOP), ("choice", choice, _CHOICE), ("message", choice["message"], _MESSAGE)
+    extra: dict[str, dict[str, Any]] = {}
+    for place, fields, known in places:
+        for name, value in fields.items():
+            if name not in known and value is not None:
+                extra.setdefault(place, {})[name] = value
+    if more_usage:
+        extra["usage"] = more_usage
+    return extra
 
 
-_NOTHING: Final[dict[str, Any]] = {}
-
-
-def _others(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    if fields.keys() <= known:
-        return _NOTHING
-    return {name: value for name, value in fields.items() if name not in known and value is not None}
+def _usual_extra(usual: _Usual, more_usage: dict[str, Any], body: bytes) -> Extra | None:
+    """The same of a usual answer; None where it cannot be told which of two fields came first."""
+    extra: Extra = {}
+    tier, fingerprint = usual.service_tier, usual.system_fingerprint
+    if tier is None:
+        if fingerprint is not None:
+            extra["top"] = {"system_fingerprint": fingerprint}
+    elif fingerprint is None:
+        extra["top"] = {"service_tier": tier}
+    elif body.count(_TIER) == body.count(_FINGERPRINT) == 1:
+        extra["top"] = {"service_tier": tier, "system_fingerprint": fingerprint}
+        if body.find(_FINGERPRINT) < body.find(_TIER):
+            extra["top"] = {"system_fingerprint": fingerprint, "service_tier": tier}
+    else:
+        return None
+    if usual.choices:
+        choice = usual.choices[0]
+        if choice.logprobs is not None:
+            extra["choice"] = {"logprobs": choice.logprobs}
+        if choice.message.annotations is not None:
+            extra["message"] = {"annotations": choice.message.annotations}
+    if more_usage:
+        extra["usage"] = more_usage
+    return extra
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Failure:

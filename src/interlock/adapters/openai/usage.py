@@ -5,18 +5,16 @@ from typing import Any, Final
 from interlock.types.answer import Usage
 
 _OURS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
-_COUNTS: Final = frozenset(_OURS)
 
 
 def read_usage(raw: Any) -> tuple[Usage, dict[str, Any]]:
     """Our counts, and what else the vendor counted. A count that is no number is unknown."""
     if type(raw) is not dict:
         return Usage(), {}
-    if raw.keys() <= _COUNTS:
-        return Usage(
-            input_tokens=_count(raw.get("prompt_tokens")), output_tokens=_count(raw.get("completion_tokens"))
-        ), {}
-    read, written = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
+    read, written = raw.get("prompt_tokens"), raw.get("completion_tokens")
+    if type(read) is int and type(written) is int and len(raw) == len(_OURS) and "total_tokens" in raw:
+        return Usage(input_tokens=read, output_tokens=written), {}
+    read, written = _count(read), _count(written)
     of_read, of_written = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
     reasoning = _count(of_written.pop("reasoning_tokens", None))
     if reasoning and read is not None and written is not None:
@@ -30,14 +28,19 @@ def read_usage(raw: Any) -> tuple[Usage, dict[str, Any]]:
         output_tokens=written,
         reasoning_tokens=reasoning,
     )
-    more = {name: value for name, value in raw.items() if name not in _OURS and value is not None}
-    more |= {"prompt_tokens_details": of_read, "completion_tokens_details": of_written}
-    return usage, {name: value for name, value in more.items() if value != {}}
+    more = {**raw, "prompt_tokens_details": of_read, "completion_tokens_details": of_written}
+    for name in _OURS:
+        more.pop(name, None)
+    return usage, {name: value for name, value in more.items() if value is not None and value != {}}
 
 
 def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
     found = raw.get(name)
-    return {key: value for key, value in found.items() if value is not None} if type(found) is dict else {}
+    if type(found) is not dict:
+        return {}
+    if None not in found.values():
+        return dict(found)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _count(value: Any) -> int | None:
