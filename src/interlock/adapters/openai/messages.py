@@ -35,15 +35,22 @@ def write_messages(request: Request, quirks: Quirks) -> list[dict[str, Any]]:
     own = request.dialect == "openai-chat"
     out: list[dict[str, Any]] = []
     for message in request.messages:
-        if message.role == "tool":
+        role, parts = message.role, message.parts
+        if role == "developer" and not quirks.developer:
+            role = "system"
+        if len(parts) == 1 and message.extra is None and message.name is None:
+            only = parts[0]
+            if type(only) is Text and only.extra is None:  # most are no more than that
+                out.append({"role": role, "content": only.text})
+                continue
+        if role == "tool":
             out += _results(message, own=own)
             continue
-        plain = message.role == "developer" and not quirks.developer
-        item: dict[str, Any] = {"role": "system" if plain else message.role}
-        if message.role == "assistant":
-            item |= _assistant(message.parts, quirks, own=own)
+        item: dict[str, Any] = {"role": role}
+        if role == "assistant":
+            item |= _assistant(parts, quirks, own=own)
         else:
-            item["content"] = _content(message.parts, own=own)
+            item["content"] = _content(parts, own=own)
         if message.name is not None:
             item["name"] = message.name
         if own and message.extra is not None:

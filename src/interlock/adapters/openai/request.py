@@ -24,11 +24,8 @@ _AGENT: Final = ("user-agent", USER_AGENT)
 
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
-    return HttpCall(
-        place_of(target.base_url, CHAT),
-        headers_of(target, "bearer", stream=request.stream),
-        encode_body(request, target, "openai"),
-    )
+    url, headers = _begun(target.base_url, target.api_key, target.auth, request.stream)
+    return HttpCall(url, headers, encode_body(request, target, "openai"))
 
 
 def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
@@ -39,7 +36,7 @@ def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
         request = plain(request, reads_none)
     quirks = target.quirks
     body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request, quirks)}
-    if own:
+    if own and request.extra:
         body |= request.extra
         if request.metadata and request.extra.get("store") is True:
             body["metadata"] = request.metadata  # without `store` the vendor refuses it
@@ -61,12 +58,22 @@ def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
 
 def headers_of(target: Target, auth: KeyHeader, *, stream: bool) -> tuple[tuple[str, str], ...]:
     """The headers of a call, with the key as the target wants it, else as `auth`."""
-    headers = [_JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT]
-    key = target.api_key
-    if key is not None:
-        bearer = (target.auth or auth) == "bearer"
-        headers.append(("authorization", f"Bearer {key}") if bearer else ("api-key", key))
-    return tuple(headers)
+    return _headers(target.api_key, target.auth or auth, stream)
+
+
+def _headers(key: str | None, auth: KeyHeader, stream: bool) -> tuple[tuple[str, str], ...]:
+    headers = _JSON, ("accept", "text/event-stream" if stream else "application/json"), _AGENT
+    if key is None:
+        return headers
+    return *headers, ("authorization", f"Bearer {key}") if auth == "bearer" else ("api-key", key)
+
+
+@lru_cache(maxsize=256)
+def _begun(
+    base_url: str, key: str | None, auth: KeyHeader | None, stream: bool
+) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """All of a chat's call but its body: it is the same for every request to a deployment."""
+    return place_of(base_url, CHAT), _headers(key, auth or "bearer", stream)
 
 
 @lru_cache(maxsize=256)
