@@ -35,7 +35,8 @@ from interlock.server.lines import request_line
 from interlock.server.log import Log
 from interlock.server.mirrors import Mirrors
 from interlock.server.noticing import Noticer
-from interlock.server.records import budgets_used, to_row
+from interlock.server.records import budgets_used
+from interlock.server.rows import Rows
 from interlock.server.state import State, make_state, with_world
 from interlock.store.rollouts import live
 from interlock.store.sqlite import DAY_US, Store
@@ -83,6 +84,7 @@ class Gateway:
         self.reloads = 0
         self.reloads_failed = 0
         self.latencies = Latencies()
+        self._rows = Rows(store.put_shape)
         self._alerted: dict[str, float] = {}
         self.load = Load(state.config.resilience.max_in_flight)
         self.degrade = Degrade(state.config.resilience.degrade)
@@ -153,9 +155,9 @@ class Gateway:
                 content = await asyncio.to_thread(content_of, config, logging, case.body, text)
             else:
                 content = content_of(config, logging, case.body, text)
-        row = to_row(decision, status, execution, content, at=case.at, used=exchange.used)
         try:
-            await self.store.put_record(row, durable=durable or logging == "strict")
+            row = self._rows.row(decision, status, execution, content, at=case.at, used=exchange.used)
+            await self.store.put_row(row, durable=durable or logging == "strict")
         except StoreError as error:
             raise self.store_failed(error) from None
         if execution is not None:

@@ -20,7 +20,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Record).decode
 
 
-class _Rest(Struct, frozen=True, kw_only=True):
+class Rest(Struct, frozen=True, kw_only=True):
     """The fields of a `Record` but its decision and outcome, in the same order."""
 
     status: Status
@@ -67,8 +67,19 @@ def to_row(
         world_hash=decision.provenance.world_hash,
         session=signals.session,
         decision=encode_decision(decision),
-        rest=_encode(_rest(decision, status, execution, content, used)),
+        rest=encode_rest(decision, status, execution, content, used),
     )
+
+
+def encode_rest(
+    decision: Decision,
+    status: Status,
+    execution: Execution | None,
+    content: msgspec.Raw | None,
+    used: dict[str, float] | None,
+) -> bytes:
+    """The JSON of everything in a record but its decision and outcome; see `to_row`."""
+    return _encode(_rest(decision, status, execution, content, used))
 
 
 def to_shadow_row(
@@ -114,12 +125,18 @@ def microseconds(rfc3339: str) -> int:
 
 def budgets_used(execution: Execution) -> dict[str, float]:
     """What all attempts together took of the decision's budgets, as far as it is known."""
-    attempts = execution.attempts
-    used: dict[str, float] = {"max_attempts": len(attempts)}
-    used["max_input_tokens"] = sum(attempt.input_tokens or 0 for attempt in attempts)
-    used["max_output_tokens"] = sum(attempt.output_tokens or 0 for attempt in attempts)
-    used["max_tool_calls"] = sum(attempt.tool_calls for attempt in attempts)
-    used["deadline_ms"] = round(execution.elapsed_ms, 3)
+    taken_in = put_out = calls = 0
+    for attempt in execution.attempts:
+        taken_in += attempt.input_tokens or 0
+        put_out += attempt.output_tokens or 0
+        calls += attempt.tool_calls
+    used: dict[str, float] = {
+        "max_attempts": len(execution.attempts),
+        "max_input_tokens": taken_in,
+        "max_output_tokens": put_out,
+        "max_tool_calls": calls,
+        "deadline_ms": round(execution.elapsed_ms, 3),
+    }
     if execution.cost_usd is not None:
         used["max_cost_usd"] = execution.cost_usd
     return used
@@ -131,11 +148,11 @@ def _rest(
     execution: Execution | None,
     content: msgspec.Raw | None,
     used: dict[str, float] | None,
-) -> _Rest:
+) -> Rest:
     if execution is None:
-        return _Rest(status=status, error=decision.why.denied, content=content)
+        return Rest(status=status, error=decision.why.denied, content=content)
     error = execution.error
-    return _Rest(
+    return Rest(
         status=status,
         attempts=tuple(execution.attempts),
         cost_usd=execution.cost_usd,

@@ -16,7 +16,7 @@ import apsw
 from interlock.errors import StoreError
 
 APPLICATION_ID: Final = 0x494C_4B31  # "ILK1" in the file's header: whose file this is
-PAGE_BYTES: Final = 8192  # a record with its decision fits into a page
+PAGE_BYTES: Final = 4096  # a few records; each commit writes whole pages, so smaller ones write less
 READ_ENDS_S: Final = 5.0
 _SCHEME: Final = "sqlite:///"
 

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from interlock.store.records import StoredRecord, from_row
+from interlock.store.records import StoredRecord, from_rows
 from interlock.store.writer import Write, Writer
 
 T = TypeVar("T")
@@ -94,7 +94,8 @@ def _after(db: apsw.Connection, seen: Place, limit: int) -> list[tuple[int, Stor
         *db.execute(_THESE, (_text(seen.waiting),)).fetchall(),
         *db.execute(_AFTER, (start, limit)).fetchall(),
     ]
-    return [(row[0], from_row(row[1:])) for row in rows]
+    numbers = [row[0] for row in rows]
+    return list(zip(numbers, from_rows(db, (row[1:] for row in rows)), strict=True))
 
 
 def _advance(

@@ -1,11 +1,14 @@
 """Records as rows: what a row holds, and the statements that write, find and list them."""
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
+import apsw
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from interlock.errors import InterlockError
+from interlock.store.shapes import Shapes
 from interlock.types.record import Noticed, Status
 
 PAGE: Final = 200
@@ -45,7 +48,20 @@ class StoredRecord(Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS: Final = StoredRecord.__struct_fields__
-_WRITTEN: Final = _COLUMNS[: _COLUMNS.index("outcome")]
+_SHARED: Final = (
+    "tenant",
+    "key",
+    "team",
+    "alias",
+    "alias_version",
+    "provider",
+    "model",
+    "lane",
+    "config_hash",
+)
+"""The columns that decisions of one shape have in common."""
+_WRITTEN: Final = ("id", "created_at", "status", "world_hash", "session", "decision", "rest", *_SHARED)
+_DECISION, _REST = _COLUMNS.index("decision"), _COLUMNS.index("rest")
 _ALL: Final = ", ".join(_COLUMNS)
 
 # A record that is written early (strict logging) is written again with its end; its outcome is left alone.
@@ -77,13 +93,22 @@ _FILTERS: Final = {
 }
 
 
-def written_row(record: StoredRecord) -> tuple[Any, ...]:
-    """The values of PUT."""
-    return astuple(record)[: len(_WRITTEN)]
+written_row: Final = attrgetter(*_WRITTEN)
+"""The values of PUT, of a record."""
+shared: Final = attrgetter(*_SHARED)
+"""The last of them, of a record."""
 
 
-def from_row(row: tuple[Any, ...]) -> StoredRecord:
-    return StoredRecord(**dict(zip(_COLUMNS, row, strict=True)))
+def from_rows(db: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> list[StoredRecord]:
+    """The records of rows, in full. Raises apsw.CorruptError where one cannot be made whole."""
+    plain = Shapes(db).plain
+    return [
+        StoredRecord(
+            **dict(zip(_COLUMNS, row, strict=True))
+            | {"decision": plain(row[_DECISION]), "rest": plain(row[_REST])}
+        )
+        for row in rows
+    ]
 
 
 def listing(

@@ -18,6 +18,7 @@ from interlock.rollout.plan import LIVE, Plan, Progress, abort, begin, weight
 from interlock.rollout.watch import Finding
 from interlock.store import aliases, control_log, events
 from interlock.store.aliases import AliasError, AliasState, Change
+from interlock.store.shapes import Shapes
 
 T = TypeVar("T")
 Move = Callable[[Plan, Progress, int], Progress]
@@ -305,8 +306,15 @@ def ended(
     found: list[tuple[Any, ...]] = db.execute(_NEXT, (after, alias, PAGE)).fetchall()
     more = len(found) >= PAGE
     last = found[-1][0] if found else after
+    plain = Shapes(db).plain
     return Page(
-        rows=[*db.execute(_AGAIN, (_encode(list(again)).decode(),)), *found],
+        rows=[
+            (seq, version, plain(decision), plain(rest))
+            for seq, version, decision, rest in (
+                *db.execute(_AGAIN, (_encode(list(again)).decode(),)).fetchall(),
+                *found,
+            )
+        ],
         to=last if more else max(last, newest),
         more=more,
     )
@@ -330,7 +338,9 @@ def noted(
         f"WHERE alias = ? AND created_at >= ? AND seq <= ? AND status = 'ok' AND {NOTED[name]}",
         (alias, since, to),
     )
-    return Counter(under for row in rows if (under := among(*row)) is not None)
+    plain = Shapes(db).plain
+    counted = (among(seq, version, plain(decision)) for seq, version, decision in rows)
+    return Counter(under for under in counted if under is not None)
 
 
 def _token(db: apsw.Connection) -> int | None:

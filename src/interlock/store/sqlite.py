@@ -9,6 +9,7 @@ import secrets
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -26,6 +27,7 @@ from interlock.store import (
     records,
     responses,
     rollouts,
+    shapes,
 )
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
@@ -42,6 +44,7 @@ from interlock.store.live import Counts
 from interlock.store.migrate import migrate, scripts
 from interlock.store.records import BadCursor, StoredRecord
 from interlock.store.responses import StoredResponse
+from interlock.store.shapes import Shape
 from interlock.store.writer import MAX_PENDING, Write, Writer, done
 from interlock.types.labels import DATA_CLASSES, DataClass
 from interlock.types.record import Noticed, Status
@@ -123,12 +126,24 @@ class Store:
 
     def put_record(self, record: StoredRecord, *, durable: bool = False) -> Write[None]:
         """Write a record, or write it again; its outcome is left alone. `durable`: synced to the disk."""
-        return self.writer.row(records.PUT, records.written_row(record), durable=durable)
+        return self.put_row(records.written_row(record), durable=durable)
+
+    def put_row(self, row: tuple[Any, ...], *, durable: bool = False) -> Write[None]:
+        """Write a record by the values of its row, `decision` and `rest` by their shapes or in full."""
+        return self.writer.row(records.PUT, row, durable=durable)
+
+    def put_shape(self, shape: Shape) -> Write[None]:
+        """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat."""
+
+        def work(db: apsw.Connection) -> None:
+            db.execute(shapes.PUT, (shape.hash, shape.body))
+
+        return self._put_once("shape", shape.hash, work)
 
     def get_record(self, record_id: str, tenant: str | None = None) -> StoredRecord | None:
         """A record; with a tenant, another's is as if absent."""
-        row = self._row(records.GET, (record_id, tenant))
-        return None if row is None else records.from_row(row)
+        found = self._records(records.GET, (record_id, tenant))
+        return found[0] if found else None
 
     def list_records(
         self,
@@ -156,7 +171,7 @@ class Store:
             below,
             limit + 1,
         )
-        rows = [records.from_row(row) for row in self._rows(sql, values)]
+        rows = self._records(sql, values)
         return tuple(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
 
     def each_record(self, since: int | None = None) -> Iterator[StoredRecord]:
@@ -164,8 +179,7 @@ class Store:
         last = self._rows(records.LAST)[0][0] or 0
         place = (since or 0, -1)
         while rows := self._rows(records.AFTER, (*place, last)):
-            for row in rows:
-                yield records.from_row(row[1:])
+            yield from self._read(partial(records.from_rows, rows=[row[1:] for row in rows]))
             place = (rows[-1][2], rows[-1][0])
 
     def put_outcome(self, record_id: str, tenant: str | None, outcome: bytes) -> Write[bool]:
@@ -440,6 +454,9 @@ class Store:
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return self._read(lambda db: db.execute(sql, values).fetchall())
+
+    def _records(self, sql: str, values: tuple[Any, ...]) -> list[StoredRecord]:
+        return self._read(lambda db: records.from_rows(db, db.execute(sql, values).fetchall()))
 
     def _row(self, sql: str, values: tuple[Any, ...]) -> Any:
         return self._read(lambda db: db.execute(sql, values).fetchone())

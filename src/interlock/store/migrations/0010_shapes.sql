@@ -1,0 +1,12 @@
+-- What records have in common, by the hash of `body`: JSON with holes, a zero byte for each. A record's `decision` or
+-- `rest` that is a JSON list holds the hash of its shape and then what fills the holes, in order; one that is an object
+-- is the JSON itself. A row is never changed or deleted: records name it by hash.
+CREATE TABLE shapes (
+  hash TEXT PRIMARY KEY,
+  body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER shapes_keep BEFORE UPDATE ON shapes
+BEGIN SELECT RAISE(ABORT, 'shapes is append-only'); END;
+CREATE TRIGGER shapes_stay BEFORE DELETE ON shapes
+BEGIN SELECT RAISE(ABORT, 'shapes is append-only'); END;
