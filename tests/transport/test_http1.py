@@ -533,7 +533,7 @@ async def test_small_writes_are_not_held_back(client):
         call = asyncio.ensure_future(post(client, port))
         await until(lambda: bool(client._pool._open))
         [connection] = client._pool._open
-        sock = connection._transport.get_extra_info("socket")
+        sock = connection.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -663,7 +663,7 @@ async def test_c2_a_slow_reader_holds_the_upstream_back(client):
 def test_c2_single_bytes_that_nobody_reads_are_bounded_too():
     """A read of one byte costs what Python keeps around it: 1 MB per stream at most (row C2)."""
     reads = 0
-    response = Http1Response(None)  # type: ignore[arg-type]  # only its buffer is looked at
+    response = Http1Response(None, None)  # type: ignore[arg-type]  # only its buffer is looked at
     while not response.full:
         response.put(b"x")
         reads += 1

@@ -159,7 +159,7 @@ async def test_a_connection_is_looked_at_before_it_is_used_again(client, monkeyp
         await fetch(client, port)
         [[idle]] = client._pool._idle.values()
         if state == "closing":
-            idle._transport.close()
+            idle.transport.close()
         else:
             idle.expires = soon(0)
         assert await fetch(client, port) == b"ok"

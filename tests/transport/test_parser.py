@@ -109,6 +109,7 @@ def test_whether_a_connection_may_be_used_again_is_the_upstreams_word(raw, keep_
         b"<html>",
         b"\r\nHTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/2.0 200 OK\r\n\r\n",
         b"HTTP/0.9 200 OK\r\n\r\n",
         b"RTSP/1.0 200 OK\r\n\r\n",
         b"HTTP/1.1 099 X\r\n\r\n",

@@ -30,7 +30,10 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """`response` is the answer being received, None while idle; `expires` is the pool's own note."""
+    """`response` is the answer being received, None while idle; `expires` is the pool's own note.
+
+    `sent_at` is when the last request was given to it: an instant of its loop.
+    """
 
     __slots__ = (
         "_deadline",
@@ -41,15 +44,16 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_rings_at",
         "_timer",
-        "_transport",
         "_unsent",
         "expires",
         "loop",
         "origin",
         "response",
+        "sent_at",
+        "transport",
     )
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, owner: Owner, outbox: Outbox) -> None:
         self.loop = loop
@@ -57,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._unsent = b""
         self.origin = origin
         self.response: Http1Response | None = None
-        self.expires = 0.0
+        self.expires = self.sent_at = 0.0
         self._owner = owner
         self._parser = ResponseParser()
         self._heard = False
@@ -66,46 +70,44 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
 
-    @property
-    def closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def start(self, head: bytes, body: bytes) -> Http1Response:
-        """Send a request; the answer will come into what is returned."""
+    def start(self, head: bytes, body: bytes, by: float) -> Http1Response:
+        """Send a request; the answer will come into what is returned, its head until `by` at the latest."""
         assert self.response is None, "one request at a time"
         self._parser.reset()
         self._heard = False
-        self.response = response = Http1Response(self)
+        self.sent_at = self.loop.time()
+        self.response = response = Http1Response(self, self.loop.create_future())
+        self.watch(by)
         if len(body) <= _SMALL_BODY:
             self._unsent = head + body
             self._outbox.add(self._send)
         else:
-            self._transport.write(head)
-            self._transport.write(body)
+            self.transport.write(head)
+            self.transport.write(body)
         return response
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, b""
-        if unsent and not self._transport.is_closing():
-            self._transport.write(unsent)
+        if unsent and not self.transport.is_closing():
+            self.transport.write(unsent)
 
     def fail(self, error: TransportError) -> None:
         """End the answer with `error` and close the socket at once."""
         response, self.response = self.response, None
         if response is not None:
             response.end(error)
-        self._transport.abort()
+        self.transport.abort()
 
     def drop(self) -> None:
         """Close an idle connection at once."""
         assert self.response is None, "only an idle connection is dropped"
-        self._transport.abort()
+        self.transport.abort()
 
     def resume(self) -> None:
         """Read on, now that the reader has taken what there was."""
         if self._paused:
             self._paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     # The timer. A stream waits thousands of times, each time with a later deadline: the timer stays where
     # it is and moves on only when it rings too early. Setting one costs more than all the rest of a wait.
@@ -136,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Both loops have set TCP_NODELAY by now.
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the ancestry
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the ancestry
 
     def data_received(self, data: bytes) -> None:
         response = self.response
@@ -159,7 +161,7 @@ class Connection(asyncio.Protocol):
         else:
             if response.full and not self._paused:
                 self._paused = True
-                self._transport.pause_reading()
+                self.transport.pause_reading()
             response.wake()
 
     def _hand_over(self, response: Http1Response) -> None:
@@ -177,11 +179,11 @@ class Connection(asyncio.Protocol):
         self.response = None
         response.end(None)
         # An answer that came before the request was out leaves the rest of it in the socket.
-        out = not self._unsent and not self._transport.get_write_buffer_size()
-        if reusable and out and not self._transport.is_closing():
+        out = not self._unsent and not self.transport.get_write_buffer_size()
+        if reusable and out and not self.transport.is_closing():
             self._owner.finished(self, response.headers)
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def eof_received(self) -> None:
         """The upstream sent its last byte. Whether it still listens is of no use: None closes the transport.

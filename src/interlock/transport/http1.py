@@ -20,7 +20,7 @@ from interlock.transport import TransportError
 from interlock.transport.connection import ClosedEarlyError, Connection
 from interlock.transport.outbox import Outbox
 from interlock.transport.pool import Pool
-from interlock.transport.request import Origin, encode_head, parse_url
+from interlock.transport.request import Origin, begin_head
 from interlock.transport.response import Http1Response
 
 RACE_S: Final = 1.0
@@ -51,18 +51,27 @@ class Http1Transport:
         first_byte_by: float,
     ) -> Http1Response:
         """POST `body` and return when the head of the answer is here. See `transport.Transport`."""
-        destination = parse_url(url)
-        head = encode_head(destination, headers, len(body))
-        connection = self._pool.take(destination.origin)
-        if connection is not None:
-            sent_at = connection.loop.time()
+        origin, begun = begin_head(url, tuple(headers))
+        head = b"%b%d\r\n\r\n" % (begun, len(body))
+        connection = self._pool.take(origin)
+        reused = connection is not None
+        while True:
+            if connection is None:
+                connection = await self._connect(origin, connect_by)
+            response = connection.start(head, body, first_byte_by)
             try:
-                return await connection.start(head, body).begin(first_byte_by)
-            except ClosedEarlyError:
-                if connection.loop.time() - sent_at > RACE_S:
-                    raise
-        connection = await self._connect(destination.origin, connect_by)
-        return await connection.start(head, body).begin(first_byte_by)
+                await response.waiter
+            except BaseException:  # cancelled: the connection goes with its reader
+                response.close()
+                raise
+            if response.status:
+                return response
+            error = response.error
+            assert error is not None, "an answer without a head is none"
+            raced = reused and isinstance(error, ClosedEarlyError)
+            if not raced or connection.loop.time() - connection.sent_at > RACE_S:
+                raise error
+            connection, reused = None, False
 
     async def close(self) -> None:
         """Close every connection and refuse new ones."""
@@ -92,7 +101,7 @@ class Http1Transport:
             if scope.expired():
                 raise TransportError("timeout", "not connected in time") from error
             raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
-        if connection.closing:
+        if connection.transport.is_closing():
             raise TransportError("upstream_error", "closed before a request")
         if self._pool.closed:
             connection.drop()

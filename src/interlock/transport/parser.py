@@ -4,7 +4,6 @@ httptools (llhttp, strict) does the grammar; what it does not bound or judge is 
 size of the head, number of headers, bytes without content, versions, codings that we never asked for.
 """
 
-from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -33,6 +32,7 @@ class ResponseParser:
         "_bare",
         "_head_size",
         "_http",
+        "_is_1_1",
         "_lines",
         "begun",
         "complete",
@@ -54,14 +54,10 @@ class ResponseParser:
     def reset(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.begun = False
-        self.complete = False
-        self.until_eof = False
-        self.keep_alive = False
+        self.begun = self.complete = self.until_eof = self.keep_alive = self._is_1_1 = False
         self.parts.clear()
         self._lines.clear()
-        self._head_size = 0
-        self._bare = 0
+        self._head_size = self._bare = 0
 
     def feed(self, data: bytes) -> None:
         """Take one read of the socket. Raises MalformedError; `parts` then still holds what came before."""
@@ -84,8 +80,10 @@ class ResponseParser:
 
     def _feed_head(self, data: bytes) -> None:
         """As `feed`, but not a byte over MAX_HEAD is looked at before the head is complete."""
-        if self._head_size == 0 and data[:1] != b"H":
-            raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
+        if self._head_size == 0:
+            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
+            if not self._is_1_1 and data[:1] != b"H":
+                raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
         room = MAX_HEAD - self._head_size
         self._head_size += len(data)
         if len(data) <= room:
@@ -108,30 +106,27 @@ class ResponseParser:
         status = self._http.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._lines.clear()  # an interim answer: the final one follows
+            self._is_1_1 = False
             return
         if not 200 <= status < 600:
             raise MalformedError(f"status {status}")
-        if self._http.get_http_version() not in {"1.1", "1.0"}:
+        if not self._is_1_1 and self._http.get_http_version() not in {"1.1", "1.0"}:
             raise MalformedError("not HTTP/1.1")
         if len(self._lines) > MAX_HEADERS:
             raise MalformedError(f"over {MAX_HEADERS} headers")
         self.headers = headers = _join(self._lines)
         self._lines.clear()  # a stream may stay open for long
-        self._check_codings(headers)
-        self.status = status
-        self.keep_alive = self._http.should_keep_alive()
-        self.until_eof = "content-length" not in headers and "transfer-encoding" not in headers
-        self.begun = True
-
-    @staticmethod
-    def _check_codings(headers: dict[str, str]) -> None:
-        coding = headers.get("transfer-encoding")
-        if coding is not None and coding.lower() != "chunked":
+        framing = headers.get("transfer-encoding")
+        if framing is not None and framing.lower() != "chunked":
             raise MalformedError("a transfer-encoding other than chunked")
         coding = headers.get("content-encoding")
         if coding is not None and coding.lower() not in {"identity", ""}:
             # Never unpacked, so never a bomb: identity is all that we asked for.
             raise MalformedError("a content-encoding other than identity")
+        self.status = status
+        self.keep_alive = self._http.should_keep_alive()
+        self.until_eof = framing is None and "content-length" not in headers
+        self.begun = True
 
     def on_message_complete(self) -> None:
         if self.begun:  # else it was an interim answer
@@ -141,16 +136,24 @@ class ResponseParser:
 def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, raw_value in lines:
-        name = _lower(raw_name)
+        name = _NAMES[raw_name]
         value = raw_value.rstrip().decode("latin-1")
-        if name not in headers:
-            headers[name] = value
-        else:
-            headers[name] = f"{headers[name]}, {value}"
+        if name in headers:
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
     headers.pop("set-cookie", None)
     return headers
 
 
-@lru_cache(maxsize=1024)
-def _lower(name: bytes) -> str:
-    return name.decode("latin-1").lower()
+class _Names(dict[bytes, str]):
+    """Names of headers, as they came, in lower case. Upstreams have few; what one makes up is not kept."""
+
+    def __missing__(self, raw: bytes) -> str:
+        name = raw.decode("latin-1").lower()
+        if len(self) < _MOST_NAMES:
+            self[raw] = name
+        return name
+
+
+_MOST_NAMES: Final = 1024
+_NAMES: Final = _Names()

@@ -27,7 +27,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.closing:
+            if connection.transport.is_closing():
                 continue
             if connection.expires > connection.loop.time():
                 return connection
@@ -42,9 +42,12 @@ class Pool:
 
     def finished(self, connection: Connection, headers: dict[str, str]) -> None:
         """Keep a connection whose answer is complete."""
-        hint = headers.get("keep-alive")
-        keep_s = self._idle_s if hint is None else min(self._idle_s, _promised_s(hint))
-        idle = self._idle.setdefault(connection.origin, [])
+        keep_s = self._idle_s
+        if "keep-alive" in headers:
+            keep_s = min(keep_s, _promised_s(headers["keep-alive"]))
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = []
         if self.closed or keep_s <= 0 or len(idle) >= self._max_idle:
             connection.drop()
             return

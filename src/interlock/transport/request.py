@@ -45,7 +45,6 @@ class Destination(NamedTuple):
     first_lines: str
 
 
-@lru_cache(maxsize=256)
 def parse_url(url: str) -> Destination:
     """The destination of an absolute http(s) url. Raises ValueError, with a reason, for any other.
 
@@ -84,14 +83,14 @@ def _is_host(host: str) -> bool:
     return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
 
 
-def encode_head(destination: Destination, headers: Sequence[tuple[str, str]], length: int) -> bytes:
-    """Everything before the body. Raises ValueError, naming the header but never its value."""
-    return b"%bcontent-length: %d\r\n\r\n" % (_lines(destination, tuple(headers)), length)
-
-
 @lru_cache(maxsize=1024)
-def _lines(destination: Destination, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """All lines but the length: they are the same for every request of a deployment."""
+def begin_head(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """Whom to send to, and the head up to the length of the body: the same for every request of a deployment.
+
+    What is missing is that number and the empty line. Raises ValueError, which may name a header but never
+    its value.
+    """
+    destination = parse_url(url)
     lines = [destination.first_lines]
     for name, value in headers:
         _check_name(name)
@@ -103,7 +102,7 @@ def _lines(destination: Destination, headers: tuple[tuple[str, str], ...]) -> by
         raise ValueError(
             f"header `{_culprit(headers)}` holds a line break, a NUL or a character beyond ASCII"
         )
-    return text.encode("ascii")
+    return destination.origin, text.encode("ascii") + b"content-length: "
 
 
 @lru_cache(maxsize=256)

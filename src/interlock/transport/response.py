@@ -19,37 +19,41 @@ _COST_OF_A_READ: Final = 64
 
 
 class Http1Response:
-    """Implements `transport.Response`; `status` is 0 until the head is here."""
+    """Implements `transport.Response`; `status` is 0 until the head is here.
 
-    __slots__ = ("_buffered", "_connection", "_error", "_reads", "_waiter", "headers", "status")
+    `waiter` is done when there is something new since the reader last looked: first the head, or in its
+    place the `error` that no head will come for. Whoever is cancelled while it waits has to `close`.
+    """
 
-    def __init__(self, connection: "Connection") -> None:
+    __slots__ = ("_buffered", "_connection", "_reads", "error", "headers", "status", "waiter")
+
+    def __init__(self, connection: "Connection", waiter: "asyncio.Future[None]") -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.error: TransportError | None = None
+        self.waiter = waiter
         self._connection: Connection | None = connection
         self._reads: list[bytes] = []
         self._buffered = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: TransportError | None = None
 
     # For the reader.
-
-    async def begin(self, by: float) -> "Http1Response":
-        """Wait for the head; return self. Raises TransportError as `Transport.send` does."""
-        while self.status == 0:
-            if self._error is not None:
-                raise self._error
-            await self._more(by)
-        return self
 
     async def chunk(self, by: float | None) -> bytes:
         """Everything that is here, or the next read of the socket. See `transport.Response`."""
         while not self._reads:
-            if self._error is not None:
-                raise self._error
-            if self._connection is None:
+            if self.error is not None:
+                raise self.error
+            connection = self._connection
+            if connection is None:
                 return b""
-            await self._more(by)
+            assert self.waiter.done(), "one task reads an answer"
+            self.waiter = connection.loop.create_future()
+            connection.watch(by)
+            try:
+                await self.waiter
+            except BaseException:
+                self.close()
+                raise
         return self._take()
 
     async def read(self, limit: int, by: float | None) -> bytes:
@@ -57,6 +61,8 @@ class Http1Response:
         promised = self.headers.get("content-length")
         if promised is not None and int(promised) > limit:
             raise self._refuse(limit)
+        if self._connection is None and self.error is None and self._buffered <= limit:
+            return self._take()  # all of it has come already
         body: list[bytes] = []
         size = 0
         while data := await self.chunk(by):
@@ -77,23 +83,8 @@ class Http1Response:
         if self._connection is not None:
             self._connection.fail(error)
         self._reads.clear()
-        self._error = error
+        self.error = error
         return error
-
-    async def _more(self, by: float | None) -> None:
-        """Wait until something changed. A reader that is cancelled meanwhile takes the connection with it."""
-        connection = self._connection
-        assert connection is not None, "nothing more can come"
-        assert self._waiter is None, "one task reads an answer"
-        self._waiter = waiter = connection.loop.create_future()
-        connection.watch(by)
-        try:
-            await waiter
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
 
     def _take(self) -> bytes:
         reads = self._reads
@@ -109,7 +100,7 @@ class Http1Response:
     @property
     def waiting(self) -> bool:
         """Whether the reader still has nothing; one that was woken has, though it may not have run yet."""
-        return self._waiter is not None and not self._waiter.done()
+        return not self.waiter.done()
 
     @property
     def full(self) -> bool:
@@ -122,10 +113,10 @@ class Http1Response:
     def end(self, error: TransportError | None) -> None:
         """Nothing more will come: the body is complete, or `error` says why it is not."""
         self._connection = None
-        self._error = error
-        self.wake()
+        self.error = error
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
     def wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if not self.waiter.done():
+            self.waiter.set_result(None)
