@@ -32,7 +32,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """`response` is the answer being received, None while idle; `expires` is the pool's own note.
 
-    `sent_at` is when the last request was given to it: an instant of its loop.
+    `reused_at` is when the pool last gave it away: an instant of its loop.
     """
 
     __slots__ = (
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         "loop",
         "origin",
         "response",
-        "sent_at",
+        "reused_at",
         "transport",
     )
 
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._unsent = b""
         self.origin = origin
         self.response: Http1Response | None = None
-        self.expires = self.sent_at = 0.0
+        self.expires = self.reused_at = 0.0
         self._owner = owner
         self._parser = ResponseParser()
         self._heard = False
@@ -75,7 +75,6 @@ class Connection(asyncio.Protocol):
         assert self.response is None, "one request at a time"
         self._parser.reset()
         self._heard = False
-        self.sent_at = self.loop.time()
         self.response = response = Http1Response(self, self.loop.create_future())
         self.watch(by)
         if len(body) <= _SMALL_BODY:
@@ -146,34 +145,27 @@ class Connection(asyncio.Protocol):
             self.drop()  # nobody asked: a 408 before closing, or something worse
             return
         self._heard = True
-        parser = self._parser
+        parser, broken = self._parser, None
         try:
             parser.feed(data)
         except MalformedError as error:
-            self._hand_over(response)
-            self.fail(TransportError("malformed", str(error)))
-            return
-        if not parser.begun:
-            return
-        self._hand_over(response)
-        if parser.complete:
+            broken = str(error)
+        if parser.begun:  # the reader is given the head once, and the body of this read as one piece
+            if response.status == 0:
+                response.status, response.headers = parser.status, parser.headers
+            parts = parser.parts
+            if parts:
+                response.put(parts[0] if len(parts) == 1 else b"".join(parts))
+                parts.clear()
+        if broken is not None:
+            self.fail(TransportError("malformed", broken))
+        elif parser.complete:
             self._finish(response, reusable=parser.keep_alive)
-        else:
+        elif parser.begun:
             if response.full and not self._paused:
                 self._paused = True
                 self.transport.pause_reading()
             response.wake()
-
-    def _hand_over(self, response: Http1Response) -> None:
-        """Give the reader what the parser has: the head once, the body of this read as one piece."""
-        parser = self._parser
-        if response.status == 0 and parser.begun:
-            response.status = parser.status
-            response.headers = parser.headers
-        parts = parser.parts
-        if parts:
-            response.put(parts[0] if len(parts) == 1 else b"".join(parts))
-            parts.clear()
 
     def _finish(self, response: Http1Response, *, reusable: bool) -> None:
         self.response = None

@@ -69,7 +69,7 @@ class Http1Transport:
             error = response.error
             assert error is not None, "an answer without a head is none"
             raced = reused and isinstance(error, ClosedEarlyError)
-            if not raced or connection.loop.time() - connection.sent_at > RACE_S:
+            if not raced or connection.loop.time() - connection.reused_at > RACE_S:
                 raise error
             connection, reused = None, False
 

@@ -55,17 +55,25 @@ class ResponseParser:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.begun = self.complete = self.until_eof = self.keep_alive = self._is_1_1 = False
+        self._head_size = self._bare = 0
         self.parts.clear()
         self._lines.clear()
-        self._head_size = self._bare = 0
 
     def feed(self, data: bytes) -> None:
         """Take one read of the socket. Raises MalformedError; `parts` then still holds what came before."""
+        if self._head_size == 0:
+            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
+            if not self._is_1_1 and data[:1] != b"H":
+                raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
         try:
             if self.begun:
                 self._http.feed_data(data)
             else:
-                self._feed_head(data)
+                self._head_size += len(data)
+                if self._head_size <= MAX_HEAD:
+                    self._http.feed_data(data)
+                else:
+                    self._feed_in_two(data, len(data) - (self._head_size - MAX_HEAD))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete:
                 reason = error.__context__ if isinstance(error.__context__, MalformedError) else error
@@ -78,22 +86,13 @@ class ResponseParser:
             if self._bare > MAX_BARE and not self.complete:
                 raise MalformedError(f"{MAX_BARE} bytes of chunk headers or trailers without content")
 
-    def _feed_head(self, data: bytes) -> None:
-        """As `feed`, but not a byte over MAX_HEAD is looked at before the head is complete."""
-        if self._head_size == 0:
-            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
-            if not self._is_1_1 and data[:1] != b"H":
-                raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
-        room = MAX_HEAD - self._head_size
-        self._head_size += len(data)
-        if len(data) <= room:
-            self._http.feed_data(data)
-            return
+    def _feed_in_two(self, data: bytes, cut: int) -> None:
+        """Feed what lies before MAX_HEAD, and the rest only where the head is complete by then."""
         view = memoryview(data)
-        self._http.feed_data(view[:room])
+        self._http.feed_data(view[:cut])
         if not self.begun:
             raise MalformedError(f"head over {MAX_HEAD} bytes")
-        self._http.feed_data(view[room:])
+        self._http.feed_data(view[cut:])
 
     def on_message_begin(self) -> None:
         if self.complete:

@@ -29,7 +29,9 @@ class Pool:
             connection = idle.pop()
             if connection.transport.is_closing():
                 continue
-            if connection.expires > connection.loop.time():
+            now = connection.loop.time()
+            if connection.expires > now:
+                connection.reused_at = now
                 return connection
             connection.drop()
         return None

@@ -58,11 +58,11 @@ class Http1Response:
 
     async def read(self, limit: int, by: float | None) -> bytes:
         """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
+        if self._connection is None and self.error is None and self._buffered <= limit:
+            return self._take()  # all of it has come already
         promised = self.headers.get("content-length")
         if promised is not None and int(promised) > limit:
             raise self._refuse(limit)
-        if self._connection is None and self.error is None and self._buffered <= limit:
-            return self._take()  # all of it has come already
         body: list[bytes] = []
         size = 0
         while data := await self.chunk(by):
