@@ -45,6 +45,9 @@ class ResponseParser:
     )
 
     def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.until_eof = self.keep_alive = self._is_1_1 = False
         self.parts: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []
         self.on_body = self.parts.append  # straight into the list: no Python frame per chunk
@@ -52,9 +55,7 @@ class ResponseParser:
         self._http = httptools.HttpResponseParser(self)
 
     def reset(self) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.begun = self.complete = self.until_eof = self.keep_alive = self._is_1_1 = False
+        self.begun = self.complete = False  # until then the rest is what it was for the answer before
         self._head_size = self._bare = 0
         self.parts.clear()
         self._lines.clear()
@@ -102,14 +103,15 @@ class ResponseParser:
         self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._http.get_status_code()
-        if 100 <= status < 200 and status != 101:
+        http = self._http
+        status = http.get_status_code()
+        if not 200 <= status < 600:
+            if not 100 <= status < 200 or status == 101:
+                raise MalformedError(f"status {status}")
             self._lines.clear()  # an interim answer: the final one follows
             self._is_1_1 = False
             return
-        if not 200 <= status < 600:
-            raise MalformedError(f"status {status}")
-        if not self._is_1_1 and self._http.get_http_version() not in {"1.1", "1.0"}:
+        if not self._is_1_1 and http.get_http_version() not in {"1.1", "1.0"}:
             raise MalformedError("not HTTP/1.1")
         if len(self._lines) > MAX_HEADERS:
             raise MalformedError(f"over {MAX_HEADERS} headers")
@@ -123,7 +125,7 @@ class ResponseParser:
             # Never unpacked, so never a bomb: identity is all that we asked for.
             raise MalformedError("a content-encoding other than identity")
         self.status = status
-        self.keep_alive = self._http.should_keep_alive()
+        self.keep_alive = http.should_keep_alive()
         self.until_eof = framing is None and "content-length" not in headers
         self.begun = True
 
