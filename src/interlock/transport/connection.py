@@ -171,8 +171,7 @@ class Connection(asyncio.Protocol):
         self.response = None
         response.end(None)
         # An answer that came before the request was out leaves the rest of it in the socket.
-        out = not self._unsent and not self.transport.get_write_buffer_size()
-        if reusable and out and not self.transport.is_closing():
+        if reusable and not self._unsent and not self.transport.get_write_buffer_size():
             self._owner.finished(self, response.headers)
         else:
             self.transport.abort()
