@@ -22,6 +22,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -37,8 +38,10 @@ Row = Sequence[Any]
 
 MAX_PENDING: Final = 10_000
 MAX_BATCH: Final = 256
-MAX_ROWS: Final = 32
-"""How many rows one statement writes at most."""
+MAX_ROWS: Final = 16
+"""How many rows one statement writes at most. Each number of rows is a statement that is kept, prepared."""
+MAX_QUICK: Final = 32
+"""How many rows a loop commits at most in its own thread."""
 SLOW_S: Final = 0.02
 """A loop that had to wait this long for a commit leaves them to the thread, for AWAY_S."""
 AWAY_S: Final = 5.0
@@ -66,7 +69,6 @@ class Write(Generic[T]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop | None,
-        *,
         sql: str = "",
         row: Row = (),
         work: Work[T] | None = None,
@@ -161,7 +163,7 @@ class Writer:
 
     def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
         """Run one statement with these values. Neighbours in the queue with the same one run together."""
-        return self._put(Write(_running_loop(), sql=sql, row=row, durable=durable))
+        return self._put(Write(_running_loop(), sql, row, None, durable))
 
     def call(self, work: Work[T], *, durable: bool = False, owed: bool = False) -> Write[T]:
         """Run `work(connection)` inside the transaction; where it raises, only what it did is undone.
@@ -169,7 +171,7 @@ class Writer:
         `owed`: where the transaction could not be kept, it is tried again in the next one before anything
         else, and so on. So nothing that was asked for after it can be in the file without it.
         """
-        return self._put(Write(_running_loop(), work=work, durable=durable, owed=owed))
+        return self._put(Write(_running_loop(), "", (), work, durable, owed))
 
     def run(self, work: Work[T]) -> T:
         """Like a durable `call`, but wait for it here, even where a loop runs: for the start of a process."""
@@ -187,19 +189,20 @@ class Writer:
     def _put(self, write: Write[T]) -> Write[T]:
         if self._closing:
             raise StoreError("the store is closed")
-        if self.pending >= self._max_pending:
+        loop = write.loop
+        arrived = self._arrived.get(loop) if loop is not None else None
+        if self._queue.qsize() + (len(arrived) if arrived is not None else 0) >= self._max_pending:
             raise StoreError(
                 f"{self._path}: {self._max_pending} writes are waiting already",
                 hint="the disk is too slow for this load, or another process holds the lock",
             )
-        loop = write.loop
-        if loop is None:
-            self._queue.put(write)
-        elif loop in self._arrived:
-            self._arrived[loop].append(write)
-        else:
+        if arrived is not None:
+            arrived.append(write)
+        elif loop is not None:
             self._arrived[loop] = [write]
             loop.call_soon(self._hand_over, loop)
+        else:
+            self._queue.put(write)
         if self._stopped:  # it came in behind the thread's last look
             self._refuse_queued(StoreError("the store is closed"))
         return write
@@ -212,9 +215,12 @@ class Writer:
                 self._queue.put(write)
 
     def _is_quick(self, writes: list[Write[Any]]) -> bool:
-        if self._owed or len(writes) > MAX_ROWS or time.monotonic() < self._away_until:
+        if self._owed or len(writes) > MAX_QUICK or time.monotonic() < self._away_until:
             return False
-        return not any(write.durable or write.work is not None for write in writes)
+        for write in writes:  # noqa: SIM110 - a generator costs each of them twice as much
+            if write.durable or write.work is not None:
+                return False
+        return True
 
     def _write_here(self, writes: list[Write[Any]]) -> bool:
         """Commit in the loop's own thread; False where that would mean to wait."""
@@ -225,7 +231,7 @@ class Writer:
         try:
             if self._closing or not self._queue.empty():
                 return False  # what came before has to be written before
-            self._write(writes)
+            self._write(writes, full_sync=False)
         except apsw.BusyError:
             return False
         finally:
@@ -267,7 +273,7 @@ class Writer:
             with self._turn:
                 if batch:
                     try:
-                        self._write(batch)
+                        self._write(batch, full_sync=any(write.durable for write in batch))
                     except apsw.BusyError as error:
                         # Those behind have waited as well. If each batch took its full turn, the last would
                         # never end.
@@ -292,13 +298,13 @@ class Writer:
             if queue.empty() or len(batch) >= self._max_batch:
                 return True
 
-    def _write(self, batch: list[Write[Any]]) -> None:
+    def _write(self, batch: list[Write[Any]], *, full_sync: bool) -> None:
         """Carry out a transaction; how each write of it ended is noted there.
 
         Raises BusyError, and has done nothing, where another process's lock is not to be had.
         """
         try:
-            self._begin(full_sync=any(write.durable for write in batch))
+            self._begin(full_sync=full_sync)
         except apsw.BusyError:
             raise
         except apsw.Error as error:
@@ -342,21 +348,21 @@ class Writer:
         self._db.execute("RELEASE work")
 
     def _run_rows(self, sql: str, writes: list[Write[None]]) -> None:
-        """The rows of one statement, as many at a time as there are, in powers of two.
+        """The rows of one statement, as many at a time as may be.
 
         Each step of SQLite gives up the interpreter's lock and asks for it again, so that a row a
         step would make the loop's thread and this one take turns for every row.
         """
-        start = 0
-        while start < len(writes):
-            size = min(MAX_ROWS, 1 << (len(writes) - start).bit_length() - 1)
-            self._run_some(sql, writes[start : start + size])
-            start += size
+        if len(writes) <= MAX_ROWS:
+            self._run_some(sql, writes)
+            return
+        for start in range(0, len(writes), MAX_ROWS):
+            self._run_some(sql, writes[start : start + MAX_ROWS])
 
     def _run_some(self, sql: str, writes: list[Write[None]]) -> None:
         """All of them in one step; where that fails, each by itself, so that only the guilty one does."""
         if len(writes) > 1:
-            values = tuple(value for write in writes for value in write.row)
+            values = tuple(chain.from_iterable([write.row for write in writes]))
             try:
                 self._db.execute(_for_rows(sql, len(writes)), values)
             except Exception:  # one of them is at fault; which one shows below
