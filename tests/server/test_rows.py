@@ -117,6 +117,20 @@ def test_an_equal_number_of_another_type_is_written_as_it_is():
             kept.agrees(limited)
 
 
+def test_a_mapping_in_another_order_is_written_as_it_is():
+    memory, kept = fresh(), Kept()
+    decision = decided(memory, ask("big", cannot_carry={"bedrock": ("seed",), "gemini": ("n",)}))
+    assert decision.route is not None
+    why, signals = decision.why, decision.signals
+    limits = dict(reversed(why.limits.items()))
+    carried = dict(reversed(signals.cannot_carry.items()))
+    for _ in range(3):
+        kept.agrees(decision)
+        kept.agrees(replace(decision, why=replace(why, limits=limits)))
+        kept.agrees(replace(decision, signals=replace(signals, cannot_carry=carried)))
+    assert len(limits) > 1
+
+
 @pytest.mark.parametrize("field", Decision.__struct_fields__)
 def test_no_part_of_a_decision_is_taken_from_another(field):
     memory, kept = fresh(), Kept()

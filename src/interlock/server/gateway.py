@@ -149,7 +149,7 @@ class Gateway:
                 elif attempt.status in (401, 402, 403) or attempt.detail.endswith(SPENT):
                     self._alert(attempt)
         content = None
-        if is_kept(config, logging):
+        if config.telemetry.content != "off" and is_kept(config, logging):
             text = execution.text if execution is not None else ""
             if len(case.body) + len(text) > LARGE:
                 content = await asyncio.to_thread(content_of, config, logging, case.body, text)
@@ -160,7 +160,7 @@ class Gateway:
             await self.store.put_row(row, durable=durable or logging == "strict")
         except StoreError as error:
             raise self.store_failed(error) from None
-        if execution is not None:
+        if execution is not None and case.asker is not None:
             self.noticer.note(case, status)
 
     def _alert(self, attempt: Attempt) -> None:

@@ -168,18 +168,18 @@ async def guard(
 def settle(
     gateway: Gateway, exchange: Exchange, case: Case, execution: Execution
 ) -> Coroutine[Any, Any, None]:
-    """What records, as it is awaited, how it ended. Nothing conclusive has been sent yet.
+    """To be awaited: record how it ended, for audit and log. Nothing conclusive has been sent yet.
 
     A cost that is not known is said to be: a provider that failed may charge for it or not.
     """
     status: Status = execution.status
     if exchange.gone:
         status, exchange.status = "cancelled", 499
-    exchange.extra = route_headers(case.decision, execution.step, len(execution.attempts))
+    head = route_headers(case.decision, execution.step, len(execution.attempts))
     if execution.cost_usd is not None:
-        exchange.extra += b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
+        exchange.extra = head + b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
     else:
-        exchange.extra += COST_UNKNOWN if execution.attempts else COST_NOTHING
+        exchange.extra = head + (COST_UNKNOWN if execution.attempts else COST_NOTHING)
     return gateway.record(exchange, case, status, execution)
 
 

@@ -2,11 +2,11 @@
 
 The shape goes to the store once; each row has what fills its holes. A decision's is found by what it shares
 with an earlier one, as `route.memory` makes them; where that leads nowhere, by the bytes themselves.
-Numbers are in holes, or compared by identity: 1 and 1.0 are equal, and other bytes.
+Numbers and mappings are in holes, or compared by identity: 1 and 1.0 are equal, and other bytes.
 """
 
 from collections.abc import Callable
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -25,9 +25,10 @@ from interlock.types.signals import Signals
 MOST: Final = 1024
 """How many decisions, names and verdicts are remembered; past that, all are forgotten and learned again."""
 
+Take = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 _encode: Final = msgspec.json.Encoder().encode
 
-# By the order on the wire. What is no hole, and holds no number, is compared.
+# In the order on the wire.
 _WHY_HOLES: Final = ("dropped", "scores", "propensity")
 _SIGNAL_HOLES: Final = (
     "endpoint",
@@ -38,28 +39,26 @@ _SIGNAL_HOLES: Final = (
     "session",
     "metadata",
     "hour_utc",
+    "cannot_carry",
     "max_output_tokens",
     "deadline_ms",
     "max_cost_usd",
     "findings",
 )
 _PROVENANCE_HOLES: Final = ("world_hash", "draw")
-_holes: Final = attrgetter(
-    "id",
-    "created_at",
-    *(f"why.{name}" for name in _WHY_HOLES),
-    *(f"signals.{name}" for name in _SIGNAL_HOLES),
-    *(f"provenance.{name}" for name in _PROVENANCE_HOLES),
-)
-_compared: Final = attrgetter(
-    "route",
-    "policy",
-    "fallbacks",
-    "cascade",
-    *(f"why.{name}" for name in Why.__struct_fields__ if name not in _WHY_HOLES),
-    *(f"signals.{name}" for name in Signals.__struct_fields__ if name not in _SIGNAL_HOLES),
-    *(f"provenance.{name}" for name in Provenance.__struct_fields__ if name not in _PROVENANCE_HOLES),
-)
+
+
+def _split(of: type[Struct], holes: tuple[str, ...]) -> tuple[Take, Take]:
+    """What takes the holes, and the others, of the values of a struct."""
+    fields = of.__struct_fields__
+    return itemgetter(*map(fields.index, holes)), itemgetter(
+        *[place for place, name in enumerate(fields) if name not in holes]
+    )
+
+
+_why_holes, _why_others = _split(Why, _WHY_HOLES)
+_signal_holes, _signal_others = _split(Signals, _SIGNAL_HOLES)
+_provenance_holes, _provenance_others = _split(Provenance, _PROVENANCE_HOLES)
 _VALIDATED: Final = Attempt.__struct_fields__.index("validation")
 
 
@@ -69,7 +68,8 @@ class _Like(Struct, frozen=True):
     policy: PolicyOutcome
     """Kept, so that nothing else has its identity."""
     budgets: Budgets
-    compared: tuple[Any, ...]
+    limits: dict[str, str]
+    others: tuple[Any, ...]
     name: str
     columns: tuple[Any, ...]
 
@@ -82,7 +82,7 @@ class Rows:
         self._likes: dict[int, _Like] = {}
         self._once: set[str] = set()
         self._kept: set[str] = set()
-        self._rests: dict[tuple[Validation | None, int], str] = {}
+        self._rests: dict[tuple[Validation | str | None, ...], str] = {}
 
     def row(
         self,
@@ -96,8 +96,14 @@ class Rows:
     ) -> tuple[Any, ...]:
         """The values of a record's row: once shapes are filled, what `to_row` gives. Raises StoreError."""
         like = self._likes.get(id(decision.policy))
-        if like is None or like.budgets is not decision.budgets or like.compared != _compared(decision):
-            like = self._learn(decision)
+        holes, others = _parted(decision)
+        if (
+            like is None
+            or like.budgets is not decision.budgets
+            or like.limits is not decision.why.limits
+            or like.others != others
+        ):
+            like = self._learn(decision, others)
             if like is None:
                 return written_row(to_row(decision, status, execution, content, at=at, used=used))
         rest = None
@@ -109,12 +115,12 @@ class Rows:
             status,
             decision.provenance.world_hash,
             decision.signals.session,
-            _encode((like.name, *_holes(decision))),
+            _encode((like.name, *holes)),
             rest or encode_rest(decision, status, execution, content, used),
             *like.columns,
         )
 
-    def _learn(self, decision: Decision) -> _Like | None:
+    def _learn(self, decision: Decision, others: tuple[Any, ...]) -> _Like | None:
         """The shape of a decision, kept from the second of its kind on; None where it is stored in full."""
         if decision.route is None:
             return None
@@ -124,7 +130,7 @@ class Rows:
         if len(self._likes) >= MOST:
             self._likes.clear()
         columns = shared(to_row(decision, "ok"))
-        like = _Like(decision.policy, decision.budgets, _compared(decision), made.hash, columns)
+        like = _Like(decision.policy, decision.budgets, decision.why.limits, others, made.hash, columns)
         self._likes[id(decision.policy)] = like
         return like
 
@@ -156,7 +162,7 @@ class Rows:
             or execution.counted is not None
         ):
             return None
-        name = self._rests.get((validation, len(used)))
+        name = self._rests.get((validation, *used))
         if name is None:
             name = self._learn_rest(validation, used)
             if name is None:
@@ -191,8 +197,30 @@ class Rows:
         )
         made = shape(body)
         self._keep(made)
-        self._rests[validation, len(used)] = made.hash
+        self._rests[validation, *used] = made.hash
         return made.hash
+
+
+def _parted(decision: Decision) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The values of a decision that go into holes, in order, and all others but its budgets."""
+    why, signals, provenance = astuple(decision.why), astuple(decision.signals), astuple(decision.provenance)
+    holes = (
+        decision.id,
+        decision.created_at,
+        *_why_holes(why),
+        *_signal_holes(signals),
+        *_provenance_holes(provenance),
+    )
+    others = (
+        decision.route,
+        decision.policy,
+        decision.fallbacks,
+        decision.cascade,
+        _why_others(why),
+        _signal_others(signals),
+        _provenance_others(provenance),
+    )
+    return holes, others
 
 
 def _with_holes(decision: Decision) -> bytes:
