@@ -41,7 +41,10 @@ class Echo:
                 call.expose()
                 await self.gate.wait()
             except asyncio.CancelledError:
+                call.go_on()
                 self.left.append(call.gone)
+                task = asyncio.current_task()
+                self.cancelling = task and task.cancelling()
                 return
             finally:
                 call.cover()
@@ -337,6 +340,7 @@ async def test_c1_a_caller_that_leaves_interrupts_the_work(served):
     await until(lambda: len(served.app.served) == 1)
     writer.transport.abort()
     await until(lambda: served.app.left == [True])
+    assert served.app.cancelling == 0, "what follows can have deadlines of its own"
 
 
 async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_noted(served):

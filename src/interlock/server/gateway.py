@@ -31,7 +31,7 @@ from interlock.server.content import content_of, is_kept
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_name, fresh_nonce
 from interlock.server.latency import Latencies
-from interlock.server.lines import request_line
+from interlock.server.lines import Lines
 from interlock.server.log import Log
 from interlock.server.mirrors import Mirrors
 from interlock.server.noticing import Noticer
@@ -78,6 +78,7 @@ class Gateway:
         self.services = services
         self.clock = clock
         self.log = log
+        self.lines = Lines()
         self.health = health
         self.folder = folder
         self.draining = False
@@ -193,8 +194,9 @@ class Gateway:
 
     def log_request(self, exchange: Exchange) -> None:
         """One line for one request: never content, never keys."""
-        latency_ms = round((get_running_loop().time() - exchange.began) * 1000, 3)
-        self.log.request(request_line(exchange, self.clock.now(), latency_ms))
+        # To the microsecond. `round` finds the same number, and takes its time for it.
+        latency_ms = int((get_running_loop().time() - exchange.began) * 1_000_000 + 0.5) / 1000
+        self.log.request(self.lines.of(exchange, self.clock.now(), latency_ms))
 
     async def close(self) -> None:
         """Let go of upstreams and store. Nothing may be served any more."""

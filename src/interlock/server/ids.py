@@ -5,6 +5,9 @@ import os
 import time
 from datetime import UTC, datetime
 
+_SECOND = 1_000_000_000
+_THREE = tuple(f"{number:03d}" for number in range(1000))
+"""Three digits each: looked up they cost a third of what it takes to write them."""
 _LAST_BELOW_ONE = 1 - 2**-53
 
 
@@ -35,7 +38,7 @@ _entropy = Entropy()
 
 def fresh_name() -> str:
     """26 hexadecimal digits: the millisecond they were made in, then 56 random bits. They sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{_entropy.take(7).hex()}"
+    return ((time.time_ns() // 1_000_000).to_bytes(6, "big") + _entropy.take(7)).hex()
 
 
 def fresh_nonce() -> str:
@@ -53,15 +56,16 @@ class Clock:
     """Wall-clock instants as RFC 3339 text in UTC with microseconds. It remembers the running second."""
 
     def __init__(self) -> None:
-        self._second = -1
+        self._began = 0
         self._text = ""
 
     def now(self) -> str:
         return self.at(time.time_ns())
 
     def at(self, nanoseconds: int) -> str:
-        second, rest = divmod(nanoseconds, 1_000_000_000)
-        if second != self._second:
-            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = second
-        return f"{self._text}.{rest // 1000:06d}Z"
+        rest = nanoseconds - self._began
+        if not 0 <= rest < _SECOND or not self._text:
+            second, rest = divmod(nanoseconds, _SECOND)
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._began = nanoseconds - rest
+        return f"{self._text}{_THREE[rest // 1_000_000]}{_THREE[rest // 1000 % 1000]}Z"
