@@ -279,25 +279,23 @@ class Size(Struct, frozen=True):
 
 def _sized(request: Request, config: Config, tenant: str) -> tuple[Size, Request, Reading]:
     """The size of a request; the request as it can be looked into, with ids of tokens as text; its texts."""
-    family, exact = _family(request.model, config)
+    upstream = _upstream(request.model, config)
+    family, exact = family_of(upstream) if upstream else (DEFAULT_FAMILY, False)
     whose = f"{FAMILIES[family].vocabulary} {tenant}"
     if request.operation == "embed":
         total, longest, estimated = count_inputs(request, family, exact)
-        tokenizer = tokenizer_of(_upstream(request.model, config)) if holds_ids(request) else None
+        tokenizer = tokenizer_of(upstream) if holds_ids(request) else None
         request = spelled_out(request, family, exact)
         return Size(total, estimated, longest, tokenizer), request, Reading(whose, bare_texts(request))
     reading = Reading(whose, bare_texts(request))
     return Size(*count_request(request, family, exact, reading)), request, reading
 
 
-def _family(model: str, config: Config) -> tuple[str, bool]:
-    """How to count for the model that a name stands for in the file; aliases may have moved since."""
-    upstream = _upstream(model, config)
-    return family_of(upstream) if upstream else (DEFAULT_FAMILY, False)
-
-
 def _upstream(model: str, config: Config) -> str:
-    """The name that its vendor knows a model by; of a name that nobody knows, itself."""
+    """The name that its vendor knows a model by; of a name that nobody knows, itself.
+
+    Names are what they stand for in the file; aliases may have moved since.
+    """
     name = model
     if name == _AUTO:
         name = config.default_model or ""

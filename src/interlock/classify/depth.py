@@ -55,20 +55,20 @@ def asks_for_depth(request: Request, reading: Reading) -> bool:
     if request.reasoning is not None and request.reasoning.effort in _DEEP_EFFORTS:
         return True
     messages, bare = request.messages, reading.bare
-    for place in range(len(messages) - 1, -1, -1):
-        message = messages[place]
-        if message.role != "user":
-            continue
-        if bare is not None:
-            text, known = bare[place], reading.known[place]
-        else:
-            text = "\n".join([part.text for part in message.parts if type(part) is Text])
-            known = reading.of(text)
-        found = known.asks_for_depth
-        if found is None:
-            found = known.asks_for_depth = _asks(text)
-        return found
-    return False
+    place = len(messages) - 1
+    while place >= 0 and messages[place].role != "user":
+        place -= 1
+    if place < 0:
+        return False
+    if bare is not None:
+        text, known = bare[place], reading.known[place]
+    else:
+        text = "\n".join([part.text for part in messages[place].parts if type(part) is Text])
+        known = reading.of(text)
+    found = known.asks_for_depth
+    if found is None:
+        found = known.asks_for_depth = _asks(text)
+    return found
 
 
 def _asks(text: str) -> bool:

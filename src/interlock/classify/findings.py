@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 from interlock.classify.detect import scan, suspicious
@@ -37,16 +38,16 @@ def find(request: Request, reading: Reading) -> tuple[Finding, ...]:
         beside = texts_beside(request)
         if beside:
             every, known = [*every, *beside], [*known, *map(reading.of, beside)]
-    kinds = [text.kinds for text in known]
     laid = rows(request, reading)
     stretches = new_stretches(laid) if laid else {}
+    kinds = list(map(_kinds_of, known))
     if stretches or None in kinds:
         new = [text for text, found in zip(every, kinds, strict=True) if found is None]
         if suspicious("\n".join([*new, *stretches.values()])):
             return _closely(request, reading, laid)
-        for text in known:
-            if text.kinds is None:
-                text.kinds = ()
+        for about in known:
+            if about.kinds is None:
+                about.kinds = ()
         are_quiet(stretches)
     return _closely(request, reading, []) if any(kinds) else ()
 
@@ -63,6 +64,9 @@ def _closely(request: Request, reading: Reading, laid: list[Row]) -> tuple[Findi
             if any(hit.start < offset < hit.end for offset in offsets):
                 counts[hit.kind, row.where] = counts.get((hit.kind, row.where), 0) + 1
     return tuple(Finding(kind=kind, where=where, count=count) for (kind, where), count in counts.items())
+
+
+_kinds_of: Final = attrgetter("kinds")
 
 
 def _kinds(text: str, known: Known) -> Kinds:

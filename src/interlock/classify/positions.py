@@ -46,9 +46,15 @@ def texts(request: Request) -> list[Place]:
 
 def texts_beside(request: Request) -> list[str]:
     """Every text of the request that stands beside its messages."""
+    if _words(request) == _NO_WORDS:
+        for value in _numbers(request):
+            if value not in _USUAL and not (type(value) is int and 0 <= value < _LONG_NUMBER):
+                break
+        else:
+            return []
     found: list[Place] = []
     _add_beside(request, found)
-    return [text for _, text in found] if found else []
+    return [text for _, text in found]
 
 
 def _add_beside(request: Request, found: list[Place]) -> None:
@@ -65,7 +71,7 @@ def _add_beside(request: Request, found: list[Place]) -> None:
     if request.extra:
         _add_extra(request.extra, "extra", found)
     for name, value in zip(_REST, _rest(request), strict=True):
-        if value is not None and not (type(value) is int and 0 <= value < _SHORT):
+        if value is not None:
             _add_rest(value, name, found)
 
 
@@ -102,7 +108,15 @@ _REST: Final = tuple(
 )
 _rest: Final = attrgetter(*_REST)
 _SHORT_NUMBER: Final = 12  # characters; shorter ones are no card or account
-_SHORT: Final = 10 ** (_SHORT_NUMBER - 1)
+_LONG_NUMBER: Final = 10 ** (_SHORT_NUMBER - 1)
+_NUMBERS: Final = ("max_output_tokens", "temperature", "top_p", "top_k", "seed")
+_numbers: Final = attrgetter(*_NUMBERS)
+_OTHERS: Final = tuple(sorted({*_READ_ABOVE, *_REST} - {"messages", *_NUMBERS}))
+_words: Final = attrgetter(*_OTHERS)
+_NO_WORDS: Final = _words(Request(dialect="openai-chat", model="", messages=()))
+
+_USUAL: Final = frozenset({None, *(hundredths / 100 for hundredths in range(201))})
+"""No number, and fractions that are not worth writing out to see how long they are."""
 
 
 def _add_rest(value: Any, where: str, found: list[Place]) -> None:

@@ -6,6 +6,9 @@ remembered by the names of its texts.
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
+from itertools import compress
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +20,8 @@ from interlock.types.request import File, Message, Request, Text, ToolCall, Tool
 _SEAM: Final = 128  # characters on either side of a seam: longer than a card, an IBAN or most keys
 _NEAR: Final = 64  # the same between texts of different kinds
 _MOST_NAMES: Final = 8
+_OF_ROLE: Final = "messages, role "
+_role: Final = attrgetter("role")
 
 
 class Row(Struct, frozen=True):
@@ -29,28 +34,43 @@ class Row(Struct, frozen=True):
 
 
 def rows(request: Request, reading: Reading) -> list[Row]:
-    """All texts that a value could be split over."""
+    """All texts that a value could be split over: those of each role, and all."""
     messages, bare = request.messages, reading.bare
-    if len(messages) == 1 and (bare is not None or _is_one_text(messages[0])):
+    if bare is None or "" in bare:
+        return _mixed_rows(messages, reading)
+    if len(messages) == 1:
         return []
-    if bare is not None and "" not in bare and len({message.role for message in messages}) == len(bare):
-        return [Row("messages", bare, reading.known, _NEAR)]
+    every = Row("messages", bare, reading.known, _NEAR)
+    said = list(map(_role, messages))
+    roles = set(said)
+    if len(roles) == len(said):
+        return [every]
+    found: list[Row] = []
+    for role in dict.fromkeys(said):
+        by = [other == role for other in said]
+        if len(texts := list(compress(bare, by))) > 1:
+            found.append(Row(f"{_OF_ROLE}{role}", texts, list(compress(reading.known, by)), _SEAM))
+    return found if len(roles) == 1 else [*found, every]
+
+
+def _mixed_rows(messages: tuple[Message, ...], reading: Reading) -> list[Row]:
+    """The same of messages that may hold anything, part by part."""
+    if len(messages) == 1 and len(messages[0].parts) == 1 and type(messages[0].parts[0]) is Text:
+        return []
     every = Row("messages", [], [], _NEAR)
     roles: dict[str, Row] = {}
-    for place, message in enumerate(messages):
+    for message in messages:
         for part in message.parts:
             if type(part) is Text:
-                text = part.text
-                if not text:
+                if not part.text:
                     continue
-                known = reading.of(text) if bare is None else reading.known[place]
                 row = roles.get(message.role)
                 if row is None:
-                    row = roles[message.role] = Row(f"messages, role {message.role}", [], [], _SEAM)
-                row.texts.append(text)
-                row.known.append(known)
-                every.texts.append(text)
-                every.known.append(known)
+                    row = roles[message.role] = Row(f"{_OF_ROLE}{message.role}", [], [], _SEAM)
+                row.texts.append(part.text)
+                row.known.append(reading.of(part.text))
+                every.texts.append(part.text)
+                every.known.append(row.known[-1])
             elif type(part) is ToolResult or type(part) is ToolCall:
                 within = list(_texts_within(part))
                 every.texts.extend(within)
@@ -60,10 +80,6 @@ def rows(request: Request, reading: Reading) -> list[Row]:
     if count > 1 and (len(found) != 1 or len(found[0].texts) != count):
         found.append(every)
     return found
-
-
-def _is_one_text(message: Message) -> bool:
-    return len(message.parts) == 1 and type(message.parts[0]) is Text
 
 
 def _texts_within(part: ToolResult | ToolCall) -> Iterator[str]:
@@ -110,6 +126,7 @@ def _ends(text: str, near: int) -> str:
 # --- what has been looked at --------------------------------------------------------------------
 
 _QUIET: Final = Seen[bool]()
+_MARKS: Final = {near: b"%d" % near for near in (_SEAM, _NEAR)}
 Stretches = dict[bytes, str]
 """Texts to look at, by the name to remember them by."""
 
@@ -122,24 +139,29 @@ def new_stretches(rows: list[Row]) -> Stretches:
     """
     found: Stretches = {}
     for row in rows:
-        texts, near = row.texts, row.near
-        begin, last = 0, len(texts) - 1
-        for place in range(1, last + 1):
-            if place < last and len(texts[place]) <= 2 * near:
-                continue
-            name = _name(row, begin, place)
-            if name is None or _QUIET.get(name) is None:
-                text = "".join([_ends(text, near) for text in texts[begin : place + 1]])
-                found[name or b"%d" % len(found)] = text
+        texts, known, near = row.texts, row.known, row.near
+        begin = 0
+        for place in (1,) if len(texts) == 2 else _ends_of_stretches(texts, near):
+            if place - begin == 1:
+                name = _MARKS[near] + known[begin].name + known[place].name
+            else:
+                name = _MARKS[near] + _joined([text.name for text in known[begin : place + 1]])
+            if _QUIET[name] is None:
+                found[name] = "".join([_ends(text, near) for text in texts[begin : place + 1]])
             begin = place
     return found
 
 
-def _name(row: Row, begin: int, end: int) -> bytes | None:
-    """The name of a stretch; None where it is too long to be kept in mind."""
-    if end - begin >= _MOST_NAMES:
-        return None
-    return b"%d" % row.near + b"".join([known.name for known in row.known[begin : end + 1]])
+def _ends_of_stretches(texts: list[str], near: int) -> list[int]:
+    """The places of all texts whose middle is left out, and of the last one, but not of the first."""
+    last = len(texts) - 1
+    return [place for place in range(1, last) if len(texts[place]) > 2 * near] + [last]
+
+
+def _joined(names: list[bytes]) -> bytes:
+    """The name of a stretch with short texts in it."""
+    joined = b"".join(names)
+    return joined if len(names) <= _MOST_NAMES else sha256(joined).digest()
 
 
 def are_quiet(stretches: Stretches) -> None:

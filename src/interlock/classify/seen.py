@@ -7,7 +7,7 @@ tell one tenant what another has sent.
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -33,34 +33,35 @@ class Known(Struct, gc=False):
     asks_for_depth: bool | None = None
 
 
-class Seen(Generic[T]):
-    """What is known, by name. Mutable and bounded: who is not asked for is forgotten.
+class Seen(dict[bytes, T | None]):
+    """What is known, by name; None of what is not. Mutable and bounded: who is not asked for is forgotten.
 
     Two generations take the place of an order of use: when the young one is full, it becomes the old one.
     Threads may share it; at worst a text is read twice.
     """
 
-    __slots__ = ("_most", "_old", "_young")
+    __slots__ = ("_most", "_old")
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._young: dict[bytes, T] = {}
-        self._old: dict[bytes, T] = {}
+        self._old: dict[bytes, T | None] = {}
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+    @property
+    def count(self) -> int:
+        """How many are known, of both generations."""
+        return len(self) + len(self._old)
 
-    def get(self, name: bytes) -> T | None:
-        """What is known by a name; None: nothing."""
-        found = self._young.get(name)
-        if found is None and (found := self._old.get(name)) is not None:
+    def __missing__(self, name: bytes) -> T | None:
+        found = self._old.get(name)
+        if found is not None:
             self.put(name, found)
         return found
 
     def put(self, name: bytes, found: T) -> None:
-        if len(self._young) >= self._most:
-            self._old, self._young = self._young, {}
-        self._young[name] = found
+        if len(self) >= self._most:
+            self._old = dict(self)
+            self.clear()
+        self[name] = found
 
 
 _TEXTS: Final = Seen[Known]()
@@ -72,7 +73,7 @@ def recall(whose: str, texts: Iterable[str]) -> list[Known]:
     mark = f"{len(whose)}:{whose}"
     for text in texts:
         name = sha256((mark + text).encode("utf-8", "surrogatepass")).digest()
-        known = _TEXTS.get(name)
+        known = _TEXTS[name]
         if known is None:
             known = Known(name)
             _TEXTS.put(name, known)

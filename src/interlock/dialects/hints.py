@@ -90,18 +90,18 @@ _HEADERS: Final = {f"{_PREFIX}{key.replace('_', '-')}": key for key in _HINTS}
 _LETTERS: Final = {key.replace("_", ""): key for key in _HINTS}
 
 
-@lru_cache(maxsize=1024)
-def _hint_of(header: str) -> str | None:
-    """The hint that a header gives, if any.
+@lru_cache(maxsize=256)
+def _hints_among(headers: tuple[str, ...]) -> tuple[str, ...]:
+    """Which headers give hints. Kept, as a caller sends the same headers with every request.
 
     Raises Misfit for a name that is nearly a hint's: passed over, it would loosen the request.
     """
-    key = _HEADERS.get(header)
-    if key is None and header.lower().replace("_", "-").startswith(_PREFIX):
-        meant = _hint_like(header)
-        hint = f"did you mean `{_PREFIX}{meant.replace('_', '-')}`?" if meant else ""
-        raise Misfit("is not a hint", path=header, hint=hint or f"hints are {', '.join(_HEADERS)}")
-    return key
+    for header in headers:
+        if header not in _HEADERS and header.lower().replace("_", "-").startswith(_PREFIX):
+            meant = _hint_like(header)
+            hint = f"did you mean `{_PREFIX}{meant.replace('_', '-')}`?" if meant else ""
+            raise Misfit("is not a hint", path=header, hint=hint or f"hints are {', '.join(_HEADERS)}")
+    return tuple([header for header in headers if header in _HEADERS])
 
 
 def _refuse_mistyped(metadata: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _header_text(value: str) -> str:
 
 def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
     """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
-    given = [header for header in headers if header[0] in "xX" and _hint_of(header) is not None]
+    given = _hints_among(tuple(headers))
     if not given and not metadata:
         return NO_HINTS
     _refuse_mistyped(metadata)

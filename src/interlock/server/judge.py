@@ -18,7 +18,7 @@ from interlock.server.kept import recall
 from interlock.server.noticing import asker_of
 from interlock.server.state import State
 from interlock.types.labels import RANK, DataClass
-from interlock.types.request import Request
+from interlock.types.request import NO_HINTS, Request
 from interlock.types.signals import Caller, Signals
 
 LONGEST_NAME: Final = 256
@@ -52,7 +52,8 @@ async def judge(
         earlier = recall(gateway.store, caller, state.config, body, request.keeping.previous, now)
         large, known = len(earlier.body) > LARGE, earlier.data_class
         request = within(await asyncio.to_thread(decode, earlier.body, exchange.headers), earlier.residency)
-    _check_names(request)
+    if len(request.model) > LONGEST_NAME or request.tools or request.hints is not NO_HINTS:
+        _check_names(request)
     session = request.hints.session
     if session is not None:
         known = stricter(known, gateway.store.session_class(caller.tenant, session, now))
