@@ -78,7 +78,9 @@ def classify(
     size, request, reading = _sized(request, config, caller.tenant)
     is_bare = reading.bare is not None
     findings = find(request, reading)
-    data_class = _data_class(stated, findings, caller, config, session_class)
+    data_class = config.classification.default
+    if findings or session_class or stated.data_class or caller.data_class:
+        data_class = _raised(stated, findings, caller, config, session_class)
     trust: Trust = "trusted" if is_bare else trust_of(request, config)
     risk_tier = risk_of(data_class, trust)
     signals = replace(
@@ -246,7 +248,7 @@ def _residency(caller: Caller, hints: Hints) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*key, *hints.residencies)))
 
 
-def _data_class(
+def _raised(
     stated: Stated,
     findings: tuple[Finding, ...],
     caller: Caller,
@@ -255,8 +257,6 @@ def _data_class(
 ) -> DataClass:
     """The highest of the default, the key's floor, the session's class, the hint and what was found."""
     default = config.classification.default
-    if not (findings or stated.data_class or caller.data_class or session_class):
-        return default
     floors = (caller.data_class or default, session_class or default)
     found = [class_of(finding.kind, config.classification.detectors) or default for finding in findings]
     return strictest((default, *floors, *stated.data_class, *found))

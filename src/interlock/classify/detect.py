@@ -188,18 +188,19 @@ class _Marks:
     def match(self, text: str) -> list[int]:
         """Indices of RULES, then of wrappings after them, and _FOLDABLE; in order, each once."""
         found: list[int] = []
-        for index in self._first.Match(text) or ():
+        data = text.encode()  # once for all automata
+        for index in self._first.Match(data) or ():
             if index == 0:
-                found += self._numbers.Match(text) or ()
+                found += self._numbers.Match(data) or ()
             elif index == 1:
-                found += [len(_NUMBERS) + form for form in self._forms.Match(text) or ()]
+                found += [len(_NUMBERS) + form for form in self._forms.Match(data) or ()]
             elif index < 2 + len(_OTHERS):
                 found.append(len(_NUMBERS) + len(_FORMS) + index - 2)
             else:
                 found.append(len(_NUMBERS) + len(_FORMS) + index - 1)
-        if self._long_run.Match(text):
+        if self._long_run.Match(data):
             found.append(len(RULES))
-        if not text.isascii() and self._foldable.Match(text):
+        if not text.isascii() and self._foldable.Match(data):
             found.append(_FOLDABLE)
         return sorted(set(found)) if found else found
 
