@@ -93,29 +93,29 @@ class _Completion(Struct):
     created: int | None = None
 
 
-class _UsualMessage(_Message, forbid_unknown_fields=True):
+class _UsualMessage(_Message, forbid_unknown_fields=True, gc=False):
     role: Any = None
     annotations: Any = None
 
 
-class _UsualChoice(Struct, forbid_unknown_fields=True):
-    message: _UsualMessage
-    finish_reason: str | None = None
+class _UsualChoice(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     index: Any = None
+    message: _UsualMessage
     logprobs: Any = None
+    finish_reason: str | None = None
 
 
-class _Usual(Struct, forbid_unknown_fields=True):
+class _Usual(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A completion that has no fields but the dialect's own, as most have: it is read in one go."""
 
-    choices: list[_UsualChoice]
     id: str | None = None
-    model: str | None = None
+    object: Any = None
     created: int | None = None
+    model: str | None = None
+    choices: list[_UsualChoice]
     usage: Any = None
     service_tier: Any = None
     system_fingerprint: Any = None
-    object: Any = None
     error: None = None
 
 
