@@ -57,8 +57,10 @@ class ResponseParser:
     def reset(self) -> None:
         self.begun = self.complete = False  # until then the rest is what it was for the answer before
         self._head_size = self._bare = 0
-        self.parts.clear()
-        self._lines.clear()
+        if self.parts:
+            self.parts.clear()
+        if self._lines:
+            self._lines.clear()  # trailers
 
     def feed(self, data: bytes) -> None:
         """Take one read of the socket. Raises MalformedError; `parts` then still holds what came before."""

@@ -59,7 +59,7 @@ class Http1Response:
     async def read(self, limit: int, by: float | None) -> bytes:
         """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
         reads = self._reads
-        if len(reads) == 1 and self._connection is None and self.error is None and len(reads[0]) <= limit:
+        if len(reads) == 1 and self._connection is None and self.error is None and self._buffered <= limit:
             return reads.pop()  # most answers come whole, in one read
         promised = self.headers.get("content-length")
         if promised is not None and int(promised) > limit:

@@ -33,10 +33,11 @@ _FILE_NAME: Final = "file"
 def write_messages(request: Request, quirks: Quirks) -> list[dict[str, Any]]:
     """The messages of a request. Uninterpreted fields go along in their own dialect only."""
     own = request.dialect == "openai-chat"
+    knows_developer = quirks.developer
     out: list[dict[str, Any]] = []
     for message in request.messages:
         role, parts = message.role, message.parts
-        if role == "developer" and not quirks.developer:
+        if not knows_developer and role == "developer":
             role = "system"
         if len(parts) == 1 and message.extra is None and message.name is None:
             only = parts[0]
