@@ -6,7 +6,6 @@ Numbers and mappings are in holes, or compared by identity: 1 and 1.0 are equal,
 """
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -25,40 +24,24 @@ from interlock.types.signals import Signals
 MOST: Final = 1024
 """How many decisions, names and verdicts are remembered; past that, all are forgotten and learned again."""
 
-Take = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 _encode: Final = msgspec.json.Encoder().encode
 
-# In the order on the wire.
-_WHY_HOLES: Final = ("dropped", "scores", "propensity")
-_SIGNAL_HOLES: Final = (
-    "endpoint",
-    "stream",
-    "input_tokens",
-    "input_tokens_estimated",
-    "longest_input",
-    "session",
-    "metadata",
-    "hour_utc",
-    "cannot_carry",
-    "max_output_tokens",
-    "deadline_ms",
-    "max_cost_usd",
-    "findings",
-)
-_PROVENANCE_HOLES: Final = ("world_hash", "draw")
+
+def _span(of: type[Struct], first: str, last: str) -> slice:
+    """Where some neighbours are among the values of a struct."""
+    return slice(of.__struct_fields__.index(first), of.__struct_fields__.index(last) + 1)
 
 
-def _split(of: type[Struct], holes: tuple[str, ...]) -> tuple[Take, Take]:
-    """What takes the holes, and the others, of the values of a struct."""
-    fields = of.__struct_fields__
-    return itemgetter(*map(fields.index, holes)), itemgetter(
-        *[place for place, name in enumerate(fields) if name not in holes]
-    )
-
-
-_why_holes, _why_others = _split(Why, _WHY_HOLES)
-_signal_holes, _signal_others = _split(Signals, _SIGNAL_HOLES)
-_provenance_holes, _provenance_others = _split(Provenance, _PROVENANCE_HOLES)
+# What goes into holes, beside `id` and `created_at`, and what is between; in the order on the wire.
+_FIGURES: Final = _span(Why, "dropped", "propensity")
+_BEFORE_FIGURES, _AFTER_FIGURES = slice(_FIGURES.start), slice(_FIGURES.stop, None)
+_SIZES: Final = _span(Signals, "endpoint", "longest_input")
+_TERMS: Final = _span(Signals, "session", "max_cost_usd")
+_FINDINGS: Final = _span(Signals, "findings", "findings")
+_BEFORE_SIZES, _BEFORE_TERMS = slice(_SIZES.start), slice(_SIZES.stop, _TERMS.start)
+_BEFORE_FINDINGS, _AFTER_FINDINGS = slice(_TERMS.stop, _FINDINGS.start), slice(_FINDINGS.stop, None)
+_CHANCE: Final = _span(Provenance, "world_hash", "draw")
+_BEFORE_CHANCE, _AFTER_CHANCE = slice(_CHANCE.start), slice(_CHANCE.stop, None)
 _VALIDATED: Final = Attempt.__struct_fields__.index("validation")
 
 
@@ -207,20 +190,32 @@ def _parted(decision: Decision) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     holes = (
         decision.id,
         decision.created_at,
-        *_why_holes(why),
-        *_signal_holes(signals),
-        *_provenance_holes(provenance),
+        *why[_FIGURES],
+        *signals[_SIZES],
+        *signals[_TERMS],
+        *signals[_FINDINGS],
+        *provenance[_CHANCE],
     )
     others = (
         decision.route,
         decision.policy,
         decision.fallbacks,
         decision.cascade,
-        _why_others(why),
-        _signal_others(signals),
-        _provenance_others(provenance),
+        why[_BEFORE_FIGURES],
+        why[_AFTER_FIGURES],
+        signals[_BEFORE_SIZES],
+        signals[_BEFORE_TERMS],
+        signals[_BEFORE_FINDINGS],
+        signals[_AFTER_FINDINGS],
+        provenance[_BEFORE_CHANCE],
+        provenance[_AFTER_CHANCE],
     )
     return holes, others
+
+
+def _holed(of: Struct, *spans: slice) -> Any:
+    names = [name for span in spans for name in of.__struct_fields__[span]]
+    return replace(of, **dict.fromkeys(names, HOLE))
 
 
 def _with_holes(decision: Decision) -> bytes:
@@ -229,8 +224,8 @@ def _with_holes(decision: Decision) -> bytes:
             decision,
             id=HOLE,
             created_at=HOLE,
-            why=replace(decision.why, **dict.fromkeys(_WHY_HOLES, HOLE)),
-            signals=replace(decision.signals, **dict.fromkeys(_SIGNAL_HOLES, HOLE)),
-            provenance=replace(decision.provenance, **dict.fromkeys(_PROVENANCE_HOLES, HOLE)),
+            why=_holed(decision.why, _FIGURES),
+            signals=_holed(decision.signals, _SIZES, _TERMS, _FINDINGS),
+            provenance=_holed(decision.provenance, _CHANCE),
         )
     )
