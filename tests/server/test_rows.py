@@ -17,7 +17,7 @@ from interlock.server.records import budgets_used, to_row
 from interlock.server.rows import Rows
 from interlock.store import shapes
 from interlock.store.records import written_row
-from interlock.types.decision import Decision, Dropped
+from interlock.types.decision import Budgets, Decision, Dropped, Provenance, Why
 from interlock.types.record import Attempt, Counted, Validation
 from interlock.types.signals import Finding, Signals
 from interlock.types.world import ActiveAlias, World
@@ -142,6 +142,24 @@ def test_no_part_of_a_decision_is_taken_from_another(field):
     mixed = replace(decision, **{field: value if value != getattr(decision, field) else "another"})
     for _ in range(3):
         kept.agrees(mixed)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (part, name)
+        for part, of in (("why", Why), ("signals", Signals), ("provenance", Provenance), ("budgets", Budgets))
+        for name in of.__struct_fields__
+    ],
+)
+def test_no_value_in_a_decision_is_taken_from_another(part, name):
+    memory, kept = fresh(), Kept()
+    decision = decided(memory, ask("big"))
+    changed = replace(decision, **{part: replace(getattr(decision, part), **{name: "another"})})
+    for _ in range(3):
+        kept.agrees(decision)
+    for _ in range(3):
+        kept.agrees(changed)
 
 
 def test_a_shape_is_kept_from_the_second_of_its_kind_on():
