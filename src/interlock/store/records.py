@@ -61,7 +61,6 @@ _SHARED: Final = (
 )
 """The columns that decisions of one shape have in common."""
 _WRITTEN: Final = ("id", "created_at", "status", "world_hash", "session", "decision", "rest", *_SHARED)
-_DECISION, _REST = _COLUMNS.index("decision"), _COLUMNS.index("rest")
 _ALL: Final = ", ".join(_COLUMNS)
 
 # A record that is written early (strict logging) is written again with its end; its outcome is left alone.
@@ -102,13 +101,12 @@ shared: Final = attrgetter(*_SHARED)
 def from_rows(db: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> list[StoredRecord]:
     """The records of rows, in full. Raises apsw.CorruptError where one cannot be made whole."""
     plain = Shapes(db).plain
-    return [
-        StoredRecord(
-            **dict(zip(_COLUMNS, row, strict=True))
-            | {"decision": plain(row[_DECISION]), "rest": plain(row[_REST])}
-        )
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        fields = dict(zip(_COLUMNS, row, strict=True))
+        fields["decision"], fields["rest"] = plain(fields["decision"]), plain(fields["rest"])
+        found.append(StoredRecord(**fields))
+    return found
 
 
 def listing(

@@ -5,8 +5,7 @@ byte, what would have been stored without.
 """
 
 import hashlib
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Sequence
 from typing import Final
 
 import apsw
@@ -31,10 +30,12 @@ def shape(body: bytes) -> Shape:
     return Shape(hashlib.sha256(body).hexdigest()[:16], body)
 
 
-def fill(pieces: Iterable[bytes], values: Iterable[Raw]) -> bytes:
+def fill(pieces: Sequence[bytes], values: Sequence[Raw]) -> bytes:
     """The JSON: a piece, a value, a piece, … Raises ValueError where values and holes are not as many."""
-    first, *others = pieces
-    return b"".join((first, *chain.from_iterable(zip(values, others, strict=True))))
+    parts: list[bytes | Raw] = [b""] * (2 * len(values) + 1)
+    parts[::2] = pieces
+    parts[1::2] = values
+    return b"".join(parts)
 
 
 class Shapes:
@@ -42,7 +43,7 @@ class Shapes:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        self._pieces: dict[str, list[bytes]] = {}
+        self._pieces: dict[bytes, list[bytes]] = {}
 
     def plain(self, data: bytes) -> bytes:
         """What was stored by its shape or in full. Raises apsw.CorruptError where that shape is not there."""
@@ -50,14 +51,14 @@ class Shapes:
             return data
         try:
             name, *values = _values(data)
-            return fill(self._pieces_of(msgspec.json.decode(name, type=str)), values)
+            return fill(self._pieces.get(bytes(name)) or self._pieces_of(name), values)
         except ValueError as error:
             raise apsw.CorruptError(f"a record does not fit its shape: {error}") from error
 
-    def _pieces_of(self, name: str) -> list[bytes]:
-        if name not in self._pieces:
-            row = self._db.execute(_GET, (name,)).fetchone()
-            if row is None:
-                raise ValueError(f"there is no shape `{name}`")
-            self._pieces[name] = row[0].split(b"\0")
-        return self._pieces[name]
+    def _pieces_of(self, name: Raw) -> list[bytes]:
+        row = self._db.execute(_GET, (msgspec.json.decode(name, type=str),)).fetchone()
+        if row is None:
+            raise ValueError(f"there is no shape {bytes(name).decode()}")
+        pieces: list[bytes] = row[0].split(b"\0")
+        self._pieces[bytes(name)] = pieces
+        return pieces
