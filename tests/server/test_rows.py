@@ -5,11 +5,13 @@ from typing import Any
 
 import apsw
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, example, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from interlock.cli.app import cli
 from interlock.route.decide import hash_world
 from interlock.route.memory import Memory
 from interlock.route.snapshot import snapshot
@@ -24,6 +26,9 @@ from interlock.types.world import ActiveAlias, World
 from tests.policy import strategies
 from tests.policy.test_restriction import PARTS
 from tests.route.pool import NOW, ask, config
+from tests.server.harness import pool, serving
+from tests.server.upstream import Upstream
+from tests.server.vendors import chat
 
 WORLD = World(aliases={"stable": ActiveAlias(version=3, model="claude")}, latency_ms={"big": 800})
 UNCHECKED = Validation(verdict="unchecked")
@@ -241,3 +246,30 @@ def test_what_is_out_of_the_ordinary_is_kept_in_full(ended):
     for _ in range(3):
         _, rest = kept.agrees(decision, ended, "failed")
         assert rest.startswith(b"{")
+
+
+async def test_records_by_their_shapes_are_shown_explained_and_computed_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALPHA_KEY", "a")
+    monkeypatch.setenv("BETA_KEY", "b")
+    async with Upstream(chat("yes")) as up, serving(tmp_path, pool(up.url)) as server:
+        names = []
+        for number in range(4):
+            names.append((await server.chat("hi " * number)).headers["x-interlock-decision-id"])
+            server.gateway.refresh_world()  # another world by what was measured, and the same shape
+        rows: list[Any] = server.gateway.store.read(
+            lambda db: db.execute("SELECT decision, rest FROM records ORDER BY seq").fetchall()
+        )
+        sizes = [len(decision) + len(rest) for decision, rest in rows]
+        assert [decision[:1] for decision, _ in rows] == [b"{", b"[", b"[", b"["]
+        assert sizes[3] < 600
+        assert sizes[0] > 2000
+        shown = [(await server.client.get(f"/v1/decisions/{name}")).json() for name in names]
+        assert [one["decision"]["id"] for one in shown] == names
+        assert [one["attempts"][0]["outcome"] for one in shown] == ["ok"] * 4
+        assert shown[0].keys() == shown[3].keys()
+        assert shown[0]["decision"].keys() == shown[3]["decision"].keys()
+    file = ["--config", str(tmp_path / "interlock.yaml")]
+    told = CliRunner().invoke(cli, ["replay", "--verify", *file], catch_exceptions=False)
+    assert "4 of 4 decisions" in told.output
+    told = CliRunner().invoke(cli, ["explain", names[3], *file], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
