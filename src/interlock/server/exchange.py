@@ -143,7 +143,7 @@ class Exchange:
         self.answer(DIALECTS[self.dialect].encode_error(error), error.status)
 
     def _named(self, kind: bytes) -> bytes:
-        name = self.name.encode("ascii")
+        name = self.name
         if self.dialect == "anthropic-messages":
-            return b"%bx-request-id: req_%b\r\nrequest-id: req_%b\r\n" % (kind, name, name)
-        return b"%bx-request-id: req_%b\r\n" % (kind, name)
+            return kind + f"x-request-id: req_{name}\r\nrequest-id: req_{name}\r\n".encode("ascii")
+        return kind + f"x-request-id: req_{name}\r\n".encode("ascii")

@@ -173,13 +173,14 @@ def settle(
     A cost that is not known is said to be: a provider that failed may charge for it or not.
     """
     status: Status = execution.status
-    if exchange.gone:
+    if exchange.call.gone:
         status, exchange.status = "cancelled", 499
-    head = route_headers(case.decision, execution.step, len(execution.attempts))
-    if execution.cost_usd is not None:
-        exchange.extra = head + b"x-interlock-cost-usd: %.8f\r\n" % execution.cost_usd
+    tried, usd = len(execution.attempts), execution.cost_usd
+    if usd is not None:
+        cost = b"x-interlock-cost-usd: %.8f\r\n" % usd
     else:
-        exchange.extra = head + (COST_UNKNOWN if execution.attempts else COST_NOTHING)
+        cost = COST_UNKNOWN if tried else COST_NOTHING
+    exchange.extra = route_headers(case.decision, execution.step, tried) + cost
     return gateway.record(exchange, case, status, execution)
 
 
@@ -201,17 +202,12 @@ class Stream:
 
 def route_headers(decision: Decision, step: Step | None, attempts: int) -> bytes:
     """The header lines of every inference answer about its decision. `step` is the model that answers."""
+    lines = f"x-interlock-decision-id: {decision.id}\r\nx-interlock-attempts: {attempts}\r\n".encode("ascii")
     route = decision.route
     if route is None:
-        where = b""
-    else:
-        provider, model = (route.provider, route.model) if step is None else (step.provider, step.model)
-        where = _where(provider, model, route.alias, route.alias_version)
-    return b"x-interlock-decision-id: %b\r\nx-interlock-attempts: %d\r\n%b" % (
-        decision.id.encode("ascii"),
-        attempts,
-        where,
-    )
+        return lines
+    by = route if step is None else step
+    return lines + _where(by.provider, by.model, route.alias, route.alias_version)
 
 
 @lru_cache(maxsize=1024)

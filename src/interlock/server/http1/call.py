@@ -20,17 +20,23 @@ _LINE: Final = {
 _LINE[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 
 
+_KEPT: Final = b"content-length: %d\r\n\r\n"
+_CLOSED: Final = b"content-length: %d\r\nconnection: close\r\n\r\n"
+
+
 class _Date:
     """The `date` header, made once a second."""
 
-    second = 0
+    begins = ends = 0.0
     line = b""
 
 
 def _date() -> bytes:
-    second = int(time.time())
-    if second != _Date.second:
-        _Date.second, _Date.line = second, f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+    now = time.time()
+    if not _Date.begins <= now < _Date.ends:
+        _Date.begins = now // 1
+        _Date.ends = _Date.begins + 1
+        _Date.line = f"date: {formatdate(_Date.begins, usegmt=True)}\r\n".encode()
     return _Date.line
 
 
@@ -150,16 +156,16 @@ class Call:
     def respond(self, status: int, fields: bytes, body: bytes) -> None:
         """Send a whole answer. `fields` are header lines, each ended by CRLF."""
         self.begun = True
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        head = b"%b%b%bcontent-length: %d\r\n%b" % (_LINE[status], _date(), fields, len(body), end)
+        length = (_KEPT if self.keep_alive else _CLOSED) % len(body)
         if self.method == "HEAD":
-            self._wire.send(head)
-        elif len(body) <= _ONE_WRITE:
-            self._wire.send_soon(head + body)
+            body = b""
+        if len(body) <= _ONE_WRITE:
+            self._wire.send_soon(b"".join((_LINE[status], _date(), fields, length, body)))
         else:
-            self._wire.send(head)
+            self._wire.send(b"".join((_LINE[status], _date(), fields, length)))
             self._wire.send(body)
-        self._end()
+        self.complete = True
+        self._wire.answered(self)
 
     def begin(self, status: int, fields: bytes) -> None:
         """Begin an answer of unknown length. Its head leaves with the first piece of its body."""
@@ -185,7 +191,8 @@ class Call:
             self._send_piece(data, last=True)
         else:
             self._wire.send(self._head + (b"0\r\n\r\n" if self._chunked else b""))
-        self._end()
+        self.complete = True
+        self._wire.answered(self)
 
     def abort(self) -> None:
         """Close the connection at once: in the middle of an answer there is nothing that could be said."""
@@ -199,10 +206,6 @@ class Call:
         elif head:
             data = head + data
         self._wire.send(data)
-
-    def _end(self) -> None:
-        self.complete = True
-        self._wire.answered(self)
 
 
 class App(Protocol):
