@@ -38,7 +38,7 @@ class Echo:
         self.served.append((call.method, bytes(call.target), call.body, dict(call.headers)))
         if call.target == b"/slow":
             try:
-                call.expose()
+                call.exposed = True
                 await self.gate.wait()
             except asyncio.CancelledError:
                 call.go_on()
@@ -47,7 +47,7 @@ class Echo:
                 self.cancelling = task and task.cancelling()
                 return
             finally:
-                call.cover()
+                call.exposed = False
         if call.target == b"/stream":
             call.begin(200, b"content-type: text/plain\r\n")
             await call.write(b"one")
@@ -56,7 +56,7 @@ class Echo:
         elif call.target == b"/flood":
             call.begin(200, b"")
             try:
-                call.expose()
+                call.exposed = True
                 while True:
                     await call.write(b"x" * 10_000)
             except asyncio.CancelledError:

@@ -17,7 +17,7 @@ from interlock.resilience.load import RETRY_S
 from interlock.server.case import Case
 from interlock.server.exchange import COST_NOTHING, COST_UNKNOWN, Exchange
 from interlock.server.gateway import Gateway
-from interlock.server.http1 import field
+from interlock.server.http1 import Call, field
 from interlock.server.judge import judge
 from interlock.server.kept import is_kept, keep, named, response_in
 from interlock.server.mirroring import look_on
@@ -46,7 +46,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
             await settle(gateway, exchange, case, execution)
             if not exchange.call.gone:
                 data = _encoded(endpoint, case, execution)
-                if is_kept(case):
+                if case.request.keeping is not None and is_kept(case):
                     await keep(gateway, case, data)
                 exchange.answer(data)
     finally:
@@ -65,7 +65,7 @@ embeddings: Final = partial(infer, EMBEDDINGS)
 async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> Case:
     """The request with a decision that somebody may serve. Raises ApiError where nobody may, all recorded."""
     exchange.dialect = endpoint.dialect
-    case = await judge(gateway, exchange, exchange.body, endpoint)
+    case = await judge(gateway, exchange, exchange.call.body, endpoint)
     decision = case.decision
     exchange.decision = decision
     if decision.route is None:
@@ -74,12 +74,13 @@ async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> C
         raise refusal(decision)
     if gateway.load.sheds(decision.policy.latency_class):
         await _shed(gateway, exchange, case, decision.policy.latency_class)
-    try:
-        case = named(case, exchange.name, exchange.state.config)
-    except ApiError:
-        exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
-        await gateway.record(exchange, case, "denied")
-        raise
+    if case.request.keeping is not None:
+        try:
+            case = named(case, exchange.name, exchange.state.config)
+        except ApiError:
+            exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
+            await gateway.record(exchange, case, "denied")
+            raise
     if decision.policy.logging == "strict":
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING  # should the store fail
         # Until it has been carried out it counts as failed: a crash must not leave it open.
@@ -147,22 +148,27 @@ async def guard(
 ) -> None:
     """Run the execution. A caller that left, our own shutdown and a fault of ours all end it in order."""
     call = exchange.call
+    if call.gone:
+        execution.error = _cut_short(call)
+        return
+    call.exposed = True
     try:
-        call.expose()
         await run()
     except asyncio.CancelledError:
         call.go_on()
-        execution.error = (
-            ApiError("client_closed", "the caller left")
-            if call.gone
-            else ApiError("overloaded", "the server is shutting down", retry_after_s=1)
-        )
+        execution.error = _cut_short(call)
     except ApiError as error:
         execution.error = error
     except Exception as error:  # noqa: BLE001 - a stream that has begun must end with a word, and a record
         execution.error = gateway.fault(f"req_{exchange.name}", error)
     finally:
-        call.cover()
+        call.exposed = False
+
+
+def _cut_short(call: Call) -> ApiError:
+    if call.gone:
+        return ApiError("client_closed", "the caller left")
+    return ApiError("overloaded", "the server is shutting down", retry_after_s=1)
 
 
 def settle(

@@ -55,13 +55,14 @@ class Call:
 
     `headers` have lower-case names and the first value of each; `doubled` names those that came again
     with another value. `body` is whole before the call is served. `held` is the application's. Of the `limit`
-    of its body there is `room` for so much; for more, `App.grow` is asked.
+    of its body there is `room` for so much; for more, `App.grow` is asked. While it is `exposed` its work is
+    cancelled when the caller leaves (`gone`) or the server must end; else never: the commit of a record must
+    not be.
     Answer with `respond`, or with `begin`, `write`…, `finish`.
     """
 
     __slots__ = (
         "_chunked",
-        "_exposed",
         "_head",
         "_task",
         "_wire",
@@ -70,6 +71,7 @@ class Call:
         "complete",
         "doubled",
         "error",
+        "exposed",
         "gone",
         "headers",
         "held",
@@ -93,6 +95,7 @@ class Call:
         self.http10 = False
         self.held: Any = None
         self.error: ApiError | None = None
+        self.exposed = False
         self.gone = False
         self.begun = False
         self.complete = False
@@ -100,27 +103,12 @@ class Call:
         self._head = b""
         self._chunked = False
         self._task: asyncio.Task[None] | None = None
-        self._exposed = False
 
     # The work on a call, and its end before its time.
 
     def start(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
         """Do the work in a task of its own, and keep hold of it."""
         self._task = loop.create_task(work)
-
-    def expose(self) -> None:
-        """From here to `cover` the work is cancelled when the caller leaves (`gone`) or the server must end.
-
-        Outside of that nothing is: the commit of a record must not be. Raises CancelledError where the
-        caller has left already.
-        """
-        if self.gone:
-            raise asyncio.CancelledError
-        self._exposed = True
-
-    def cover(self) -> None:
-        """From here on the work is not cancelled."""
-        self._exposed = False
 
     def go_on(self) -> None:
         """Whoever was cancelled has heard it, and has more to do."""
@@ -142,8 +130,8 @@ class Call:
 
     def interrupt(self) -> None:
         """Cancel what may be cancelled."""
-        if self._exposed and self._task is not None:
-            self._exposed = False
+        if self.exposed and self._task is not None:
+            self.exposed = False
             self._task.cancel()
 
     def leave(self) -> None:
