@@ -1,12 +1,14 @@
 """Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
 
 import asyncio
+from types import SimpleNamespace as Some
 from typing import Any
 
 import msgspec
 import pytest
 
 from interlock.errors import StoreError
+from interlock.server.inference import guard
 from interlock.types.decision import Dropped
 from tests.server.harness import CANARY, keyed, pool, serving, until
 from tests.server.upstream import HANG, Reply, Upstream, answer, refused_port
@@ -750,3 +752,20 @@ async def test_what_an_attempt_may_have_cost_is_not_spent_twice(tmp_path):
         assert got.status_code == 502
         assert outcomes(server.record(got)) == [("gpt", "malformed")]
         assert len(up.seen) == 1
+
+
+async def test_c1_for_a_caller_that_has_left_already_nothing_is_begun():
+    ran = []
+
+    async def run():
+        ran.append("the upstream is asked")
+
+    call: Any = Some(gone=True, exposed=False)
+    execution: Any = Some(error=None)
+    await guard(Some(), Some(call=call, name="n"), execution, run)  # type: ignore[arg-type]  # all that it needs
+    assert ran == []
+    assert execution.error.code == "client_closed"
+    call.gone = False
+    await guard(Some(), Some(call=call, name="n"), execution, run)  # type: ignore[arg-type]  # as above
+    assert ran == ["the upstream is asked"]
+    assert not call.exposed
