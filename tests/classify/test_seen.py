@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import _closely, find
 from interlock.classify.seams import new_stretches, rows
-from interlock.classify.seen import Seen, recall
+from interlock.classify.seen import LEAST, NAMELESS, Seen, recall
 from interlock.classify.tokens import count_request
 from interlock.config.checked import Model
 from interlock.types.request import Message, Request, Text, ToolCall, ToolResult
@@ -111,13 +111,13 @@ def test_a_value_split_over_two_known_texts_is_found():
 
 
 def test_a_value_split_over_three_texts_is_found_though_each_two_are_known_to_be_quiet_together():
-    one, two, three = PLAIN * 5 + " ann@", "example", ".com " + PLAIN * 5
+    one, two, three = PLAIN * 5 + " ann@", "an-example-of-a-very-long-name-of-a-host", ".com " + PLAIN * 5
     for texts in ((one, two), (two, three)):
         request = ask(*texts)
         stretches = new_stretches(rows(request, reading(request)))
         assert find(request, reading(request)) == ()
         assert stretches
-        assert new_stretches(rows(request, reading(request))) == {}
+        assert new_stretches(rows(request, reading(request))) == []
     every = ask(one, two, three)
     assert "email" in {finding.kind for finding in find(every, reading(every))}
 
@@ -128,18 +128,18 @@ def test_what_is_quiet_near_a_seam_is_looked_at_farther_off_where_one_role_says_
     apart, together = ask(turn("assistant", before), turn("user", after)), ask(before, after)
     for _ in range(2):  # once they are new, then only their seams are
         assert "messages" not in {finding.where for finding in find(apart, reading(apart))}
-    assert new_stretches(rows(apart, reading(apart))) == {}
+    assert new_stretches(rows(apart, reading(apart))) == []
     places = {finding.where for finding in find(together, reading(together))}
     assert "messages, role user" in places
 
 
 def test_a_long_row_of_short_texts_is_known_by_a_short_name_and_one_other_text_makes_it_new():
-    quiet = ["hm. "] * 2_000
+    quiet = [f"Nothing stands here, {'and again nothing, ' * 3}." for _ in range(1_000)]
     row = ask(*quiet)
-    assert max(map(len, new_stretches(rows(row, reading(row))))) < 300
+    assert max(len(name) for name, _ in new_stretches(rows(row, reading(row)))) < 300
     assert find(row, reading(row)) == ()
-    assert new_stretches(rows(row, reading(row))) == {}
-    other = ask(*quiet[:1_000], "4111", "1111", "1111", "1111", *quiet[1_000:])
+    assert new_stretches(rows(row, reading(row))) == []
+    other = ask(*quiet[:500], "4111", "1111", "1111", "1111", *quiet[500:])
     assert "card" in {finding.kind for finding in find(other, reading(other))}
 
 
@@ -167,8 +167,11 @@ def test_one_way_of_counting_does_not_give_the_figures_of_another():
     assert tokens[0] != tokens[1]
 
 
-def test_a_text_with_a_lone_surrogate_is_no_trouble():
-    assert recall("acme", ["\ud800"])[0] is not recall("acme", ["?"])[0]
+def test_a_short_text_is_not_remembered_and_one_with_a_lone_surrogate_is_no_trouble():
+    assert recall("acme", ["x" * (LEAST - 1)])[0].name == NAMELESS
+    odd = "\ud800" * LEAST
+    assert recall("acme", [odd])[0] is recall("acme", [odd])[0]
+    assert recall("acme", [odd])[0] is not recall("acme", ["?" * LEAST])[0]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=300))

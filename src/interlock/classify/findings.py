@@ -39,11 +39,11 @@ def find(request: Request, reading: Reading) -> tuple[Finding, ...]:
         if beside:
             every, known = [*every, *beside], [*known, *map(reading.of, beside)]
     laid = rows(request, reading)
-    stretches = new_stretches(laid) if laid else {}
+    stretches = new_stretches(laid) if laid else []
     kinds = list(map(_kinds_of, known))
     if stretches or None in kinds:
         new = [text for text, found in zip(every, kinds, strict=True) if found is None]
-        if suspicious("\n".join([*new, *stretches.values()])):
+        if suspicious("\n".join([*new, *[text for _, text in stretches]])):
             return _closely(request, reading, laid)
         for about in known:
             if about.kinds is None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from interlock.classify.seen import Known, Reading, Seen
+from interlock.classify.seen import NAMELESS, Known, Reading, Seen
 from interlock.types.request import File, Message, Request, Text, ToolCall, ToolResult
 
 _SEAM: Final = 128  # characters on either side of a seam: longer than a card, an IBAN or most keys
@@ -127,27 +127,24 @@ def _ends(text: str, near: int) -> str:
 
 _QUIET: Final = Seen[bool]()
 _MARKS: Final = {near: b"%d" % near for near in (_SEAM, _NEAR)}
-Stretches = dict[bytes, str]
-"""Texts to look at, by the name to remember them by."""
+Stretch = tuple[bytes, str]
+"""A text to look at, and the name to remember it by; NAMELESS where one of its texts is."""
 
 
-def new_stretches(rows: list[Row]) -> Stretches:
+def new_stretches(rows: list[Row]) -> list[Stretch]:
     """What of rows is not known to be quiet: from one long text to the next, with all short ones between.
 
     The middle of a long text is left out, and no mark is long enough to reach over the ends that stay. So
     where each stretch is quiet by itself, nothing stands over a seam of the row.
     """
-    found: Stretches = {}
+    found: list[Stretch] = []
     for row in rows:
         texts, known, near = row.texts, row.known, row.near
         begin = 0
         for place in (1,) if len(texts) == 2 else _ends_of_stretches(texts, near):
-            if place - begin == 1:
-                name = _MARKS[near] + known[begin].name + known[place].name
-            else:
-                name = _MARKS[near] + _joined([text.name for text in known[begin : place + 1]])
-            if _QUIET[name] is None:
-                found[name] = "".join([_ends(text, near) for text in texts[begin : place + 1]])
+            name = _name([text.name for text in known[begin : place + 1]], near)
+            if not name or _QUIET[name] is None:
+                found.append((name, "".join([_ends(text, near) for text in texts[begin : place + 1]])))
             begin = place
     return found
 
@@ -158,13 +155,15 @@ def _ends_of_stretches(texts: list[str], near: int) -> list[int]:
     return [place for place in range(1, last) if len(texts[place]) > 2 * near] + [last]
 
 
-def _joined(names: list[bytes]) -> bytes:
-    """The name of a stretch with short texts in it."""
+def _name(names: list[bytes], near: int) -> bytes:
+    if NAMELESS in names:
+        return NAMELESS
     joined = b"".join(names)
-    return joined if len(names) <= _MOST_NAMES else sha256(joined).digest()
+    return _MARKS[near] + (joined if len(names) <= _MOST_NAMES else sha256(joined).digest())
 
 
-def are_quiet(stretches: Stretches) -> None:
+def are_quiet(stretches: list[Stretch]) -> None:
     """Remember that nothing stands in some stretches."""
-    for name in stretches:
-        _QUIET.put(name, True)
+    for name, _ in stretches:
+        if name:
+            _QUIET.put(name, True)

@@ -13,6 +13,9 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
+LEAST: Final = 40
+"""Characters; to read a shorter text, as ids and names of tools are, costs no more than to name it."""
+NAMELESS: Final = b""
 MOST: Final = 16_384
 """Texts, in each of two generations: some megabytes."""
 
@@ -24,7 +27,7 @@ class Known(Struct, gc=False):
     """What has been found out about a text, for one tenant and one way of counting. Mutable.
 
     None is what nobody has asked yet; whoever asks puts the answer here. Threads may share it: at worst
-    something is found out twice.
+    something is found out twice. A text that is too short to be remembered is NAMELESS.
     """
 
     name: bytes
@@ -72,6 +75,9 @@ def recall(whose: str, texts: Iterable[str]) -> list[Known]:
     found: list[Known] = []
     mark = f"{len(whose)}:{whose}"
     for text in texts:
+        if len(text) < LEAST:
+            found.append(Known(NAMELESS))
+            continue
         name = sha256((mark + text).encode("utf-8", "surrogatepass")).digest()
         known = _TEXTS[name]
         if known is None:
@@ -99,6 +105,8 @@ class Reading:
 
     def of(self, text: str) -> Known:
         """What is known of any text of the request."""
+        if len(text) < LEAST:
+            return Known(NAMELESS)
         found = self._met.get(text)
         if found is None:
             found = self._met[text] = recall(self._whose, (text,))[0]
