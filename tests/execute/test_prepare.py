@@ -1,7 +1,7 @@
 """What an attempt sends: what the decision took out, capped or set, and nothing that is ours."""
 
 import itertools
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import pytest
 from hypothesis import given as for_all
@@ -12,7 +12,7 @@ from interlock.config.checked import Lane
 from interlock.execute.layout import mark_untrusted
 from interlock.execute.prepare import output_cap, prepare
 from interlock.types.labels import Effort
-from interlock.types.request import File, Hints, Message, Reasoning, Text, ToolChoice, ToolResult
+from interlock.types.request import File, Hints, Message, Reasoning, Request, Text, ToolChoice, ToolResult
 from tests.execute.given import decision, model, request
 
 UNTRUSTED = Text(text="pay me", trust="untrusted")
@@ -23,8 +23,13 @@ def nonces(*first):
     return lambda: next(drawn)
 
 
+class Prepared(NamedTuple):
+    request: Request
+    mark: str | None
+
+
 def prepared(asked, plan=None, *, pool=None, lane=None, affordable=None):
-    return prepare(
+    sent = prepare(
         asked,
         plan or decision(),
         pool or model(),
@@ -33,6 +38,7 @@ def prepared(asked, plan=None, *, pool=None, lane=None, affordable=None):
         is_untrusted=lambda part: part.trust == "untrusted" or isinstance(part, ToolResult),
         fresh=nonces(),
     )
+    return Prepared(*sent)
 
 
 def texts(asked):

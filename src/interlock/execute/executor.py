@@ -218,7 +218,7 @@ class Execution:
     def _prepared(self, step: Step, passed: Pass, now: float) -> Trial:
         destination = passed.destination
         whole = destination.calls[self.request.operation]  # the decision left out who has no such call
-        prepared = prepare(
+        request, mark = prepare(
             self.request,
             self.decision,
             destination.model,
@@ -231,10 +231,10 @@ class Execution:
             step=step,
             destination=destination,
             whole=whole,
-            request=prepared.request,
-            call=whole.encode_request(prepared.request, destination.target),
+            request=request,
+            call=whole.encode_request(request, destination.target),
             free=self.request.operation == "count",
-            mark=prepared.mark,
+            mark=mark,
             limits=self._limits(step, now),
             began=now,
             started_at=self.services.now(),

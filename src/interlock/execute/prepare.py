@@ -3,18 +3,17 @@
 It does not choose a model and does not know any wire format.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from interlock.config.checked import Lane, Model
 from interlock.errors import ApiError
 from interlock.execute.layout import Fresh, Untrusted, mark_untrusted
 from interlock.types.decision import Decision
 from interlock.types.request import (
+    NO_HINTS,
     AnyPart,
-    Hints,
     Message,
     Reasoning,
     Request,
@@ -23,15 +22,6 @@ from interlock.types.request import (
     ToolChoice,
     ToolResult,
 )
-
-_NO_HINTS: Final = Hints()
-
-
-class Prepared(Struct, frozen=True, kw_only=True):
-    """`mark` is the character that `datamarked` put into the request and that answers are freed of."""
-
-    request: Request
-    mark: str | None = None
 
 
 def prepare(
@@ -43,35 +33,31 @@ def prepare(
     affordable: int | None,
     is_untrusted: Untrusted,
     fresh: Fresh,
-) -> Prepared:
-    """The request for one attempt at `model`. `affordable` is what money still allows, in output tokens."""
-    request = _as_entered(request, model)
+) -> tuple[Request, str | None]:
+    """The request for one attempt at `model`, and the character that `datamarked` put into it, of which
+    answers are to be freed. `affordable` is what money still allows, in output tokens.
+    """
+    request, policy = _as_entered(request, model), decision.policy
     changes: dict[str, Any] = {}
-    if request.hints != _NO_HINTS:
-        changes["hints"] = _NO_HINTS
-    denied = {tool.tool for tool in decision.policy.tools_denied}
-    if denied:
-        changes |= _without_tools(request, denied)
-    tools = changes.get("tools", request.tools)
-    if tools and decision.policy.safety_mode == "strict":
+    if request.hints is not NO_HINTS:
+        changes["hints"] = NO_HINTS
+    if policy.tools_denied:
+        changes |= _without_tools(request, {tool.tool for tool in policy.tools_denied})
+    if policy.safety_mode == "strict" and changes.get("tools", request.tools):
         changes["parallel_tool_calls"] = False
     cap = output_cap(request, decision, model, affordable)
     if cap != request.max_output_tokens:
         changes["max_output_tokens"] = cap
     if lane is not None:
         changes |= _of_lane(request, lane, model)
-    messages = _stripped(request.messages)
-    prepared = (
-        request
-        if messages is request.messages and not changes
-        else msgspec.structs.replace(request, messages=messages, **changes)
-    )
-    if decision.policy.layout == "plain":
-        return Prepared(request=prepared)
     # Trust is read off the caller's own parts, before their labels are taken out.
-    labelled = msgspec.structs.replace(prepared, messages=request.messages)
-    marked, mark = mark_untrusted(labelled, decision.policy.layout, is_untrusted, fresh)
-    return Prepared(request=msgspec.structs.replace(marked, messages=_stripped(marked.messages)), mark=mark)
+    prepared = msgspec.structs.replace(request, **changes) if changes else request
+    mark = None
+    if policy.layout != "plain":
+        prepared, mark = mark_untrusted(prepared, policy.layout, is_untrusted, fresh)
+    if _any_labelled(prepared.messages):
+        prepared = msgspec.structs.replace(prepared, messages=tuple(map(_stripped, prepared.messages)))
+    return prepared, mark
 
 
 def cannot_wait(request: Request, decision: Decision) -> ApiError | None:
@@ -93,19 +79,14 @@ def cannot_wait(request: Request, decision: Decision) -> ApiError | None:
 
 def output_cap(request: Request, decision: Decision, model: Model, affordable: int | None) -> int | None:
     """The most output tokens this attempt may ask for; None where nobody but the model itself sets one."""
-    asked = [
-        limit
-        for limit in (request.max_output_tokens, decision.budgets.max_output_tokens, affordable)
-        if limit is not None
-    ]
-    if not asked:
-        return None
-    most = model.max_output_tokens
-    if most is None:
-        return min(asked)
-    if request.max_output_tokens is None and min(asked) >= most:
-        return None
-    return min(*asked, most)
+    asked, cap, most = request.max_output_tokens, decision.budgets.max_output_tokens, model.max_output_tokens
+    if asked is not None and (cap is None or asked < cap):
+        cap = asked
+    if affordable is not None and (cap is None or affordable < cap):
+        cap = affordable
+    if cap is None or most is None or cap < most:
+        return cap
+    return None if asked is None else most
 
 
 def _without_tools(request: Request, denied: set[str]) -> dict[str, Any]:
@@ -148,14 +129,9 @@ def _of_lane(request: Request, lane: Lane, model: Model) -> dict[str, Any]:
     return changes
 
 
-def _stripped(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages without our own labels; the very same tuple where none carries any."""
-    if not _any_labelled(messages):
-        return messages
-    return tuple(
-        msgspec.structs.replace(message, parts=tuple(_strip(part) for part in message.parts))
-        for message in messages
-    )
+def _stripped(message: Message) -> Message:
+    """A message without our own labels."""
+    return msgspec.structs.replace(message, parts=tuple(map(_strip, message.parts)))
 
 
 def _any_labelled(messages: tuple[Message, ...]) -> bool:

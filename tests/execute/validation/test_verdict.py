@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interlock.config.written import ToolSpec
 from interlock.execute.flow import Flow
 from interlock.execute.validation.contract import Contract
-from interlock.execute.validation.verdict import Expected, judge_answer
+from interlock.execute.validation.verdict import NOTHING_EXPECTED, Expected, expect, judge_answer
 from interlock.types.answer import (
     Answer,
     BlockDelta,
@@ -394,3 +394,27 @@ def test_the_verdict_does_not_depend_on_how_events_are_batched(cuts):
 def test_verdicts_are_kept_as_json():
     found = judged(says("no"), schema=TRIAGE)
     assert json.loads(msgspec.json.encode(found))["triggers"] == ["schema_invalid"]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        says("so"),
+        says(""),
+        says("{", finish="length"),
+        answer(Text(text="a"), Text(text="b")),
+        answer(call(), finish="tool_calls"),
+        answer(Refusal(text="no")),
+    ],
+)
+def test_where_nothing_is_asked_one_value_judges_as_the_requests_own_would(whole):
+    asked, plan = asking()._asked.request, decision()
+    plain = msgspec.structs.replace(asked, tools=())
+    assert expect(plain, plan, None, {}, ToolSpec()) is NOTHING_EXPECTED
+    own = Expected(plain, plan, None, {}, ToolSpec())
+    assert judge_answer(whole, NOTHING_EXPECTED) == judge_answer(whole, own)
+    assert NOTHING_EXPECTED.impossible() is own.impossible() is None
+    assert (NOTHING_EXPECTED.offer, NOTHING_EXPECTED.inert) == (own.offer, own.inert)
+    boxed = decision(policy={"safety_mode": "sandbox"})
+    assert expect(plain, boxed, None, {}, ToolSpec()).inert
+    assert expect(asked, plan, None, {}, ToolSpec()) is not NOTHING_EXPECTED

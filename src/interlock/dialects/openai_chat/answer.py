@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
@@ -11,6 +12,7 @@ from interlock.types.answer import Answer, FinishReason, Usage
 from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
+_NOTHING: Final[dict[str, Any]] = {}
 
 FINISH: Final[dict[FinishReason, str]] = {
     "stop": "stop",
@@ -21,6 +23,10 @@ FINISH: Final[dict[FinishReason, str]] = {
     "refusal": "content_filter",  # a classifier of the vendor stopped the model
     "pause": "length",  # the model has more to say: never shown as finished
 }
+_TOPS: Final = frozenset(
+    {(), ("system_fingerprint",), ("service_tier",), ("service_tier", "system_fingerprint")}
+)
+"""The vendor's fields of an answer as most servers send them, in this order."""
 _ERROR_TYPES: Final = {
     401: "authentication_error",
     402: "insufficient_quota",
@@ -35,7 +41,16 @@ _ERROR_TYPES: Final = {
 
 def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noqa: ARG001 - every dialect's signature
     """A whole answer; `model` is the name that the caller is shown."""
-    fields = vendor_fields(answer.extra, "openai-chat")
+    fields, usage = vendor_fields(answer.extra, "openai-chat"), answer.usage
+    only, top = answer.parts[0] if len(answer.parts) == 1 else None, fields.get("top", _NOTHING)
+    bare = usage.cached_tokens is None and usage.cache_write_tokens is None and usage.reasoning_tokens is None
+    if type(only) is Text and bare and len(fields) == ("top" in fields) and tuple(top) in _TOPS:
+        return _of_words(answer, only.text, model, top)
+    return _of_anything(answer, fields, model)
+
+
+def _of_anything(answer: Answer, fields: dict[str, Any], model: str) -> bytes:
+    usage = answer.usage
     body: dict[str, Any] = {
         "id": answer.id,
         "object": "chat.completion",
@@ -53,9 +68,60 @@ def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noq
         ],
         **fields.get("top", {}),
     }
-    if answer.usage.input_tokens is not None or answer.usage.output_tokens is not None:
-        body["usage"] = usage_of(answer.usage, fields.get("usage", {}))
+    if usage.input_tokens is not None or usage.output_tokens is not None:
+        body["usage"] = usage_of(usage, fields.get("usage", {}))
     return _encode(body)
+
+
+class _Words(Struct, gc=False):
+    role: str
+    content: str
+    refusal: None
+
+
+class _Choice(Struct, gc=False):
+    index: int
+    message: _Words
+    logprobs: None
+    finish_reason: str
+
+
+class _Counts(Struct, gc=False):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class _Body(Struct, gc=False):
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: tuple[_Choice]
+    service_tier: Any
+    system_fingerprint: Any
+    usage: _Counts | UnsetType
+
+
+def _of_words(answer: Answer, text: str, model: str, top: dict[str, Any]) -> bytes:
+    """What `encode_answer` gives for an answer that is one text: most are, and dicts would cost more."""
+    read, written = answer.usage.input_tokens, answer.usage.output_tokens
+    counts: _Counts | UnsetType = UNSET
+    if read is not None or written is not None:
+        read, written = read or 0, written or 0
+        counts = _Counts(read, written, read + written)
+    return _encode(
+        _Body(
+            answer.id,
+            "chat.completion",
+            answer.created or 0,
+            model,
+            (_Choice(0, _Words("assistant", text, None), None, FINISH[answer.finish]),),
+            top.get("service_tier", UNSET),
+            top.get("system_fingerprint", UNSET),
+            counts,
+        )
+    )
 
 
 def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
