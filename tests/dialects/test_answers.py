@@ -25,12 +25,16 @@ EXTRA = st.none() | st.fixed_dictionaries(
 )
 
 
+PLAIN = st.fixed_dictionaries({"openai-chat": st.fixed_dictionaries({"top": TOP})})
+
+
 @for_all(
     st.builds(
         Answer,
         id=st.text(st.characters(codec="utf-8"), max_size=9),
         upstream_model=st.just("up"),
-        parts=st.lists(st.builds(Text, text=st.text(st.characters(codec="utf-8"))), max_size=2).map(tuple)
+        parts=st.just((Text(text="so"),))
+        | st.lists(st.builds(Text, text=st.text(st.characters(codec="utf-8"))), max_size=2).map(tuple)
         | st.just((Refusal(text="no"),)),
         finish=st.sampled_from([*chat.FINISH]),
         usage=st.builds(
@@ -38,7 +42,7 @@ EXTRA = st.none() | st.fixed_dictionaries(
         )
         | st.builds(Usage, input_tokens=COUNTS, output_tokens=COUNTS),
         created=st.none() | st.integers(0, 2**40),
-        extra=EXTRA,
+        extra=EXTRA | PLAIN,
     )
 )
 def test_an_answer_of_plain_words_has_the_bytes_that_any_answer_would(answer):
