@@ -1,5 +1,9 @@
 """Answers to callers of OpenAI chat: one of plain words is written on a short way, to the same bytes."""
 
+from itertools import permutations
+
+import msgspec
+import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -48,3 +52,19 @@ PLAIN = st.fixed_dictionaries({"openai-chat": st.fixed_dictionaries({"top": TOP}
 def test_an_answer_of_plain_words_has_the_bytes_that_any_answer_would(answer):
     fields = vendor_fields(answer.extra, "openai-chat")
     assert chat.encode_answer(answer, ASKED, "pool") == chat._of_anything(answer, fields, "pool")
+
+
+@pytest.mark.parametrize("top", [(), *permutations(["service_tier", "system_fingerprint"]), ("x_groq",)])
+@pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=2, output_tokens=3), Usage(cached_tokens=0)])
+def test_the_vendors_fields_stand_in_the_order_in_which_they_came(top, usage):
+    answer = Answer(
+        id="a",
+        upstream_model="up",
+        parts=(Text(text="so"),),
+        finish="stop",
+        usage=usage,
+        extra={"openai-chat": {"top": dict.fromkeys(top, "v")}},
+    )
+    got = chat.encode_answer(answer, ASKED, "pool")
+    assert got == chat._of_anything(answer, {"top": dict.fromkeys(top, "v")}, "pool")
+    assert [name for name in msgspec.json.decode(got) if name in top] == list(top)
