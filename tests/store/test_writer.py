@@ -449,6 +449,31 @@ async def test_rows_are_never_written_before_what_was_asked_for_earlier(path):
         assert kept(path) == [7]
 
 
+async def test_no_row_overtakes_a_write_that_the_thread_has_in_its_hands(path, monkeypatch):
+    """Between the queue and the file: the queue is empty then, and the connection is free."""
+    taken, go_on, gather = threading.Event(), threading.Event(), Writer._gather
+
+    def slowly(writer, batch):
+        more = gather(writer, batch)
+        taken.set()
+        go_on.wait(5)
+        return more
+
+    monkeypatch.setattr(Writer, "_gather", slowly)
+    with opened(path, busy_s=5) as store, traced(store) as threads:
+        early = store.writer.call(lambda db: db.execute("DELETE FROM records").get)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(taken.wait, 5)
+        later = put(store.writer, 7)
+        await asyncio.sleep(0.01)
+        assert not later.future.done()
+        go_on.set()
+        await early
+        await later
+        assert threads == ["thread"] * len(threads)
+        assert kept(path) == [7]
+
+
 async def test_checkpoints_are_the_threads_and_keep_the_log_short(store, path, monkeypatch):
     monkeypatch.setattr("interlock.store.writer.CHECKPOINT_PAGES", 20)
     with traced(store) as threads:

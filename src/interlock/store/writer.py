@@ -122,7 +122,8 @@ def _for_rows(sql: str, count: int) -> str:
 class Writer:
     """The writing connection, its thread and its queue. `commits` counts the transactions committed.
 
-    Whoever holds `_turn` may use the connection. `busy_s` bounds the thread's wait for another process.
+    Whoever holds `_turn` may use the connection. `_behind` is how many writes are the thread's, in the queue or
+    in its hands, until they are in the file: nothing may overtake them. `busy_s` bounds the thread's wait for another process.
     """
 
     def __init__(
@@ -147,6 +148,8 @@ class Writer:
         self._queue: SimpleQueue[Write[Any] | _Checkpoint | None] = SimpleQueue()  # None: stop
         self._arrived: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
         self._owed: list[Write[Any]] = []
+        self._count = threading.Lock()
+        self._behind = 0
         self._full_sync: bool | None = None
         self._closing = False
         self._stopped = False
@@ -211,8 +214,18 @@ class Writer:
         """Commit what one turn of a loop has asked for, or leave it to the thread."""
         writes = self._arrived.pop(loop, None)
         if writes and not (self._is_quick(writes) and self._write_here(writes)):
-            for write in writes:
-                self._queue.put(write)
+            self._leave(writes)
+
+    def _leave(self, writes: list[Write[Any]]) -> None:
+        """Leave writes to the thread."""
+        with self._count:
+            self._behind += len(writes)
+        for write in writes:
+            self._queue.put(write)
+
+    def _no_longer_behind(self, count: int) -> None:
+        with self._count:
+            self._behind -= count
 
     def _is_quick(self, writes: list[Write[Any]]) -> bool:
         if self._owed or len(writes) > MAX_QUICK or time.monotonic() < self._away_until:
@@ -229,7 +242,7 @@ class Writer:
         began = time.monotonic()
         self._may_wait = False
         try:
-            if self._closing or not self._queue.empty():
+            if self._closing or self._behind:
                 return False  # what came before has to be written before
             self._write(writes, full_sync=False)
         except apsw.BusyError:
@@ -270,6 +283,7 @@ class Writer:
         while more:
             batch: list[Write[Any]] = []
             more = self._gather(batch)
+            taken = len(batch)
             with self._turn:
                 if batch:
                     try:
@@ -279,6 +293,7 @@ class Writer:
                         # never end.
                         self._refuse_queued(as_store_error(error, self._path))
                         self._abandon(batch, error)
+                self._no_longer_behind(taken)
                 if self._log_pages >= CHECKPOINT_PAGES:
                     self._checkpoint()
             self._settle(batch)
@@ -406,6 +421,7 @@ class Writer:
                     write.error = StoreError(error.problem, hint=error.hint)
                     refused.append(write)
         self._owed.extend(write for write in refused if write.owed)
+        self._no_longer_behind(len(refused))
         if stop:
             self._queue.put(None)
         self._settle(refused)
