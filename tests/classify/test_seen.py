@@ -1,12 +1,14 @@
 """What is known of a text that comes again is what reading it would find, and nobody else's."""
 
 import itertools
+import re
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from interlock.classify import detect, identifiers, keys
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import _closely, find
 from interlock.classify.seams import new_stretches, rows
@@ -187,3 +189,13 @@ def test_what_is_remembered_is_bounded_and_what_was_asked_for_lately_is_kept(ste
         assert seen[name] in (None, number)
         assert seen.count <= 10
     assert all(seen[b"%d" % number] == number for number in lately[:3])
+
+
+def test_no_mark_reaches_over_the_line_break_that_stands_for_a_middle_that_was_left_out():
+    """Else a value could stand over several seams of which each is quiet by itself."""
+    marks = {rule.mark for rule in detect.RULES} | {mark for mark, _, _ in detect._WRAPPINGS}
+    endless = re.compile(r"\\s(?:[+*]|\{\d+,\})|\[\^((?:\\.|[^\]])*)\](?:[+*]|\{\d+,\})|\(\?s")
+    for mark in marks | {keys.FORMS_MARK, identifiers.NUMBER}:
+        for found in endless.finditer(mark):
+            excluded = found[1] or ""
+            assert r"\s" in excluded or r"\n" in excluded, (found[0], mark)

@@ -247,6 +247,19 @@ async def test_a_large_body_that_comes_in_one_piece_is_no_large_head():
     assert not wire.closed
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "while it is answered"])
+async def test_blank_lines_without_end_are_431(busy):
+    wire, loop = Wire(), asyncio.get_running_loop()
+    spoken = connection.Connection(loop, Echo(), set(), Outbox(loop))
+    spoken.connection_made(wire)
+    if busy:
+        spoken.data_received(post(b"x"))
+    for _ in range(3):
+        spoken.data_received(b"\r\n" * (connection.MOST_HEAD // 4))
+    await until(lambda: b" 431 " in wire.sent)
+    assert wire.sent.count(b"HTTP/1.1") == 1 + busy
+
+
 async def test_a_caller_that_may_wait_for_it_is_told_to_continue(served):
     reader, writer = await served.open()
     writer.write(b"POST /a HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")

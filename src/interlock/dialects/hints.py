@@ -90,7 +90,7 @@ _HEADERS: Final = {f"{_PREFIX}{key.replace('_', '-')}": key for key in _HINTS}
 _LETTERS: Final = {key.replace("_", ""): key for key in _HINTS}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _hints_among(headers: tuple[str, ...]) -> tuple[str, ...]:
     """Which headers give hints. Kept, as a caller sends the same headers with every request.
 

@@ -1,7 +1,8 @@
 """The application: finds the route, checks who calls, hands over, and answers what went wrong.
 
 Routes are matched exactly and whole, segment by segment; nothing is served by prefix or suffix, and
-who may call a route is part of the route itself. All of that is settled before a body is read.
+who may call a route is part of the route itself. All of that is settled before a body is read, or was for the
+same head on the same connection: then only what may have changed since is asked again.
 """
 
 import time

@@ -122,8 +122,9 @@ def _for_rows(sql: str, count: int) -> str:
 class Writer:
     """The writing connection, its thread and its queue. `commits` counts the transactions committed.
 
-    Whoever holds `_turn` may use the connection. `_behind` is how many writes are the thread's, in the queue or
-    in its hands, until they are in the file: nothing may overtake them. `busy_s` bounds the thread's wait for another process.
+    Whoever holds `_turn` may use the connection. `_behind` is how many writes are the thread's, in the queue
+    or in its hands, until they are in the file: nothing may overtake them. `busy_s` bounds the thread's wait
+    for another process.
     """
 
     def __init__(

@@ -149,14 +149,17 @@ def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class _Names(dict[bytes, str]):
-    """Names of headers, as they came, in lower case. Upstreams have few; what one makes up is not kept."""
+    """Names of headers, as they came, in lower case. Upstreams have few; many made up make none slow."""
 
     def __missing__(self, raw: bytes) -> str:
         name = raw.decode("latin-1").lower()
-        if len(self) < _MOST_NAMES:
+        if len(raw) <= _LONGEST_NAME:
+            if len(self) >= _MOST_NAMES:
+                self.clear()
             self[raw] = name
         return name
 
 
 _MOST_NAMES: Final = 1024
+_LONGEST_NAME: Final = 64
 _NAMES: Final = _Names()

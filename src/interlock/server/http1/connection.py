@@ -331,6 +331,7 @@ class Connection(asyncio.Protocol):
             return
         self._arriving = None
         self._in_head = True  # whatever comes next is a head
+        self._head_bytes = 0
         if pieces:
             call.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._pieces = []
@@ -353,7 +354,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as fault:
             if not self._deaf:  # else it is refused already
                 self._refuse_bytes(unread(fault))
-        if self._arriving is not None and self._in_head and not self._deaf:
+        # Blank lines before a head count as well, though they begin no request.
+        if self._in_head and not self._deaf and (self._arriving is not None or data.isspace()):
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD:
                 error = f"the head of the request is larger than {MOST_HEAD} bytes"

@@ -6,8 +6,8 @@ as long, no byte of it has to be parsed again. Everything else goes to httptools
 something behind it, what differs in a byte, and heads whose length could be read in more than one way.
 
 A connection remembers a head that it has sent itself, until it closes: no other's bytes are ever compared to
-it. It is held as it came, with the caller's key in it. This process has the keys of all callers in plain text
-anyway, in the config that it has loaded; it is the store and the table of keys that know digests only.
+it. It is held as it came, with the caller's key in it: a key is in memory in plain text not only while a
+request with it is here, but until the connection closes that sent it. No file and no table has it.
 """
 
 from typing import Any, Final
