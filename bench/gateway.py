@@ -59,6 +59,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 SCENARIOS: Final = (
     Scenario(name="plain", body=chat_body("mock"), connections=32),
+    Scenario(name="unseen", body=chat_body("mock", unseen=True), connections=32),
     Scenario(name="burst", body=chat_body("mock", stream=True), connections=16, least_events=97),
     Scenario(
         name="paced", body=chat_body("mock-paced2", stream=True), connections=16, direct=True, least_events=97
@@ -237,10 +238,13 @@ def table(runs: Runs) -> list[Row]:
         return Row(name=name, nginx=values[0], interlock=values[1], most=most, target=target)
 
     both = ("nginx", "interlock")
-    plain, burst, paced = ([cpu(scenario, name) for name in both] for scenario in ("plain", "burst", "paced"))
+    plain, unseen, burst, paced = (
+        [cpu(scenario, name) for name in both] for scenario in ("plain", "unseen", "burst", "paced")
+    )
     latency = [added("steady", "latency_us.p50", name) for name in both]
     return [
         row("CPU us per request, 1 KB", (plain[0], plain[1]), 15, 8),
+        row("the same, no text seen before", (unseen[0], unseen[1]), 15, 8),
         row("CPU us per event, 100 at once", (burst[0] / EVENTS, burst[1] / EVENTS), 15, 7),
         row("CPU us per event, one every 2 ms", (paced[0] / EVENTS, paced[1] / EVENTS), 3, 2.2),
         row("added latency us, p50 at 100 a second", (latency[0], latency[1]), 4, 2.5),

@@ -218,15 +218,16 @@ def task_cpu_us(task: Path) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_US
 
 
-def chat_body(model: str, *, stream: bool = False, text_bytes: int = 900) -> bytes:
-    """A chat request with about `text_bytes` of text."""
+def chat_body(model: str, *, stream: bool = False, text_bytes: int = 900, unseen: bool = False) -> bytes:
+    """A chat request with about `text_bytes` of text; with `unseen`, no two have the same."""
     words = "please compare the two offers below and tell me which of them fits our plan better. "
+    text = (words * (text_bytes // len(words) + 1))[:text_bytes]
     return msgspec.json.encode(
         {
             "model": model,
             "messages": [
                 {"role": "system", "content": "You answer briefly and name your sources."},
-                {"role": "user", "content": (words * (text_bytes // len(words) + 1))[:text_bytes]},
+                {"role": "user", "content": text + "########" * unseen},
             ],
             "max_tokens": 800,
             "temperature": 0.2,

@@ -6,6 +6,8 @@
  * instants, RATE a second, whether or not earlier ones are done (open loop); latency then counts from the instant
  * at which a request was due, so that a slow server cannot hide behind its own slowness.
  *
+ * The first run of eight `#` in the body becomes another word with each request, so that no text comes twice.
+ *
  * An answer is good if its status is 2xx, it is complete, and, being a stream, ends with [DONE]. `events` are the
  * SSE events of good answers; `lag_us` is the age on arrival of events that hold a mark "@MICROSECONDS@".
  */
@@ -53,6 +55,8 @@ static int port, poller, connections = 32;
 static double seconds, rate;
 static char *request;
 static size_t request_size;
+static char *number; /* eight letters in the request that count up; NULL: nothing changes */
+static unsigned long last_number;
 static struct samples latency, first_byte, lag;
 static long started, good, errors, not_2xx, truncated, events;
 static int bad_status;   /* the last that was not 2xx */
@@ -101,8 +105,17 @@ static bool dial(struct call *call) {
     return true;
 }
 
+/* Put a word into the request that was in none before. */
+static void renew(void) {
+    unsigned long count = ++last_number;
+    for (int place = 7; place >= 0; place--, count >>= 4)
+        number[place] = (char)('a' + (count & 15));
+}
+
 static void begin(struct call *call, int64_t due_us) {
     started++;
+    if (number != NULL)
+        renew();
     call->due_us = due_us;
     call->place = IN_HEAD;
     call->seen_byte = call->last_chunk = call->closes = false;
@@ -374,6 +387,11 @@ static void write_request(const char *path, const char *headers, const char *bod
         path, port, length, headers);
     memcpy(request + head, body, length);
     request_size = (size_t)head + length;
+    number = memmem(request, request_size, "########", 8);
+    struct timespec begun;
+    clock_gettime(CLOCK_REALTIME, &begun);
+    /* Runs do not repeat each other. */
+    last_number = ((unsigned long)begun.tv_sec * 1000 + (unsigned long)begun.tv_nsec / 1000000) * 256;
 }
 
 int main(int count, char **arguments) {

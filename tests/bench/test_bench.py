@@ -31,23 +31,28 @@ def plain(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def answers():
-    """A server that gives every request the same bytes; returns a function from bytes to its port."""
+    """A server that gives every request the same bytes, and puts it into a list if given one.
+
+    Returns a function from bytes to its port.
+    """
     doors = []
 
-    def serve(door: socket.socket, answer: bytes) -> None:
+    def serve(door: socket.socket, answer: bytes, asked: list[bytes]) -> None:
         while True:
             try:
                 caller, _ = door.accept()
             except OSError:
                 return
             with caller:
-                caller.recv(65536)
+                asked.append(caller.recv(65536))
                 caller.sendall(answer)
 
-    def start(answer: bytes) -> int:
+    def start(answer: bytes, asked: list[bytes] | None = None) -> int:
         door = socket.create_server(("127.0.0.1", 0))
         doors.append(door)
-        threading.Thread(target=serve, args=(door, answer), daemon=True).start()
+        threading.Thread(
+            target=serve, args=(door, answer, [] if asked is None else asked), daemon=True
+        ).start()
         return int(door.getsockname()[1])
 
     yield start
@@ -67,6 +72,17 @@ def test_an_open_loop_sends_as_many_as_were_asked_for(tools, plain):
     with upstream(tools) as port:
         figures = drive(tools, port, plain, seconds=0.3, connections=4, rate=100)
     assert figures["started"] == figures["good"] == 30
+
+
+def test_a_text_that_shall_be_unseen_is_another_one_with_each_request(tools, tmp_path, answers):
+    body = tmp_path / "unseen.json"
+    body.write_bytes(chat_body("mock", unseen=True))
+    asked: list[bytes] = []
+    port = answers(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", asked)
+    for _ in range(2):
+        drive(tools, port, body, seconds=0.1, connections=1)
+    assert len(set(asked)) == len(asked) > 2
+    assert {len(request) for request in asked} == {len(asked[0])}
 
 
 def test_a_stream_is_counted_by_its_events_and_dated_by_its_marks(tools, tmp_path):
@@ -139,8 +155,9 @@ def test_the_table_shows_medians_per_request_and_per_event():
         for scenario in SCENARIOS
         for name, cpu in (("direct", 100), ("nginx", 1000), ("interlock", 4000))
     }
-    plain, burst, _, added = table(runs)
+    plain, unseen, burst, _, added = table(runs)
     assert (plain.nginx, plain.interlock, plain.ratio) == (100.0, 400.0, 4.0)
+    assert (unseen.nginx, unseen.interlock) == (100.0, 400.0)
     assert (burst.nginx, burst.interlock) == (1.0, 4.0)
     assert (added.nginx, added.interlock) == (900.0, 3900.0)
 
