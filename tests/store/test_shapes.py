@@ -1,5 +1,8 @@
 """Records by their shapes: whole again when they are read, and never without their shape."""
 
+import base64
+import hashlib
+
 import apsw
 import msgspec
 import pytest
@@ -92,6 +95,12 @@ def test_no_record_is_in_the_file_without_the_shape_asked_for_before_it(path):
         store.put_row(small(2)[1]).result()
         assert store.writer.commits == 1
         assert list(store.each_record()) == [small(2)[0]]
+
+
+def test_a_shape_has_a_whole_digest_for_its_name():
+    """Whoever could find two with one name could have a record read back as another."""
+    digest = hashlib.sha256(DECIDED.body).digest()
+    assert base64.urlsafe_b64decode(DECIDED.hash + "=") == digest
 
 
 def test_two_processes_keep_the_same_shape_once(path):

@@ -133,7 +133,11 @@ class Store:
         return self.writer.row(records.PUT, row, durable=durable)
 
     def put_shape(self, shape: Shape) -> Write[None]:
-        """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat."""
+        """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat.
+
+        It stays when records expire, and is tried again before every write until it is kept: only for what is
+        small and holds nothing of a caller.
+        """
 
         def work(db: apsw.Connection) -> None:
             db.execute(shapes.PUT, (shape.hash, shape.body))

@@ -1,6 +1,7 @@
--- What records have in common, by the hash of `body`: JSON with holes, a zero byte for each. A record's `decision` or
--- `rest` that is a JSON list holds the hash of its shape and then what fills the holes, in order; one that is an object
--- is the JSON itself. A row is never changed or deleted: records name it by hash.
+-- What records have in common, by the hash of `body` (SHA-256 in URL-safe base64): JSON with holes, a zero byte for each.
+-- A record's `decision` or `rest` that is a JSON list holds the hash of its shape and then what fills the holes, in order;
+-- one that is an object is the JSON itself. A row is never changed or deleted, as records name it by hash: so nothing
+-- that a caller has said may stand in one.
 CREATE TABLE shapes (
   hash TEXT PRIMARY KEY,
   body BLOB NOT NULL
