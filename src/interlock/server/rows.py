@@ -1,11 +1,16 @@
 """Rows of the store, made quickly and small: records of one shape have most of their bytes in common.
 
 The shape goes to the store once; each row has what fills its holes. A decision's is found by what it shares
-with an earlier one, as `route.memory` makes them; where that leads nowhere, by the bytes themselves.
-Numbers and mappings are in holes, or compared by identity: 1 and 1.0 are equal, and other bytes.
+with an earlier one, as `route.memory` makes them: the very same objects. Where nothing is shared, because
+something was dropped or drawn by lot, or the request was large, the row holds everything.
+
+Shapes outlive records, so there is nothing in them that a caller can choose freely: what they hold is the
+config's and the program's own. That keeps them few, too. Numbers and mappings are in holes, or compared by
+identity: 1 and 1.0 are equal, and other bytes.
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +27,12 @@ from interlock.types.record import Attempt, Status, Validation
 from interlock.types.signals import Signals
 
 MOST: Final = 1024
-"""How many decisions, names and verdicts are remembered; past that, all are forgotten and learned again."""
+"""How many decisions and verdicts are remembered, each; past that, all are forgotten and learned again."""
+MOST_ONCE: Final = 256
+"""How many decisions are remembered that have come once; past that, all are forgotten."""
+MOST_TOOLS: Final = 64
+LARGEST: Final = 16 * 1024
+"""A decision with more tools, or of more bytes, is stored in full: its parts would have to stay here too."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -32,39 +42,51 @@ def _span(of: type[Struct], first: str, last: str) -> slice:
     return slice(of.__struct_fields__.index(first), of.__struct_fields__.index(last) + 1)
 
 
-# What goes into holes, beside `id` and `created_at`, and what is between; in the order on the wire.
-_FIGURES: Final = _span(Why, "dropped", "propensity")
-_BEFORE_FIGURES, _AFTER_FIGURES = slice(_FIGURES.start), slice(_FIGURES.stop, None)
-_SIZES: Final = _span(Signals, "endpoint", "longest_input")
-_TERMS: Final = _span(Signals, "session", "max_cost_usd")
+# What goes into holes beside `id` and `created_at`, in the order on the wire: what callers choose, and what
+# is another each time. Between them is what the operator has written, or a label out of a few.
+_GIVEN: Final = ("max_output_tokens", "deadline_ms", "max_cost_usd")
+_TOOLS: Final = PolicyOutcome.__struct_fields__[_span(PolicyOutcome, "tools_allowed", "step_up_for")]
+_FIGURES: Final = _span(Why, "dropped", "denied_code")
+_BEFORE_FIGURES: Final = slice(_FIGURES.start)
+_ASKED: Final = _span(Signals, "model", "modalities")
+_TERMS: Final = _span(Signals, "residency", "max_cost_usd")
 _FINDINGS: Final = _span(Signals, "findings", "findings")
-_BEFORE_SIZES, _BEFORE_TERMS = slice(_SIZES.start), slice(_SIZES.stop, _TERMS.start)
-_BEFORE_FINDINGS, _AFTER_FINDINGS = slice(_TERMS.stop, _FINDINGS.start), slice(_FINDINGS.stop, None)
+_LABELS, _GRANTED = slice(_ASKED.stop, _TERMS.start), slice(_TERMS.stop, _FINDINGS.start)
 _CHANCE: Final = _span(Provenance, "world_hash", "draw")
-_BEFORE_CHANCE, _AFTER_CHANCE = slice(_CHANCE.start), slice(_CHANCE.stop, None)
+_BEFORE_CHANCE: Final = slice(_CHANCE.start)
 _VALIDATED: Final = Attempt.__struct_fields__.index("validation")
 
 
+_given: Final = attrgetter(*_GIVEN)
+_tools: Final = attrgetter(*_TOOLS)
+
+
 class _Like(Struct, frozen=True):
-    """A decision whose shape is in the store: the shape's name, and the columns that go with it."""
+    """A decision whose shape is in the store: the shape's name, and the columns that go with it.
+
+    Policy, budgets and limits are kept, so that nothing else has their identity; `filled` is the JSON of what
+    they put into holes, without brackets.
+    """
 
     policy: PolicyOutcome
-    """Kept, so that nothing else has its identity."""
     budgets: Budgets
     limits: dict[str, str]
     others: tuple[Any, ...]
     name: str
+    filled: msgspec.Raw
     columns: tuple[Any, ...]
 
 
 class Rows:
-    """Mutable: the shapes that records have had. `keep` puts one before whatever is written later."""
+    """Mutable: the decisions that have come lately. `keep` puts a shape before whatever is written later.
+
+    `keep` has to be cheap to repeat: what was forgotten here is learned and kept again.
+    """
 
     def __init__(self, keep: Callable[[Shape], object]) -> None:
         self._keep = keep
         self._likes: dict[int, _Like] = {}
-        self._once: set[str] = set()
-        self._kept: set[str] = set()
+        self._once: dict[int, tuple[PolicyOutcome, Budgets, dict[str, str]]] = {}
         self._rests: dict[tuple[Validation | str | None, ...], str] = {}
 
     def row(
@@ -88,7 +110,9 @@ class Rows:
         ):
             like = self._learn(decision, others)
             if like is None:
-                return written_row(to_row(decision, status, execution, content, at=at, used=used))
+                stored = to_row(decision, status, execution, content, at=at, used=used)
+                self._note(decision, len(stored.decision))
+                return written_row(stored)
         rest = None
         if execution is not None and content is None:
             rest = self._plain_rest(decision, status, execution, used)
@@ -98,37 +122,44 @@ class Rows:
             status,
             decision.provenance.world_hash,
             decision.signals.session,
-            _encode((like.name, *holes)),
+            _encode((like.name, decision.id, decision.created_at, like.filled, *holes)),
             rest or encode_rest(decision, status, execution, content, used),
             *like.columns,
         )
 
+    def _note(self, decision: Decision, size: int) -> None:
+        """Remember what was stored in full, in so many bytes, if it may be learned when it comes again."""
+        if decision.route is None or len(decision.signals.tools) > MOST_TOOLS or size > LARGEST:
+            return
+        if len(self._once) >= MOST_ONCE:
+            self._once.clear()
+        self._once[id(decision.policy)] = (decision.policy, decision.budgets, decision.why.limits)
+
     def _learn(self, decision: Decision, others: tuple[Any, ...]) -> _Like | None:
-        """The shape of a decision, kept from the second of its kind on; None where it is stored in full."""
-        if decision.route is None:
+        """The shape of a decision that has come before as the very same objects; None for any other."""
+        policy, budgets, limits = decision.policy, decision.budgets, decision.why.limits
+        before = self._once.get(id(policy))
+        if before is None or before[1] is not budgets or before[2] is not limits:
             return None
-        made = shape(_with_holes(decision))
-        if made.hash not in self._kept and not self._keeps(made):
+        name = self._kept(_with_holes(decision))
+        if name is None:
             return None
         if len(self._likes) >= MOST:
             self._likes.clear()
+        filled = msgspec.Raw(_encode((*_given(budgets), *_tools(policy)))[1:-1])
         columns = shared(to_row(decision, "ok"))
-        like = _Like(decision.policy, decision.budgets, decision.why.limits, others, made.hash, columns)
-        self._likes[id(decision.policy)] = like
+        like = _Like(policy, budgets, limits, others, name, filled, columns)
+        self._likes[id(policy)] = like
+        del self._once[id(policy)]
         return like
 
-    def _keeps(self, made: Shape) -> bool:
-        """Put a shape into the store, if it has been seen before, and not too many others have."""
-        if len(self._kept) >= MOST:
-            return False
-        if made.hash not in self._once:
-            if len(self._once) >= MOST:
-                self._once.clear()
-            self._once.add(made.hash)
-            return False
+    def _kept(self, body: bytes) -> str | None:
+        """The name of a shape that is in the store from now on; None where it is too large to be."""
+        if len(body) > LARGEST:
+            return None
+        made = shape(body)
         self._keep(made)
-        self._kept.add(made.hash)
-        return True
+        return made.hash
 
     def _plain_rest(
         self, decision: Decision, status: Status, execution: Execution, used: dict[str, float] | None
@@ -163,7 +194,7 @@ class Rows:
         )
 
     def _learn_rest(self, validation: Validation | None, used: dict[str, float]) -> str | None:
-        if len(self._rests) >= MOST or (validation is not None and validation.violations):
+        if validation is not None and validation.violations:
             return None
         holes: dict[str, Any] = dict.fromkeys(Attempt.__struct_fields__, HOLE)
         attempt = Attempt(**{**holes, "validation": validation})
@@ -178,43 +209,44 @@ class Rows:
                 validation=validation,
             )
         )
-        made = shape(body)
-        self._keep(made)
-        self._rests[validation, *used] = made.hash
-        return made.hash
+        name = self._kept(body)
+        if name is not None:
+            if len(self._rests) >= MOST:
+                self._rests.clear()
+            self._rests[validation, *used] = name
+        return name
 
 
 def _parted(decision: Decision) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The values of a decision that go into holes, in order, and all others but its budgets."""
+    """The values of a decision that go into holes from `why` on, in order; and all that go into none.
+
+    Without policy, budgets and limits: those are compared by identity.
+    """
     why, signals, provenance = astuple(decision.why), astuple(decision.signals), astuple(decision.provenance)
     holes = (
-        decision.id,
-        decision.created_at,
         *why[_FIGURES],
-        *signals[_SIZES],
+        *signals[_ASKED],
         *signals[_TERMS],
         *signals[_FINDINGS],
         *provenance[_CHANCE],
     )
     others = (
         decision.route,
-        decision.policy,
         decision.fallbacks,
         decision.cascade,
         why[_BEFORE_FIGURES],
-        why[_AFTER_FIGURES],
-        signals[_BEFORE_SIZES],
-        signals[_BEFORE_TERMS],
-        signals[_BEFORE_FINDINGS],
-        signals[_AFTER_FINDINGS],
+        signals[_LABELS],
+        signals[_GRANTED],
         provenance[_BEFORE_CHANCE],
-        provenance[_AFTER_CHANCE],
     )
     return holes, others
 
 
 def _holed(of: Struct, *spans: slice) -> Any:
-    names = [name for span in spans for name in of.__struct_fields__[span]]
+    return _without(of, *[name for span in spans for name in of.__struct_fields__[span]])
+
+
+def _without(of: Struct, *names: str) -> Any:
     return replace(of, **dict.fromkeys(names, HOLE))
 
 
@@ -224,8 +256,10 @@ def _with_holes(decision: Decision) -> bytes:
             decision,
             id=HOLE,
             created_at=HOLE,
+            budgets=_without(decision.budgets, *_GIVEN),
+            policy=_without(decision.policy, *_TOOLS),
             why=_holed(decision.why, _FIGURES),
-            signals=_holed(decision.signals, _SIZES, _TERMS, _FINDINGS),
+            signals=_holed(decision.signals, _ASKED, _TERMS, _FINDINGS),
             provenance=_holed(decision.provenance, _CHANCE),
         )
     )
