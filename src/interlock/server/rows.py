@@ -56,7 +56,6 @@ _CHANCE: Final = _span(Provenance, "world_hash", "draw")
 _BEFORE_CHANCE: Final = slice(_CHANCE.start)
 _VALIDATED: Final = Attempt.__struct_fields__.index("validation")
 
-
 _given: Final = attrgetter(*_GIVEN)
 _tools: Final = attrgetter(*_TOOLS)
 
