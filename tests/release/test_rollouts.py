@@ -65,6 +65,13 @@ async def many(server, count):
     return Counter([(await server.chat(f"{n}")).headers["x-interlock-alias"] for n in range(count)])
 
 
+def served_by(server, version):
+    async def is_so():
+        return (await server.chat()).headers["x-interlock-alias"] == version
+
+    return is_so
+
+
 async def test_a_candidate_that_holds_goes_step_by_step_and_is_released_unattended(tmp_path):
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, **plans(canary=FAST))) as server:
         row = await begin(server, reason="cheaper")
@@ -79,7 +86,7 @@ async def test_a_candidate_that_holds_goes_step_by_step_and_is_released_unattend
         await until(state(server, row["id"], "promoted"))
         history = (await server.client.get("/v1/aliases/prod")).json()
         assert (history["active"], history["model"]) == (2, "small")
-        assert (await server.chat()).headers["x-interlock-alias"] == "prod@2"
+        await until(served_by(server, "prod@2"))  # the file says so first
         assert set(seen) <= {"prod@1", "prod@2"}
         listed = (await server.client.get("/v1/rollouts")).json()
         assert [one["id"] for one in listed["data"]] == [row["id"]]
