@@ -243,8 +243,8 @@ class Writer:
         began = time.monotonic()
         self._may_wait = False
         try:
-            if self._closing or self._behind:
-                return False  # what came before has to be written before
+            if self._closing or self._behind or not self._queue.empty():
+                return False  # what came before has to be written before, and a checkpoint wants its turn
             self._write(writes, full_sync=False)
         except apsw.BusyError:
             return False
