@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from interlock.adapters import HttpCall, WholeCall
+from interlock.adapters.call import signed
 from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
@@ -57,7 +58,7 @@ class Trial:
         self.free = free
         self.request = request
         self.url = call.url
-        self._call: HttpCall | None = call if call.sign is None else call.sign(call, started_at)
+        self._call: HttpCall | None = signed(call, started_at)
         self.secret = destination.target.api_key
         self.mark = mark
         self.limits = limits

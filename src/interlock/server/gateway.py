@@ -150,7 +150,7 @@ class Gateway:
                 elif attempt.status in (401, 402, 403) or attempt.detail.endswith(SPENT):
                     self._alert(attempt)
         content = None
-        if config.telemetry.content != "off" and is_kept(config, logging):
+        if is_kept(config, logging):
             text = execution.text if execution is not None else ""
             if len(case.body) + len(text) > LARGE:
                 content = await asyncio.to_thread(content_of, config, logging, case.body, text)

@@ -115,8 +115,7 @@ class Http1Response:
         """Nothing more will come: the body is complete, or `error` says why it is not."""
         self._connection = None
         self.error = error
-        if not self.waiter.done():
-            self.waiter.set_result(None)
+        self.wake()
 
     def wake(self) -> None:
         if not self.waiter.done():
