@@ -206,7 +206,7 @@ class Writer:
             self._arrived[loop] = [write]
             loop.call_soon(self._hand_over, loop)
         else:
-            self._queue.put(write)
+            self._leave([write])
         if self._stopped:  # it came in behind the thread's last look
             self._refuse_queued(StoreError("the store is closed"))
         return write
