@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from interlock.errors import StoreError
@@ -388,7 +389,7 @@ def traced(store):
     threads = []
 
     def note(cursor, sql, values):
-        if sql.startswith("BEGIN"):
+        if sql.startswith("BEGIN") or (sql.startswith("INSERT") and not store.writer._db.in_transaction):
             threads.append("loop" if threading.current_thread() is threading.main_thread() else "thread")
         return True
 
@@ -402,6 +403,37 @@ async def test_plain_rows_are_committed_in_the_loops_own_turn_together(store):
         await asyncio.gather(*(put(store.writer, number) for number in range(5)))
     assert threads == ["loop"]
     assert store.get_record("dec_00000004") is not None
+
+
+async def test_what_a_process_wrote_before_its_loop_ran_keeps_no_row_from_the_loop(store):
+    store.writer.run(lambda db: db.execute("DELETE FROM sessions").get)
+    with traced(store) as threads:
+        await put(store.writer, 1)
+        await put(store.writer, 2)
+    assert threads == ["loop", "loop"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("field", "value", "fault"), [("tenant", None, StoreError), ("created_at", 1 << 64, OverflowError)]
+)
+async def test_a_row_at_fault_fails_alone_in_the_loops_own_turn_too(store, path, place, field, value, fault):
+    await put(store.writer, 9)
+    good = [put(store.writer, number) for number in range(place)]
+    bad = store.put_record(msgspec.structs.replace(record(5), **{field: value}))
+    good += [put(store.writer, number) for number in range(place, 2)]
+    with pytest.raises(fault):
+        await bad
+    await asyncio.gather(*good)
+    assert kept(path) == [0, 1, 9]
+
+
+async def test_a_single_row_at_fault_fails_and_the_next_is_kept(store, path):
+    await put(store.writer, 1)
+    with pytest.raises(StoreError):
+        await store.put_record(msgspec.structs.replace(record(2), tenant=None))
+    await put(store.writer, 3)
+    assert kept(path) == [1, 3]
 
 
 async def test_durable_rows_work_and_long_batches_are_the_threads(store):
