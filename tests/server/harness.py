@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -99,7 +100,11 @@ class Running:
 
     def record(self, answer: httpx2.Response | str) -> Record:
         name = answer if isinstance(answer, str) else answer.headers["x-interlock-decision-id"]
-        row = self.gateway.store.get_record(name)
+        for _ in range(200):
+            row = self.gateway.store.get_record(name)
+            if row is not None:
+                break
+            time.sleep(0.005)  # the store's thread has it in hand
         assert row is not None, "nothing was recorded"
         return to_record(row)
 

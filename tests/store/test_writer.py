@@ -11,7 +11,8 @@ import pytest
 
 from interlock.errors import StoreError
 from interlock.store import Store, records
-from interlock.store.writer import Write, Writer
+from interlock.store.write import Write
+from interlock.store.writer import Writer
 from tests.store.faulty import NAME, Disk
 from tests.store.given import NOW, by_hand, locked, opened, record, until_taken
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from interlock.config import Loaded
     from interlock.store.aliases import AliasHistory, AliasState
     from interlock.store.sqlite import Store
-    from interlock.store.writer import Write
+    from interlock.store.write import Write
 
 
 @click.group("alias")

@@ -14,7 +14,7 @@ from interlock.config.problems import suggest
 if TYPE_CHECKING:
     from interlock.store.rollouts import StoredRollout
     from interlock.store.sqlite import Store
-    from interlock.store.writer import Write
+    from interlock.store.write import Write
 
 
 @click.group("rollout")

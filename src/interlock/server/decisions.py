@@ -67,6 +67,7 @@ async def list_records(gateway: Gateway, exchange: Exchange) -> None:
     tenant, key = query.get("tenant"), query.get("key")
     if not may(exchange.caller, "operator"):
         tenant, key = exchange.caller.tenant, exchange.caller.key
+    await gateway.store.writer.caught_up()
     try:
         rows, following = gateway.store.list_records(
             tenant=tenant,
@@ -86,7 +87,7 @@ async def list_records(gateway: Gateway, exchange: Exchange) -> None:
 
 
 async def show_record(gateway: Gateway, exchange: Exchange) -> None:
-    row = _own_record(gateway, exchange)
+    row = await _own_record(gateway, exchange)
     await _note_reading(gateway, exchange, (row,))
     exchange.answer(to_json(row))
 
@@ -97,7 +98,7 @@ async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     if outcome == _NOTHING_SAID:
         hint = "send `success`, `score`, `override` or `labels`"
         raise ApiError("invalid_request", "the outcome says nothing", hint=hint)
-    row = _own_record(gateway, exchange)
+    row = await _own_record(gateway, exchange)
     kept = msgspec.json.encode(outcome)
     if not await gateway.store.put_outcome(row.id, row.tenant, kept):
         raise _absent()
@@ -105,8 +106,9 @@ async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
     exchange.answer_json({"id": row.id, "outcome": msgspec.Raw(kept)})
 
 
-def _own_record(gateway: Gateway, exchange: Exchange) -> StoredRecord:
+async def _own_record(gateway: Gateway, exchange: Exchange) -> StoredRecord:
     """The record that the path names, if the caller may see it; another's is as if absent."""
+    await gateway.store.writer.caught_up()
     row = gateway.store.get_record(exchange.params[0])
     caller = exchange.caller
     if row is None or not (

@@ -137,7 +137,10 @@ class Gateway:
         *,
         durable: bool = False,
     ) -> None:
-        """Commit the record of a request. Raises ApiError: overloaded, where the store cannot."""
+        """Keep the record of a request: when this returns, the end of the process does not lose it.
+
+        Raises ApiError: overloaded, where the store cannot.
+        """
         decision, config = case.decision, exchange.state.config
         logging = decision.policy.logging
         exchange.outcome = status
@@ -158,7 +161,9 @@ class Gateway:
                 content = content_of(config, logging, case.body, text)
         try:
             row = self._rows.row(decision, status, execution, content, at=case.at, used=exchange.used)
-            await self.store.put_row(row, durable=durable or logging == "strict")
+            strict = durable or logging == "strict"
+            if strict or not self.store.note_row(row):
+                await self.store.put_row(row, durable=strict)
         except StoreError as error:
             raise self.store_failed(error) from None
         if execution is not None and case.asker is not None:
@@ -223,4 +228,8 @@ def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     acting = services(now=clock.now, fresh=fresh_nonce)
     gateway = Gateway(state, store, acting, clock, log, health, loaded.path.parent)
     gateway.mirrors.follow(store.read(live), state)
+    if (
+        loaded.config.server.workers == 1
+    ):  # else another worker might be asked for a record before it is there
+        store.go_ahead(gateway.store_failed)
     return gateway

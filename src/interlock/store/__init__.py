@@ -17,4 +17,4 @@ from interlock.store.responses import StoredResponse as StoredResponse
 from interlock.store.revisions import Revision as Revision
 from interlock.store.revisions import StaleRevision as StaleRevision
 from interlock.store.sqlite import Store as Store
-from interlock.store.writer import Write as Write
+from interlock.store.write import Write as Write

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from interlock.store.records import StoredRecord, from_rows
-from interlock.store.writer import Write, Writer
+from interlock.store.write import Write
+from interlock.store.writer import Writer
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Records as rows: what a row holds, and the statements that write, find and list them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -60,14 +60,25 @@ _SHARED: Final = (
     "config_hash",
 )
 """The columns that decisions of one shape have in common."""
-_WRITTEN: Final = ("id", "created_at", "status", "world_hash", "session", "decision", "rest", *_SHARED)
+WRITTEN: Final = ("id", "created_at", "status", "world_hash", "session", "decision", "rest", *_SHARED)
 _ALL: Final = ", ".join(_COLUMNS)
 
-# A record that is written early (strict logging) is written again with its end; its outcome is left alone.
-PUT: Final = (
-    f"INSERT INTO records ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "  # noqa: S608  # our own names
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _WRITTEN[1:])}"
-)
+
+def put(columns: Sequence[str]) -> str:
+    """The statement that writes a record's row by these columns. Raises ValueError for one that is none.
+
+    A record that is written early (strict logging) is written again with its end; its outcome is left alone.
+    """
+    if "id" not in columns or not set(columns) <= set(_COLUMNS):
+        raise ValueError("not the columns of a record")
+    changes = [f"{name} = excluded.{name}" for name in columns if name != "id"]
+    return (
+        f"INSERT INTO records ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608  # our own names
+        f"ON CONFLICT (id) DO UPDATE SET {', '.join(changes)}"
+    )
+
+
+PUT: Final = put(WRITTEN)
 GET: Final = f"SELECT {_ALL} FROM records WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"  # noqa: S608  # our own names
 PUT_OUTCOME: Final = "UPDATE records SET outcome = ?3 WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)"
 NOTICE: Final = "UPDATE records SET noticed = ?2 WHERE id = ?1 AND noticed IS NULL"
@@ -92,7 +103,7 @@ _FILTERS: Final = {
 }
 
 
-written_row: Final = attrgetter(*_WRITTEN)
+written_row: Final = attrgetter(*WRITTEN)
 """The values of PUT, of a record."""
 shared: Final = attrgetter(*_SHARED)
 """The last of them, of a record."""

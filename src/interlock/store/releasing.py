@@ -15,7 +15,7 @@ from interlock.store.aliases import Change, PoolChange
 from interlock.store.rollouts import Move, StoredRollout, Wanted
 from interlock.store.sqlite import Store
 from interlock.store.watches import Acted, Again, StoredWatch
-from interlock.store.writer import Write
+from interlock.store.write import Write
 
 
 def start_rollout(

@@ -29,6 +29,7 @@ from interlock.store import (
     rollouts,
     shapes,
 )
+from interlock.store.ahead import begin, take_in
 from interlock.store.aliases import AliasHistory, AliasState, Change
 from interlock.store.connect import (
     as_store_error,
@@ -45,7 +46,8 @@ from interlock.store.migrate import migrate, scripts
 from interlock.store.records import BadCursor, StoredRecord
 from interlock.store.responses import StoredResponse
 from interlock.store.shapes import Shape
-from interlock.store.writer import MAX_PENDING, Write, Writer, done
+from interlock.store.write import Write, done
+from interlock.store.writer import MAX_PENDING, Writer
 from interlock.types.labels import DATA_CLASSES, DataClass
 from interlock.types.record import Noticed, Status
 
@@ -111,6 +113,7 @@ class Store:
         try:
             migrate(db, path, scripts(), busy_s=busy_s)
             db.execute("PRAGMA foreign_keys = ON")
+            take_in(db, path)
             return cls(path, db, now, busy_s=busy_s, max_pending=max_pending)
         except BaseException:
             db.close()
@@ -131,6 +134,20 @@ class Store:
     def put_row(self, row: tuple[Any, ...], *, durable: bool = False) -> Write[None]:
         """Write a record by the values of its row, `decision` and `rest` by their shapes or in full."""
         return self.writer.row(records.PUT, row, durable=durable)
+
+    def go_ahead(self, told: Callable[[StoreError], object]) -> bool:
+        """Let this loop `note_row` from now on; False where another process does, or the disk has no room.
+
+        `told` hears, on this loop, when rows that were noted cannot be committed yet.
+        """
+        self.writer.ahead = begin(self.path, told)
+        return self.writer.ahead is not None
+
+    def note_row(self, row: tuple[Any, ...]) -> bool:
+        """Take charge of a record by the values of its row, without a wait: it outlives this process, and is
+        committed at once. False where that cannot be now: then `put_row` has to be waited for.
+        """
+        return self.writer.note(records.PUT, row)
 
     def put_shape(self, shape: Shape) -> Write[None]:
         """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat.
@@ -180,6 +197,7 @@ class Store:
 
     def each_record(self, since: int | None = None) -> Iterator[StoredRecord]:
         """All records up to now, oldest first, a page at a time."""
+        self.writer.commit_noted()
         last = self._rows(records.LAST)[0][0] or 0
         place = (since or 0, -1)
         while rows := self._rows(records.AFTER, (*place, last)):
@@ -228,6 +246,7 @@ class Store:
         total = 0
         while deleted := await self.writer.call(delete(records.EXPIRE)):
             total += deleted
+        self.writer.forget_noted()
         return total
 
     # Kept responses
@@ -363,6 +382,7 @@ class Store:
 
     def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """A read that a module of the store offers, in a connection of this thread: `rollouts.live`, …"""
+        self.writer.commit_noted()
         return self._read(work)
 
     # Evals
@@ -460,6 +480,7 @@ class Store:
         return self._read(lambda db: db.execute(sql, values).fetchall())
 
     def _records(self, sql: str, values: tuple[Any, ...]) -> list[StoredRecord]:
+        self.writer.commit_noted()
         return self._read(lambda db: records.from_rows(db, db.execute(sql, values).fetchall()))
 
     def _row(self, sql: str, values: tuple[Any, ...]) -> Any:

@@ -5,6 +5,10 @@ at the end of that very turn: plain rows, no lock of another process in the way,
 slow of late. Everything else is a thread's, which may wait: durable writes, work, checkpoints, a lock that
 is taken. Handing each commit to the thread costs more than the commit, in CPU and in latency.
 
+Rows that are noted in a journal (`ahead`) need nobody to wait: they are committed once the turn in which
+their answers leave is over, and where more come with every turn, several turns' together. Whatever is asked
+for after them is written after them.
+
 While the thread commits, the next writes queue up; whatever is there becomes its next transaction. A
 write that fails, fails alone, unless the transaction itself cannot be kept (disk full, damage, lock not to
 be had): then all its writes fail, nothing of it is in the file, and the next one is tried.
@@ -18,30 +22,30 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
 from enum import Enum
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import apsw
 
 from interlock.errors import StoreError
+from interlock.store.ahead import Ahead
 from interlock.store.connect import as_store_error, patience
+from interlock.store.write import Row, Work, Write, running_loop, settle
 
 T = TypeVar("T")
-Work = Callable[[apsw.Connection], T]
-Row = Sequence[Any]
 
 MAX_PENDING: Final = 10_000
 MAX_BATCH: Final = 256
-MAX_ROWS: Final = 16
+MAX_ROWS: Final = 32
 """How many rows one statement writes at most. Each number of rows is a statement that is kept, prepared."""
 MAX_QUICK: Final = 32
 """How many rows a loop commits at most in its own thread."""
+MAX_NOTED: Final = 16
+"""From so many noted rows on they are committed, even if more come with every turn."""
 SLOW_S: Final = 0.02
 """A loop that had to wait this long for a commit leaves them to the thread, for AWAY_S."""
 AWAY_S: Final = 5.0
@@ -56,54 +60,6 @@ _OWN_FAULTS: Final = (
     apsw.SQLError,
     apsw.BindingsError,
 )
-
-
-class Write(Generic[T]):
-    """A write on its way. In a coroutine, await it; where no loop runs, call `result`.
-
-    Whoever stops waiting does not stop the write. Raises StoreError where it is not in the file.
-    """
-
-    __slots__ = ("durable", "error", "future", "loop", "outcome", "owed", "row", "sql", "work")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop | None,
-        sql: str = "",
-        row: Row = (),
-        work: Work[T] | None = None,
-        durable: bool = False,
-        owed: bool = False,
-    ) -> None:
-        self.loop = loop
-        self.sql = sql
-        self.row = row
-        self.work = work
-        self.durable = durable
-        self.owed = owed
-        self.error: Exception | None = None
-        self.outcome: T | None = None
-        self.future: asyncio.Future[T] | Future[T] = loop.create_future() if loop is not None else Future()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        assert isinstance(self.future, asyncio.Future), "made where no loop runs: call result()"
-        return self.future.__await__()
-
-    def result(self) -> T:
-        """Block until it is committed."""
-        assert isinstance(self.future, Future), "made in a coroutine: await it"
-        return self.future.result()
-
-    def settle(self) -> None:
-        """Tell whoever waits. Called in the thread of the loop, if there is one."""
-        if self.future.done():  # cancelled
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-            if self.owed:
-                self.future.exception()  # nobody has to look: it will be tried again
-        else:
-            self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
 
 
 class _Checkpoint(Enum):
@@ -121,6 +77,8 @@ def _for_rows(sql: str, count: int) -> str:
 
 class Writer:
     """The writing connection, its thread and its queue. `commits` counts the transactions committed.
+
+    `ahead` is where rows of one loop can be noted.
 
     Whoever holds `_turn` may use the connection. `_behind` is how many writes are the thread's, in the queue
     or in its hands, until they are in the file: nothing may overtake them. `busy_s` bounds the thread's wait
@@ -148,6 +106,7 @@ class Writer:
         self._max_batch = max_batch
         self._queue: SimpleQueue[Write[Any] | _Checkpoint | None] = SimpleQueue()  # None: stop
         self._arrived: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
+        self.ahead: Ahead | None = None
         self._owed: list[Write[Any]] = []
         self._count = threading.Lock()
         self._behind = 0
@@ -163,11 +122,12 @@ class Writer:
     @property
     def pending(self) -> int:
         """Writes that wait for the next transaction."""
-        return self._queue.qsize() + sum(map(len, self._arrived.values()))
+        waiting = self.ahead.waiting if self.ahead is not None else 0
+        return self._queue.qsize() + sum(map(len, self._arrived.values())) + waiting
 
     def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
         """Run one statement with these values. Neighbours in the queue with the same one run together."""
-        return self._put(Write(_running_loop(), sql, row, None, durable))
+        return self._put(Write(running_loop(), sql, row, None, durable))
 
     def call(self, work: Work[T], *, durable: bool = False, owed: bool = False) -> Write[T]:
         """Run `work(connection)` inside the transaction; where it raises, only what it did is undone.
@@ -175,7 +135,43 @@ class Writer:
         `owed`: where the transaction could not be kept, it is tried again in the next one before anything
         else, and so on. So nothing that was asked for after it can be in the file without it.
         """
-        return self._put(Write(_running_loop(), "", (), work, durable, owed))
+        return self._put(Write(running_loop(), "", (), work, durable, owed))
+
+    def note(self, sql: str, row: Row) -> bool:
+        """Take charge of a row: from now on it outlives this process, and soon it is committed.
+
+        False where that cannot be now, because there is no journal or something else has to be written
+        before it: then it is `row` that has to be waited for.
+        """
+        ahead = self.ahead
+        if (
+            ahead is None
+            or self._arrived
+            or self._behind
+            or self._owed
+            or self._closing
+            or not ahead.note(sql, row)
+        ):
+            return False
+        if ahead.waiting == 1:
+            ahead.soon(self._follow, 0)
+        return True
+
+    def forget_noted(self) -> None:
+        """Wipe what is in the file already out of the journal, where it would outlive its retention."""
+        if self.ahead is not None:
+            self.ahead.wipe()
+
+    def commit_noted(self) -> None:
+        """Commit what was noted until now, if that is quick: somebody is about to read."""
+        self._commit(self._noted())
+
+    async def caught_up(self) -> None:
+        """Return when what was noted until now is in the file, or is known to be out of reach of it."""
+        ahead = self.ahead
+        if ahead is not None and ahead.noted and not self._owed:
+            with contextlib.suppress(StoreError):
+                await self.call(lambda _: None)
 
     def run(self, work: Work[T]) -> T:
         """Like a durable `call`, but wait for it here, even where a loop runs: for the start of a process."""
@@ -187,8 +183,12 @@ class Writer:
             self._closing = True
             for loop in list(self._arrived):
                 self._hand_over(loop)
+            self._leave(self._noted())
             self._queue.put(None)
         self._thread.join()
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.close()
 
     def _put(self, write: Write[T]) -> Write[T]:
         if self._closing:
@@ -206,14 +206,29 @@ class Writer:
             self._arrived[loop] = [write]
             loop.call_soon(self._hand_over, loop)
         else:
-            self._leave([write])
+            self._leave([*self._noted(), write])
         if self._stopped:  # it came in behind the thread's last look
             self._refuse_queued(StoreError("the store is closed"))
         return write
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit what one turn of a loop has asked for, or leave it to the thread."""
-        writes = self._arrived.pop(loop, None)
+        self._commit([*self._noted(), *self._arrived.pop(loop, ())])
+
+    def _follow(self, before: int) -> None:
+        """Commit what was noted, when a turn has passed in which no more was, or when it is enough."""
+        ahead = self.ahead
+        if ahead is not None:
+            count = ahead.waiting
+            if before < count < MAX_NOTED:
+                ahead.soon(self._follow, count)
+            else:
+                self._commit(ahead.take())
+
+    def _noted(self) -> list[Write[Any]]:
+        return self.ahead.take() if self.ahead is not None and self.ahead.waiting else []
+
+    def _commit(self, writes: list[Write[Any]]) -> None:
         if writes and not (self._is_quick(writes) and self._write_here(writes)):
             self._leave(writes)
 
@@ -278,7 +293,7 @@ class Writer:
             raise
         except Exception:  # noqa: BLE001 - it is found out and told where they are tried again, one by one
             return False
-        self.commits += 1
+        self._committed(writes)
         return True
 
     def _wait(self, tries: int) -> bool:
@@ -318,7 +333,7 @@ class Writer:
                 self._no_longer_behind(taken)
                 if self._log_pages >= CHECKPOINT_PAGES:
                     self._checkpoint()
-            self._settle(batch)
+            settle(batch)
         self._db.close()
         self._stopped = True
         self._refuse_queued(StoreError("the store is closed"))
@@ -347,13 +362,20 @@ class Writer:
         except apsw.Error as error:
             self._abandon(batch, error)
             return
+        for write in self._owed:
+            write.error = None
         batch[:0], self._owed = self._owed, []
         try:
             self._carry_out(batch)
             self._db.execute("COMMIT")
-            self.commits += 1
+            self._committed(batch)
         except Exception as error:  # noqa: BLE001  # whatever it was, everybody is told and the work goes on
             self._abandon(batch, error)
+
+    def _committed(self, writes: list[Write[Any]]) -> None:
+        self.commits += 1
+        if self.ahead is not None and self.ahead.noted:
+            self.ahead.committed(writes)
 
     def _begin(self, *, full_sync: bool) -> None:
         if full_sync is not self._full_sync:
@@ -431,10 +453,16 @@ class Writer:
             with contextlib.suppress(apsw.Error):  # SQLite has rolled back already, or will when it can
                 self._db.execute("ROLLBACK")
         self._owed[:0] = [write for write in batch if write.owed]
+        self._tell(batch, as_store_error(error, self._path))
         for write in batch:
             told = as_store_error(error, self._path)
             told.__cause__ = error
             write.error = told
+
+    def _tell(self, writes: list[Write[Any]], error: StoreError) -> None:
+        """Say that noted rows are not in the file yet, once for all of them."""
+        if self.ahead is not None and any(write.noted for write in writes):
+            self.ahead.failed(error)
 
     def _refuse_queued(self, error: StoreError) -> None:
         """Fail everything in the queue. A request to stop stays in it."""
@@ -449,38 +477,8 @@ class Writer:
                     write.error = StoreError(error.problem, hint=error.hint)
                     refused.append(write)
         self._owed.extend(write for write in refused if write.owed)
+        self._tell(refused, error)
         self._no_longer_behind(len(refused))
         if stop:
             self._queue.put(None)
-        self._settle(refused)
-
-    def _settle(self, writes: list[Write[Any]]) -> None:
-        """Tell everybody at once: one wake-up for each loop, not one for each write."""
-        loops: dict[asyncio.AbstractEventLoop, list[Write[Any]]] = {}
-        for write in writes:
-            if write.loop is None:
-                write.settle()
-            else:
-                loops.setdefault(write.loop, []).append(write)
-        for loop, theirs in loops.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_settle_all, theirs)
-
-
-def done() -> Write[None]:
-    """A write that needs nothing to be done."""
-    write = Write[None](_running_loop())
-    write.settle()
-    return write
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _settle_all(writes: list[Write[Any]]) -> None:
-    for write in writes:
-        write.settle()
+        settle(refused)

@@ -1,0 +1,125 @@
+"""Rows that are answered for ahead of their transaction: noted in the journal, and on their way.
+
+What was noted stays owed until it is in the file. The journal begins anew whenever nothing is owed.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from interlock.errors import StoreError
+from interlock.store import records
+from interlock.store.connect import as_store_error
+from interlock.store.journal import Journal, Row
+from interlock.store.write import Write
+
+
+class Ahead:
+    """Mutable; threads share it. `told` hears, on the loop, of rows that could not be committed yet."""
+
+    def __init__(self, journal: Journal, told: Callable[[StoreError], object]) -> None:
+        self._journal = journal
+        self._told = told
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[Write[None]] = []
+        self._noted = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many rows nobody has taken yet to commit them."""
+        return len(self._waiting)
+
+    @property
+    def noted(self) -> int:
+        """How many rows are not in the file yet."""
+        return self._noted
+
+    def note(self, sql: str, row: Row) -> bool:
+        """Take charge of a row; False where the journal cannot."""
+        with self._lock:
+            if not self._journal.note(row):
+                return False
+            self._waiting.append(Write(None, sql, row, owed=True, noted=True))
+            self._noted += 1
+        return True
+
+    def soon(self, act: Callable[[int], None], count: int) -> None:
+        """Have `act` called in the next turn of the loop that notes rows."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(act, count)
+
+    def take(self) -> list[Write[None]]:
+        """The rows that wait, to be committed before anything that was asked for later."""
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+        return taken
+
+    def committed(self, writes: Sequence[Write[Any]]) -> None:
+        """Hear of a transaction that is in the file, and of the writes of it that had to be left out."""
+        settled = [write for write in writes if write.noted]
+        if not settled:
+            return
+        with self._lock:
+            self._noted -= len(settled)
+            if not self._noted:
+                self._journal.clear()
+        for write in settled:
+            if write.error is not None:
+                self.failed(StoreError(f"a record cannot be kept: {write.error}"))
+
+    def failed(self, error: StoreError) -> None:
+        """Say that something that was noted is not in the file."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._told, error)
+
+    def wipe(self) -> None:
+        """Leave nothing in the journal of what is in the file already."""
+        with self._lock:
+            if not self._noted:
+                self._journal.begin(records.WRITTEN)
+
+    def close(self) -> None:
+        """Let go of the journal; it stays where something in it is still owed."""
+        self._journal.close(done=not self._noted)
+
+
+def begin(database: Path, told: Callable[[StoreError], object]) -> Ahead | None:
+    """Begin to note rows beside a database; None where another process does, or the disk has no room."""
+    journal = Journal.open(database)
+    if journal is None:
+        return None
+    if journal.left()[1] or not journal.begin(records.WRITTEN):
+        journal.close(done=False)
+        return None
+    return Ahead(journal, told)
+
+
+def take_in(db: apsw.Connection, path: Path) -> None:
+    """Put into the database what a process that has ended left noted. Raises StoreError: there it stays."""
+    if not Journal.beside(path).exists():
+        return
+    journal = Journal.open(path)
+    if journal is None:
+        return  # its owner lives
+    columns, rows = journal.left()
+    try:
+        if rows:
+            db.execute("PRAGMA synchronous = FULL")
+            with db:
+                db.executemany(records.put(columns), rows)
+    except apsw.Error as error:
+        journal.close(done=False)
+        raise as_store_error(error, path) from error
+    except ValueError:
+        journal.close(done=False)
+        hint = "start the version that wrote it, once"
+        raise StoreError(
+            f"{Journal.beside(path)}: these are not rows that this version knows", hint=hint
+        ) from None
+    journal.close(done=True)

@@ -1,0 +1,138 @@
+"""Rows that are answered for before they are in the database: a file beside it, which outlives the process.
+
+A transaction reads and writes many times what one plain write does, and the caller would wait for all of it.
+So the row is noted here, in one piece; its answer may leave, and the transaction follows at once. What a
+process that was killed had no time for is put into the database by whoever opens it next. As with a
+transaction that is not synced, the end of the process loses nothing; the end of the machine may.
+
+The file has a fixed size, which is taken from the disk at once: a disk that is full later cannot fail it. It
+belongs to one process at a time, by a lock that ends with the process.
+
+Layout: an entry with the names of the columns; from ROWS_AT on, an entry for each row, one behind the other,
+for as long as they are of one generation and whole. An entry is a generation, a length, a checksum of both
+and of what follows, and so many bytes of MessagePack.
+"""
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+SUFFIX: Final = "-rows"
+SIZE: Final = 256 * 1024
+ROWS_AT: Final = 1024
+_HEAD: Final = struct.Struct("<QII")
+_MARK: Final = struct.Struct("<QI")
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+Row = Sequence[Any]
+
+
+class Journal:
+    """Mutable: one process's hold on the file. Open one with `Journal.open`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._generation = 1
+        self._end = ROWS_AT
+
+    @classmethod
+    def open(cls, database: Path) -> "Journal | None":
+        """The journal beside a database; None where another process has it, or it cannot be had.
+
+        What an earlier process has left there is still to be `left`, and gone once `begin` was called.
+        """
+        path = cls.beside(database)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink == 1:  # else its last owner has just taken it away
+                return cls(path, descriptor)
+        except OSError:
+            pass
+        os.close(descriptor)
+        return None
+
+    @staticmethod
+    def beside(database: Path) -> Path:
+        """Where the journal of a database is."""
+        return database.with_name(database.name + SUFFIX)
+
+    def left(self) -> tuple[tuple[str, ...], list[Row]]:
+        """The columns and the rows that an earlier process has noted, the oldest first."""
+        data = os.pread(self._descriptor, SIZE, 0)
+        names = _entry(data, 0)
+        found: list[Row] = []
+        if names is None:
+            return (), found
+        place, generation = ROWS_AT, None
+        while (entry := _entry(data, place)) is not None and generation in (None, entry[0]):
+            generation = entry[0]
+            found.append(msgspec.msgpack.decode(entry[1]))
+            place += _HEAD.size + len(entry[1])
+        return tuple(msgspec.msgpack.decode(names[1])), found
+
+    def begin(self, columns: Sequence[str]) -> bool:
+        """Empty the file and take its size from the disk, for rows of these columns; False: it is full."""
+        self._generation, self._end = 1, ROWS_AT
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.posix_fallocate(self._descriptor, 0, SIZE)
+            os.pwrite(self._descriptor, _as_entry(0, _encode(columns)), 0)
+        except OSError:
+            return False
+        return True
+
+    def note(self, row: Row) -> bool:
+        """Write a row down; False where that cannot be: it is too large, or no row at all."""
+        try:
+            entry = _as_entry(self._generation, _encode(row))
+        except (UnicodeError, OverflowError, TypeError):
+            return False
+        end = self._end + len(entry)
+        if end > SIZE:
+            return False
+        try:
+            if os.pwrite(self._descriptor, entry, self._end) != len(entry):
+                return False
+        except OSError:
+            return False
+        self._end = end
+        return True
+
+    def clear(self) -> None:
+        """All rows are in the database: begin anew. The next note says so, by its generation."""
+        self._generation += 1
+        self._end = ROWS_AT
+
+    def close(self, *, done: bool) -> None:
+        """Let go of the file. `done`: nothing in it is needed, so it goes."""
+        if done:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        os.close(self._descriptor)
+
+
+def _as_entry(generation: int, data: bytes) -> bytes:
+    mark = zlib.crc32(data, zlib.crc32(_MARK.pack(generation, len(data))))
+    return _HEAD.pack(generation, len(data), mark) + data
+
+
+def _entry(data: bytes, place: int) -> tuple[int, bytes] | None:
+    """The generation and the bytes of a whole entry; None where there is none."""
+    if place + _HEAD.size > len(data):
+        return None
+    generation, length, _ = _HEAD.unpack_from(data, place)
+    body = data[place + _HEAD.size : place + _HEAD.size + length]
+    whole = len(body) == length and _as_entry(generation, body) == data[place : place + _HEAD.size + length]
+    return (generation, body) if whole else None
