@@ -79,6 +79,7 @@ class Gateway:
         self.clock = clock
         self.log = log
         self.lines = Lines()
+        self._ended: list[tuple[Exchange, float]] = []
         self.health = health
         self.folder = folder
         self.draining = False
@@ -106,6 +107,7 @@ class Gateway:
 
     def say(self, event: str, **fields: Any) -> None:
         """One line about the server itself."""
+        self._log_ended()
         self.log.line({"at": self.clock.now(), "event": event, **fields})
 
     def refresh_world(self) -> None:
@@ -198,10 +200,20 @@ class Gateway:
             self.say("store", error=error.problem)
 
     def log_request(self, exchange: Exchange) -> None:
-        """One line for one request: never content, never keys."""
-        # To the microsecond. `round` finds the same number, and takes its time for it.
-        latency_ms = int((get_running_loop().time() - exchange.began) * 1_000_000 + 0.5) / 1000
-        self.log.request(self.lines.of(exchange, self.clock.now(), latency_ms))
+        """Have one line written for one request, behind its answer: never content, never keys."""
+        loop = get_running_loop()
+        if not self._ended:
+            loop.call_soon(self._log_ended)
+        self._ended.append((exchange, loop.time()))
+
+    def _log_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        if ended:
+            now, line = self.clock.now(), self.lines.of
+            # To the microsecond. `round` finds the same number, and takes its time for it.
+            self.log.requests(
+                [line(one, now, int((at - one.began) * 1_000_000 + 0.5) / 1000) for one, at in ended]
+            )
 
     async def close(self) -> None:
         """Let go of upstreams and store. Nothing may be served any more."""
@@ -212,6 +224,7 @@ class Gateway:
         except StoreError as error:
             self.say("store", error=error.problem)
         await self.services.transport.close()
+        self._log_ended()
         self.store.close()
 
 

@@ -3,10 +3,10 @@
 A line that stdout does not take at once is dropped and counted; the audit is the store's, not this.
 """
 
-import asyncio
 import os
 import select
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -26,31 +26,22 @@ class Log:
         self._encode = msgspec.json.Encoder().encode
         self._poll = select.poll()
         self._poll.register(self.descriptor, select.POLLOUT)
-        self._waiting: list[bytes] = []
 
     def line(self, fields: dict[str, Any]) -> None:
         """Write one event at once. Control characters in values are escaped by the encoding."""
         data = self._encode(fields) + b"\n"
         if len(data) > _MOST:
             data = self._cut(fields.get("at"), fields.get("event"), len(data))
-        self.flush()
         self._write(data, 1)
 
-    def request(self, line: Struct) -> None:
-        """Write the line of a request at the end of this turn of the loop, together with its neighbours."""
-        data = self._encode(line) + b"\n"
-        if len(data) > _MOST:
-            data = self._cut(getattr(line, "at", None), "request", len(data))
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._waiting.append(data)
-
-    def flush(self) -> None:
-        """Write what waits, as many lines at a time as go in one piece."""
-        waiting, self._waiting = self._waiting, []
+    def requests(self, lines: Iterable[Struct]) -> None:
+        """Write the lines of requests, as many at a time as go in one piece."""
         piece: list[bytes] = []
         size = 0
-        for data in waiting:
+        for line in lines:
+            data = self._encode(line) + b"\n"
+            if len(data) > _MOST:
+                data = self._cut(getattr(line, "at", None), "request", len(data))
             if size + len(data) > _MOST:
                 self._write(b"".join(piece), len(piece))
                 piece, size = [], 0

@@ -9,8 +9,8 @@ The file has a fixed size, which is taken from the disk at once: a disk that is 
 belongs to one process at a time, by a lock that ends with the process.
 
 Layout: an entry with the names of the columns; from ROWS_AT on, an entry for each row, one behind the other,
-for as long as they are of one generation and whole. An entry is a generation, a length, a checksum of both
-and of what follows, and so many bytes of MessagePack.
+for as long as they are of one generation and whole. An entry is a generation, a length, a checksum (CRC-32 of
+what follows, begun with the generation), and so many bytes of MessagePack.
 """
 
 import contextlib
@@ -27,8 +27,7 @@ import msgspec
 SUFFIX: Final = "-rows"
 SIZE: Final = 256 * 1024
 ROWS_AT: Final = 1024
-_HEAD: Final = struct.Struct("<QII")
-_MARK: Final = struct.Struct("<QI")
+_HEAD: Final = struct.Struct("<III")
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 Row = Sequence[Any]
@@ -112,7 +111,7 @@ class Journal:
 
     def clear(self) -> None:
         """All rows are in the database: begin anew. The next note says so, by its generation."""
-        self._generation += 1
+        self._generation = (self._generation + 1) & 0xFFFFFFFF
         self._end = ROWS_AT
 
     def close(self, *, done: bool) -> None:
@@ -124,8 +123,7 @@ class Journal:
 
 
 def _as_entry(generation: int, data: bytes) -> bytes:
-    mark = zlib.crc32(data, zlib.crc32(_MARK.pack(generation, len(data))))
-    return _HEAD.pack(generation, len(data), mark) + data
+    return _HEAD.pack(generation, len(data), zlib.crc32(data, generation)) + data
 
 
 def _entry(data: bytes, place: int) -> tuple[int, bytes] | None:
