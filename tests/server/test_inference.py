@@ -677,7 +677,7 @@ def disk_full(*_: object, **__: object) -> None:
 
 async def test_p2_without_a_record_there_is_no_answer(tmp_path, monkeypatch):
     async with Upstream(chat("secret answer")) as up, serving(tmp_path, pool(up.url)) as server:
-        monkeypatch.setattr(server.gateway.store, "note_row", lambda _: False)
+        monkeypatch.setattr(server.gateway.store, "note_row", lambda *_, **__: False)
         monkeypatch.setattr(server.gateway.store, "put_row", disk_full)
         got = await server.chat()
         assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
@@ -690,7 +690,7 @@ async def test_p2_without_a_record_there_is_no_answer(tmp_path, monkeypatch):
 async def test_p2_strict_logging_sends_nothing_while_the_store_is_down(tmp_path, monkeypatch):
     rules = [{"name": "strict", "then": {"logging": "strict"}}]
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
-        monkeypatch.setattr(server.gateway.store, "note_row", lambda _: False)
+        monkeypatch.setattr(server.gateway.store, "note_row", lambda *_, **__: False)
         monkeypatch.setattr(server.gateway.store, "put_row", disk_full)
         assert (await server.chat()).status_code == 503
         assert up.seen == []

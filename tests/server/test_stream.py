@@ -418,7 +418,7 @@ async def test_p2_a_stream_whose_record_is_not_safe_does_not_look_finished(tmp_p
         raise StoreError("the disk is full")
 
     async with Upstream(chat_stream("Hello")) as up, serving(tmp_path, pool(up.url)) as server:
-        monkeypatch.setattr(server.gateway.store, "note_row", lambda _: False)
+        monkeypatch.setattr(server.gateway.store, "note_row", lambda *_, **__: False)
         monkeypatch.setattr(server.gateway.store, "put_row", disk_full)
         got = await server.chat(stream=True)
         assert said(got.text) == "Hello"

@@ -13,6 +13,7 @@ from msgspec import Struct
 from interlock.dialects import DIALECTS, ENDPOINTS
 from interlock.errors import ApiError, ErrorCode
 from interlock.server.http1 import Call, field
+from interlock.server.rows import Begun
 from interlock.server.state import State
 from interlock.types.decision import Decision
 from interlock.types.labels import Dialect
@@ -47,7 +48,8 @@ class Exchange:
     """Mutable: what is known of one request so far; its log line says it.
 
     `extra` are header lines (`http1.field`) that its answer will carry. `began` is an instant of the loop.
-    `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one. `weight` is what
+    `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one; `row` is what is
+    written of that already. `weight` is what
     its body counts among those that are held in memory.
     """
 
@@ -66,6 +68,7 @@ class Exchange:
         "outcome",
         "params",
         "route",
+        "row",
         "state",
         "status",
         "used",
@@ -84,6 +87,7 @@ class Exchange:
         self.caller = _NOBODY
         self.dialect: Dialect = asked.dialect
         self.decision: Decision | None = None
+        self.row: Begun | None = None
         self.outcome: Status | None = None
         self.attempts: Sequence[Attempt] = ()
         self.used: dict[str, float] | None = None

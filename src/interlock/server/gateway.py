@@ -7,6 +7,7 @@ import asyncio
 import traceback
 from asyncio import get_running_loop
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,6 +131,17 @@ class Gateway:
             self.say("degrade", mode=self.degrade.mode, before=before, load=round(self.load.value, 3))
             self.refresh_world()
 
+    def expect_record(self, exchange: Exchange) -> None:
+        """Have done for the record of a request what can be done while its upstream works."""
+        loop = get_running_loop()
+        loop.call_soon(loop.call_soon, self._begin_record, exchange)  # behind what sends the request on
+
+    def _begin_record(self, exchange: Exchange) -> None:
+        if exchange.outcome is None and exchange.decision is not None:
+            with suppress(StoreError):  # it is met again, and told, when the record is made
+                exchange.row = self._rows.begin(exchange.decision)
+            self.store.writer.probe(exchange.began)
+
     async def record(
         self,
         exchange: Exchange,
@@ -162,9 +174,11 @@ class Gateway:
             else:
                 content = content_of(config, logging, case.body, text)
         try:
-            row = self._rows.row(decision, status, execution, content, at=case.at, used=exchange.used)
+            row = self._rows.row(
+                decision, status, execution, content, at=case.at, used=exchange.used, begun=exchange.row
+            )
             strict = durable or logging == "strict"
-            if strict or not self.store.note_row(row):
+            if strict or not self.store.note_row(row, since=exchange.began):
                 await self.store.put_row(row, durable=strict)
         except StoreError as error:
             raise self.store_failed(error) from None

@@ -36,6 +36,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
     services = gateway.services
     execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
     gateway.load.in_flight += 1
+    gateway.expect_record(exchange)
     try:
         if case.request.stream:
             sink = Stream(exchange, case.decision)

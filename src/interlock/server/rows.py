@@ -76,6 +76,13 @@ class _Like(Struct, frozen=True):
     columns: tuple[Any, ...]
 
 
+class Begun(Struct, frozen=True, gc=False):
+    """Of a row: its decision as it is stored, and the columns that go with the shape."""
+
+    decision: bytes
+    columns: tuple[Any, ...]
+
+
 class Rows:
     """Mutable: the decisions that have come lately. `keep` puts a shape before whatever is written later.
 
@@ -88,17 +95,11 @@ class Rows:
         self._once: dict[int, tuple[PolicyOutcome, Budgets, dict[str, str]]] = {}
         self._rests: dict[tuple[Validation | str | None, ...], str] = {}
 
-    def row(
-        self,
-        decision: Decision,
-        status: Status,
-        execution: Execution | None,
-        content: msgspec.Raw | None,
-        *,
-        at: int,
-        used: dict[str, float] | None,
-    ) -> tuple[Any, ...]:
-        """The values of a record's row: once shapes are filled, what `to_row` gives. Raises StoreError."""
+    def begin(self, decision: Decision) -> Begun | None:
+        """What can be written of a decision's row before it has been carried out; None where that is nothing.
+
+        Raises StoreError.
+        """
         like = self._likes.get(id(decision.policy))
         holes, others = _parted(decision)
         if (
@@ -109,9 +110,31 @@ class Rows:
         ):
             like = self._learn(decision, others)
             if like is None:
-                stored = to_row(decision, status, execution, content, at=at, used=used)
-                self._note(decision, len(stored.decision))
-                return written_row(stored)
+                return None
+        return Begun(
+            _encode((like.name, decision.id, decision.created_at, like.filled, *holes)), like.columns
+        )
+
+    def row(
+        self,
+        decision: Decision,
+        status: Status,
+        execution: Execution | None,
+        content: msgspec.Raw | None,
+        *,
+        at: int,
+        used: dict[str, float] | None,
+        begun: Begun | None = None,
+    ) -> tuple[Any, ...]:
+        """The values of a record's row: once shapes are filled, what `to_row` gives. Raises StoreError.
+
+        `begun` is what `begin` gave for the decision, if it was asked.
+        """
+        begun = begun or self.begin(decision)
+        if begun is None:
+            stored = to_row(decision, status, execution, content, at=at, used=used)
+            self._note(decision, len(stored.decision))
+            return written_row(stored)
         rest = None
         if execution is not None and content is None:
             rest = self._plain_rest(decision, status, execution, used)
@@ -121,9 +144,9 @@ class Rows:
             status,
             decision.provenance.world_hash,
             decision.signals.session,
-            _encode((like.name, decision.id, decision.created_at, like.filled, *holes)),
+            begun.decision,
             rest or encode_rest(decision, status, execution, content, used),
-            *like.columns,
+            *begun.columns,
         )
 
     def _note(self, decision: Decision, size: int) -> None:

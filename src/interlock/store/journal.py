@@ -132,5 +132,7 @@ def _entry(data: bytes, place: int) -> tuple[int, bytes] | None:
         return None
     generation, length, _ = _HEAD.unpack_from(data, place)
     body = data[place + _HEAD.size : place + _HEAD.size + length]
-    whole = len(body) == length and _as_entry(generation, body) == data[place : place + _HEAD.size + length]
+    whole = (
+        0 < length == len(body) and _as_entry(generation, body) == data[place : place + _HEAD.size + length]
+    )
     return (generation, body) if whole else None

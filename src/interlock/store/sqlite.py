@@ -135,19 +135,13 @@ class Store:
         """Write a record by the values of its row, `decision` and `rest` by their shapes or in full."""
         return self.writer.row(records.PUT, row, durable=durable)
 
-    def go_ahead(self, told: Callable[[StoreError], object]) -> bool:
-        """Let this loop `note_row` from now on; False where another process does, or the disk has no room.
-
-        `told` hears, on this loop, when rows that were noted cannot be committed yet.
-        """
+    def go_ahead(self, told: Callable[[StoreError], object]) -> None:
+        """Let a loop `note_row`, if no other process does. `told` hears there of rows that must wait."""
         self.writer.ahead = begin(self.path, told)
-        return self.writer.ahead is not None
 
-    def note_row(self, row: tuple[Any, ...]) -> bool:
-        """Take charge of a record by the values of its row, without a wait: it outlives this process, and is
-        committed at once. False where that cannot be now: then `put_row` has to be waited for.
-        """
-        return self.writer.note(records.PUT, row)
+    def note_row(self, row: tuple[Any, ...], *, since: float) -> bool:
+        """Take charge of a record by the values of its row, without a wait; see `Writer.note`."""
+        return self.writer.note(records.PUT, row, since=since)
 
     def put_shape(self, shape: Shape) -> Write[None]:
         """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat.

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import apsw
@@ -65,6 +67,22 @@ class Write(Generic[T]):
                 self.future.exception()  # nobody has to look: it will be tried again
         else:
             self.future.set_result(self.outcome)  # type: ignore[arg-type]  # set by the work, or T is None
+
+
+def insert(db: apsw.Connection, sql: str, writes: Sequence[Write[Any]]) -> None:
+    """Run the rows of one INSERT in one step. Raises what SQLite does, and then none of them is there."""
+    if len(writes) == 1:
+        db.execute(sql, writes[0].row)
+    else:
+        values = tuple(chain.from_iterable([write.row for write in writes]))
+        db.execute(_for_rows(sql, len(writes)), values)
+
+
+@lru_cache(maxsize=64)
+def _for_rows(sql: str, count: int) -> str:
+    """An INSERT of one row, made into one of `count`."""
+    group = sql[sql.index("VALUES (") + len("VALUES ") : sql.index(")", sql.index("VALUES (")) + 1]
+    return sql.replace(group, ", ".join([group] * count), 1)
 
 
 def done() -> Write[None]:

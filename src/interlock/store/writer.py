@@ -23,8 +23,6 @@ import contextlib
 import threading
 import time
 from enum import Enum
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -34,7 +32,7 @@ import apsw
 from interlock.errors import StoreError
 from interlock.store.ahead import Ahead
 from interlock.store.connect import as_store_error, patience
-from interlock.store.write import Row, Work, Write, running_loop, settle
+from interlock.store.write import Row, Work, Write, insert, running_loop, settle
 
 T = TypeVar("T")
 
@@ -68,13 +66,6 @@ class _Checkpoint(Enum):
     DUE = 0
 
 
-@lru_cache(maxsize=64)
-def _for_rows(sql: str, count: int) -> str:
-    """An INSERT of one row, made into one of `count`."""
-    group = sql[sql.index("VALUES (") + len("VALUES ") : sql.index(")", sql.index("VALUES (")) + 1]
-    return sql.replace(group, ", ".join([group] * count), 1)
-
-
 class Writer:
     """The writing connection, its thread and its queue. `commits` counts the transactions committed.
 
@@ -99,6 +90,7 @@ class Writer:
         self._patience = patience(busy_s)
         self._may_wait = True
         self._away_until = 0.0
+        self._sound_at = 0.0
         self._log_pages = 0
         self._db = db
         self._path = path
@@ -137,15 +129,17 @@ class Writer:
         """
         return self._put(Write(running_loop(), "", (), work, durable, owed))
 
-    def note(self, sql: str, row: Row) -> bool:
+    def note(self, sql: str, row: Row, *, since: float) -> bool:
         """Take charge of a row: from now on it outlives this process, and soon it is committed.
 
-        False where that cannot be now, because there is no journal or something else has to be written
-        before it: then it is `row` that has to be waited for.
+        False where that cannot be now, because there is no journal, something else has to be written before
+        it, or nothing says that the file could be written to since an instant of the monotonic clock: then
+        it is `row` that has to be waited for.
         """
         ahead = self.ahead
         if (
             ahead is None
+            or self._sound_at < since
             or self._arrived
             or self._behind
             or self._owed
@@ -156,6 +150,21 @@ class Writer:
         if ahead.waiting == 1:
             ahead.soon(self._follow, 0)
         return True
+
+    def probe(self, since: float) -> None:
+        """Find out whether a transaction may begin, unless one has since an instant: for a `note` to come."""
+        if self.ahead is None or self._sound_at >= since or not self._turn.acquire(blocking=False):
+            return
+        self._may_wait = False
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("ROLLBACK")
+            self._sound_at = time.monotonic()
+        except apsw.Error:
+            pass  # whoever has a row waits for it, and hears why
+        finally:
+            self._may_wait = True
+            self._turn.release()
 
     def forget_noted(self) -> None:
         """Wipe what is in the file already out of the journal, where it would outlive its retention."""
@@ -288,7 +297,7 @@ class Writer:
             if write.sql is not sql:
                 return False
         try:
-            self._run_at_once(sql, writes)
+            insert(self._db, sql, writes)
         except apsw.BusyError:
             raise
         except Exception:  # noqa: BLE001 - it is found out and told where they are tried again, one by one
@@ -374,6 +383,7 @@ class Writer:
 
     def _committed(self, writes: list[Write[Any]]) -> None:
         self.commits += 1
+        self._sound_at = time.monotonic()
         if self.ahead is not None and self.ahead.noted:
             self.ahead.committed(writes)
 
@@ -422,7 +432,7 @@ class Writer:
         """All of them in one step; where that fails, each by itself, so that only the guilty one does."""
         if len(writes) > 1:
             try:
-                self._run_at_once(sql, writes)
+                insert(self._db, sql, writes)
             except Exception:  # one of them is at fault; which one shows below
                 if not self._db.in_transaction:
                     raise
@@ -433,13 +443,6 @@ class Writer:
                 self._db.execute(sql, write.row)
             except Exception as error:  # noqa: BLE001  # it belongs to whoever sent the row
                 self._blame(write, error)
-
-    def _run_at_once(self, sql: str, writes: list[Write[None]]) -> None:
-        if len(writes) == 1:
-            self._db.execute(sql, writes[0].row)
-        else:
-            values = tuple(chain.from_iterable([write.row for write in writes]))
-            self._db.execute(_for_rows(sql, len(writes)), values)
 
     def _blame(self, write: Write[Any], error: Exception) -> None:
         """Fail one write. Raises the error again where it took the whole transaction with it."""
