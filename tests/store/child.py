@@ -10,6 +10,7 @@ import apsw
 
 from interlock.rollout.plan import Plan, Step
 from interlock.store import StaleVersion, Store
+from interlock.store.records import written_row
 from interlock.store.releasing import start_rollout
 from interlock.store.rollouts import RolloutUnderWay, Wanted
 from tests.store.given import NOW, clock, record
@@ -51,6 +52,25 @@ def write_until_killed(path: Path, first: int) -> None:
 
     async def work() -> None:
         await asyncio.gather(*(one() for _ in range(20)))
+
+    asyncio.run(work())
+
+
+def note_until_killed(path: Path, first: int) -> None:
+    """Say the id of each record once it is noted, some to a turn; never end."""
+    store = Store.open(path, now=clock)
+    wait()
+
+    async def work() -> None:
+        store.go_ahead(print)
+        for number in count(first):
+            mine = record(number, decision=b"d" * 2000)
+            store.writer.probe(float("inf"))
+            if not store.note_row(written_row(mine), since=0.0):
+                await store.put_record(mine)
+            say(mine.id)
+            if number % 3 == 0:
+                await asyncio.sleep(0)
 
     asyncio.run(work())
 
@@ -118,6 +138,8 @@ if __name__ == "__main__":
             write_many(Path(file), int(name), int(how_many))
         case "write_until_killed", (first,):
             write_until_killed(Path(file), int(first))
+        case "note_until_killed", (first,):
+            note_until_killed(Path(file), int(first))
         case "race", (name, rounds):
             race(Path(file), name, int(rounds))
         case "race_rollouts", (name, rounds):

@@ -1,0 +1,337 @@
+"""Rows that are answered for ahead of their commit: in no case does one get lost, and none comes twice."""
+
+import asyncio
+import os
+import random
+import signal
+import stat
+import time
+
+import apsw
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from interlock.errors import StoreError
+from interlock.store import Store, records
+from interlock.store.journal import ROWS_AT, SIZE, Journal
+from tests.store.faulty import Disk
+from tests.store.given import answer, by_hand, child, clock, go, opened, record
+from tests.store.test_writer import kept, locked, traced
+
+
+def row(number, **changes):
+    return records.written_row(record(number, **changes))
+
+
+def note(store, number, **changes):
+    return store.note_row(row(number, **changes), since=0.0)
+
+
+async def until_in_file(path, numbers):
+    await until(lambda: kept(path) == list(numbers))
+
+
+async def until(holds):
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    assert holds()
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+async def ahead(store, told):
+    """A store whose loop may note rows, and whose file has just been written to."""
+    store.go_ahead(told.append)
+    store.writer.run(lambda _: None)
+    return store
+
+
+# --- the file ---------------------------------------------------------------------------------------
+
+VALUES = st.lists(
+    st.one_of(st.none(), st.integers(-(1 << 63), (1 << 63) - 1), st.text(), st.binary()), max_size=8
+)
+
+
+@for_all(st.lists(VALUES, max_size=20), st.integers(0, 400))
+def test_what_was_noted_is_read_again_up_to_the_first_entry_that_is_not_whole(tmp_path_factory, rows, cut):
+    database = tmp_path_factory.mktemp("journal") / "a.db"
+    journal = Journal.open(database)
+    assert journal.begin(("a", "b"))
+    ends = [ROWS_AT]
+    for values in rows:
+        assert journal.note(values)
+        ends.append(journal._end)
+    assert journal.left() == (("a", "b"), rows)
+    broken = ROWS_AT + cut
+    if broken < ends[-1]:
+        os.pwrite(journal._descriptor, bytes([os.pread(journal._descriptor, 1, broken)[0] ^ 1]), broken)
+        whole = sum(1 for end in ends[1:] if end <= broken)
+        assert journal.left() == (("a", "b"), rows[:whole])
+    journal.close(done=True)
+    assert not Journal.beside(database).exists()
+
+
+@for_all(st.lists(st.lists(VALUES, min_size=1, max_size=5), min_size=1, max_size=5))
+def test_of_several_generations_only_the_last_is_left(tmp_path_factory, generations):
+    journal = Journal.open(tmp_path_factory.mktemp("journal") / "a.db")
+    assert journal.begin(("a",))
+    for rows in generations:
+        journal.clear()
+        for values in rows:
+            assert journal.note(values)
+    assert journal.left()[1] == generations[-1]
+    journal.close(done=True)
+
+
+def test_a_journal_has_one_owner_at_a_time_and_is_for_nobody_else_to_read(path):
+    first = Journal.open(path)
+    assert stat.S_IMODE(Journal.beside(path).stat().st_mode) == 0o600
+    assert Journal.open(path) is None
+    first.close(done=False)
+    second = Journal.open(path)
+    assert second is not None
+    second.close(done=True)
+
+
+def test_a_journal_is_never_found_through_a_link(path):
+    other = path.with_name("other")
+    other.write_bytes(b"precious")
+    Journal.beside(path).symlink_to(other)
+    assert Journal.open(path) is None
+    assert other.read_bytes() == b"precious"
+
+
+def test_a_journal_takes_no_more_than_its_size_and_no_value_that_is_none(path):
+    journal = Journal.open(path)
+    assert journal.begin(("a",))
+    assert not journal.note((b"x" * SIZE,))
+    assert not journal.note(("\ud800",))
+    assert not journal.note((1 << 70,))
+    assert journal.note((b"x" * 1000,))
+    assert journal.left()[1] == [[b"x" * 1000]]
+    journal.close(done=True)
+
+
+# --- on the way into the database -----------------------------------------------------------------------
+
+
+async def test_a_noted_row_is_in_the_file_when_its_turn_is_over(ahead, path, told):
+    assert note(ahead, 1)
+    assert kept(path) == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert kept(path) == [1]
+    assert told == []
+
+
+async def test_rows_of_several_turns_are_one_transaction_while_more_come_with_each(ahead, path):
+    before = ahead.writer.commits
+    for number in range(12):
+        assert note(ahead, number)
+        await asyncio.sleep(0)
+    await until_in_file(path, range(12))
+    assert ahead.writer.commits - before < 6
+
+
+async def test_nothing_is_noted_while_the_file_has_not_been_written_to_since_an_instant(ahead, path):
+    began = time.monotonic()
+    assert not ahead.note_row(row(1), since=began)
+    ahead.writer.probe(began)
+    assert ahead.note_row(row(1), since=began)
+    await until_in_file(path, [1])
+
+
+async def test_p3_nothing_is_noted_while_another_process_holds_the_lock(ahead, path):
+    with locked(path):
+        began = time.monotonic()
+        ahead.writer.probe(began)
+        assert not ahead.note_row(row(1), since=began)
+
+
+async def test_a_row_that_has_to_be_waited_for_comes_behind_those_that_were_noted(ahead, path):
+    with traced(ahead) as threads:
+        assert note(ahead, 1)
+        write = ahead.put_record(record(1, status="failed"))
+        assert not note(ahead, 2), "nothing overtakes what is being waited for"
+        await write
+    assert ahead.get_record("dec_00000001").status == "failed"
+    assert threads == ["loop"], "together"
+
+
+async def test_work_of_another_thread_finds_what_was_noted_before_it(ahead):
+    assert note(ahead, 1)
+    found = await asyncio.to_thread(
+        lambda: ahead.writer.call(lambda db: db.execute("SELECT count(*) FROM records").get).result()
+    )
+    assert found == 1
+
+
+async def test_whoever_reads_sees_what_was_noted_before(ahead):
+    assert note(ahead, 1)
+    assert [one.id for one in ahead.each_record()] == ["dec_00000001"]
+    assert note(ahead, 2)
+    assert ahead.get_record("dec_00000002") is not None
+    assert note(ahead, 3)
+    await ahead.writer.caught_up()
+    assert ahead.writer.ahead.noted == 0
+
+
+async def test_a_lock_that_comes_between_note_and_commit_delays_the_row_and_loses_nothing(path, told):
+    with opened(path, busy_s=0.05) as store:
+        store.go_ahead(told.append)
+        store.writer.run(lambda _: None)
+        with locked(path):
+            assert note(store, 1)
+            await until(lambda: told)
+            assert "another process holds its lock" in told[0].problem
+            assert not note(store, 2)
+            with pytest.raises(StoreError):
+                await store.put_record(record(2))
+            assert Journal.beside(path).exists()
+        await store.put_record(record(3))
+        assert kept(path) == [1, 3]
+        assert note(store, 4)
+    assert kept(path) == [1, 3, 4]
+    assert not Journal.beside(path).exists()
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+async def test_p2_at_whichever_write_the_disk_fails_a_noted_row_gets_into_the_file_later(path, told, nth):
+    disk = Disk(default=True)
+    try:
+        with opened(path) as store:
+            store.go_ahead(told.append)
+            await store.put_record(record(0))
+            disk.fail(nth, apsw.FullError, lasting=True)
+            assert note(store, 1)
+            await asyncio.sleep(0.05)
+            disk.mend()
+            await store.put_record(record(2))
+            assert kept(path) == [0, 1, 2]
+            assert all("the disk is full" in one.problem for one in told)
+    finally:
+        disk.unregister()
+
+
+async def test_a_row_that_the_schema_refuses_is_told_of_and_holds_nobody_up(ahead, path, told):
+    assert note(ahead, 1, tenant=None)
+    assert note(ahead, 2)
+    await until_in_file(path, [2])
+    await asyncio.sleep(0.01)
+    assert "cannot be kept" in told[0].problem
+    assert ahead.writer.ahead.noted == 0
+
+
+# --- the end of a process ----------------------------------------------------------------------------------
+
+
+def left_behind(path, *numbers, columns=records.WRITTEN):
+    """A journal as a process leaves it that is killed between note and commit."""
+    journal = Journal.open(path)
+    assert journal.begin(columns)
+    for number in numbers:
+        assert journal.note(
+            [value for name, value in zip(records.WRITTEN, row(number), strict=True) if name in columns]
+        )
+    journal.close(done=False)
+
+
+def test_p1_whoever_opens_the_store_next_takes_in_what_was_left(path):
+    with opened(path) as store:
+        store.put_record(record(1)).result()
+    left_behind(path, 1, 2, 3)
+    with opened(path) as store:
+        assert kept(path) == [1, 2, 3]
+        assert store.get_record("dec_00000003") == record(3)
+        assert not Journal.beside(path).exists()
+
+
+async def test_p1_what_lives_is_left_to_its_owner(ahead, path):
+    assert note(ahead, 1)
+    with opened(path) as other:
+        other.go_ahead(print)
+        assert not other.note_row(row(2), since=0.0), "a journal has one owner"
+        await until_in_file(path, [1])
+    assert note(ahead, 3)
+    await until_in_file(path, [1, 3])
+
+
+def test_a_row_that_an_earlier_version_left_with_fewer_columns_is_taken_in(path):
+    with opened(path):
+        pass
+    columns = tuple(name for name in records.WRITTEN if name not in ("lane", "session"))
+    left_behind(path, 4, columns=columns)
+    with opened(path) as store:
+        assert store.get_record("dec_00000004").model == "gpt"
+
+
+@pytest.mark.parametrize("columns", [("id", "no_such"), ("tenant",), ("id", "tenant) SELECT 1 --")])
+def test_rows_that_this_version_does_not_know_are_refused_and_stay(path, columns):
+    with opened(path):
+        pass
+    journal = Journal.open(path)
+    journal.begin(columns)
+    journal.note(["x"] * len(columns))
+    journal.close(done=False)
+    with pytest.raises(StoreError, match="rows that this version knows"):
+        Store.open(path, now=clock)
+    assert Journal.beside(path).exists()
+
+
+def test_rows_that_the_disk_does_not_take_stay_until_it_does(path):
+    with opened(path):
+        pass
+    left_behind(path, 1)
+    disk = Disk(default=True)
+    try:
+        disk.fail(1, apsw.FullError, lasting=True)
+        with pytest.raises(StoreError, match="the disk is full"):
+            Store.open(path, now=clock)
+        disk.mend()
+        with opened(path):
+            assert kept(path) == [1]
+    finally:
+        disk.unregister()
+
+
+def test_p1_no_row_that_was_noted_is_lost_to_kill_9(path):
+    """Killed at any moment: also between note and commit, where most of the process's time is spent."""
+    draw, noted = random.Random(1), []
+    for number in range(8):
+        with child("note_until_killed", path, number * 1_000_000) as process:
+            go(process)
+            lines = iter(lambda process=process: answer(process), "")
+            seen = [next(lines) for _ in range(draw.randrange(1, 400))]
+            os.kill(process.pid, signal.SIGKILL)
+            seen.extend(line for line in lines if line.endswith("\n"))
+        noted.extend(line.strip() for line in seen)
+        with opened(path) as store:
+            assert store.integrity() == ()
+            assert {one.id for one in store.each_record()}.issuperset(noted)
+
+
+async def test_what_is_in_the_file_is_wiped_out_of_the_journal_when_records_expire(ahead, path):
+    secret = b'{"content":"what was said"}'
+    assert note(ahead, 1, rest=secret)
+    await until_in_file(path, [1])
+    assert secret in Journal.beside(path).read_bytes()
+    await ahead.expire(0)
+    assert secret not in Journal.beside(path).read_bytes()
+    assert note(ahead, 2)
+    await until_in_file(path, [1, 2])
+
+
+def test_a_process_without_a_loop_is_not_held_up_by_a_journal(path):
+    with opened(path) as store:
+        store.go_ahead(print)
+        store.put_record(record(1)).result()
+        with by_hand(path) as db:
+            assert db.execute("SELECT count(*) FROM records").get == 1
