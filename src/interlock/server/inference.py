@@ -1,6 +1,6 @@
 """The inference endpoints: understand, decide, execute, record, answer.
 
-The record is committed before the last bytes of an answer leave, so that no caller ever holds an
+The record is kept before the last bytes of an answer leave, so that no caller ever holds an
 answer that the audit does not know.
 """
 
