@@ -94,19 +94,15 @@ class Journal:
 
     def note(self, row: Row) -> bool:
         """Write a row down; False where that cannot be: it is too large, or no row at all."""
+        begin = self._end
         try:
             entry = _as_entry(self._generation, _encode(row))
-        except (UnicodeError, OverflowError, TypeError):
-            return False
-        end = self._end + len(entry)
-        if end > SIZE:
-            return False
-        try:
-            if os.pwrite(self._descriptor, entry, self._end) != len(entry):
+            size = len(entry)
+            if begin + size > SIZE or os.pwrite(self._descriptor, entry, begin) != size:
                 return False
-        except OSError:
+        except (UnicodeError, OverflowError, TypeError, OSError):
             return False
-        self._end = end
+        self._end = begin + size
         return True
 
     def clear(self) -> None:
