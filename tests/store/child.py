@@ -65,8 +65,7 @@ def note_until_killed(path: Path, first: int) -> None:
         store.go_ahead(print)
         for number in count(first):
             mine = record(number, decision=b"d" * 2000)
-            store.writer.probe(float("inf"))
-            if not store.note_row(written_row(mine), since=0.0):
+            if not store.note_row(written_row(mine)):
                 await store.put_record(mine)
             say(mine.id)
             if number % 3 == 0:
@@ -112,10 +111,11 @@ def race_rollouts(path: Path, name: str, rounds: int) -> None:
     store.close()
 
 
-def hold_lock(path: Path) -> None:
-    """Hold the write lock until told to let go."""
+def hold_lock(path: Path, begin: str = "BEGIN EXCLUSIVE") -> None:
+    """Hold a transaction open until told to let go, by default with the write lock."""
     db = apsw.Connection(str(path))
-    db.execute("BEGIN EXCLUSIVE")
+    db.execute(begin)
+    db.execute("SELECT count(*) FROM records").fetchall()
     wait()
     db.execute("ROLLBACK")
     db.close()
@@ -144,7 +144,7 @@ if __name__ == "__main__":
             race(Path(file), name, int(rounds))
         case "race_rollouts", (name, rounds):
             race_rollouts(Path(file), name, int(rounds))
-        case "hold_lock", ():
-            hold_lock(Path(file))
+        case "hold_lock", (*begin,):
+            hold_lock(Path(file), *begin)
         case "open_only", ():
             open_only(Path(file))

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import stat
-import time
+from functools import partial
 
 import apsw
 import pytest
@@ -16,8 +16,8 @@ from interlock.errors import StoreError
 from interlock.store import Store, records
 from interlock.store.journal import ROWS_AT, SIZE, Journal
 from tests.store.faulty import Disk
-from tests.store.given import answer, by_hand, child, clock, go, opened, record
-from tests.store.test_writer import kept, locked, traced
+from tests.store.given import answer, by_hand, child, clock, go, locked, opened, record, said
+from tests.store.test_writer import kept, traced
 
 
 def row(number, **changes):
@@ -25,7 +25,7 @@ def row(number, **changes):
 
 
 def note(store, number, **changes):
-    return store.note_row(row(number, **changes), since=0.0)
+    return store.note_row(row(number, **changes))
 
 
 async def until_in_file(path, numbers):
@@ -40,6 +40,12 @@ async def until(holds):
     assert holds()
 
 
+def begun(database):
+    journal = Journal.open(database)
+    assert journal is not None
+    return journal
+
+
 @pytest.fixture
 def told():
     return []
@@ -47,9 +53,8 @@ def told():
 
 @pytest.fixture
 async def ahead(store, told):
-    """A store whose loop may note rows, and whose file has just been written to."""
+    """A store whose loop may note rows."""
     store.go_ahead(told.append)
-    store.writer.run(lambda _: None)
     return store
 
 
@@ -63,7 +68,7 @@ VALUES = st.lists(
 @for_all(st.lists(VALUES, max_size=20), st.integers(0, 400))
 def test_what_was_noted_is_read_again_up_to_the_first_entry_that_is_not_whole(tmp_path_factory, rows, cut):
     database = tmp_path_factory.mktemp("journal") / "a.db"
-    journal = Journal.open(database)
+    journal = begun(database)
     assert journal.begin(("a", "b"))
     ends = [ROWS_AT]
     for values in rows:
@@ -81,7 +86,7 @@ def test_what_was_noted_is_read_again_up_to_the_first_entry_that_is_not_whole(tm
 
 @for_all(st.lists(st.lists(VALUES, min_size=1, max_size=5), min_size=1, max_size=5))
 def test_of_several_generations_only_the_last_is_left(tmp_path_factory, generations):
-    journal = Journal.open(tmp_path_factory.mktemp("journal") / "a.db")
+    journal = begun(tmp_path_factory.mktemp("journal") / "a.db")
     assert journal.begin(("a",))
     for rows in generations:
         journal.clear()
@@ -92,13 +97,11 @@ def test_of_several_generations_only_the_last_is_left(tmp_path_factory, generati
 
 
 def test_a_journal_has_one_owner_at_a_time_and_is_for_nobody_else_to_read(path):
-    first = Journal.open(path)
+    first = begun(path)
     assert stat.S_IMODE(Journal.beside(path).stat().st_mode) == 0o600
     assert Journal.open(path) is None
     first.close(done=False)
-    second = Journal.open(path)
-    assert second is not None
-    second.close(done=True)
+    begun(path).close(done=True)
 
 
 def test_a_journal_is_never_found_through_a_link(path):
@@ -110,7 +113,7 @@ def test_a_journal_is_never_found_through_a_link(path):
 
 
 def test_a_journal_takes_no_more_than_its_size_and_no_value_that_is_none(path):
-    journal = Journal.open(path)
+    journal = begun(path)
     assert journal.begin(("a",))
     assert not journal.note((b"x" * SIZE,))
     assert not journal.note(("\ud800",))
@@ -141,19 +144,14 @@ async def test_rows_of_several_turns_are_one_transaction_while_more_come_with_ea
     assert ahead.writer.commits - before < 6
 
 
-async def test_nothing_is_noted_while_the_file_has_not_been_written_to_since_an_instant(ahead, path):
-    began = time.monotonic()
-    assert not ahead.note_row(row(1), since=began)
-    ahead.writer.probe(began)
-    assert ahead.note_row(row(1), since=began)
+@pytest.mark.parametrize("begin", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE", "BEGIN"])
+async def test_p3_nothing_is_noted_while_another_process_is_at_the_file(ahead, path, begin):
+    with child("hold_lock", path, begin) as process:
+        assert not note(ahead, 1)
+        go(process)
+        assert said(process) == ["released"]
+    assert note(ahead, 1)
     await until_in_file(path, [1])
-
-
-async def test_p3_nothing_is_noted_while_another_process_holds_the_lock(ahead, path):
-    with locked(path):
-        began = time.monotonic()
-        ahead.writer.probe(began)
-        assert not ahead.note_row(row(1), since=began)
 
 
 async def test_a_row_that_has_to_be_waited_for_comes_behind_those_that_were_noted(ahead, path):
@@ -187,7 +185,6 @@ async def test_whoever_reads_sees_what_was_noted_before(ahead):
 async def test_a_lock_that_comes_between_note_and_commit_delays_the_row_and_loses_nothing(path, told):
     with opened(path, busy_s=0.05) as store:
         store.go_ahead(told.append)
-        store.writer.run(lambda _: None)
         with locked(path):
             assert note(store, 1)
             await until(lambda: told)
@@ -235,7 +232,7 @@ async def test_a_row_that_the_schema_refuses_is_told_of_and_holds_nobody_up(ahea
 
 def left_behind(path, *numbers, columns=records.WRITTEN):
     """A journal as a process leaves it that is killed between note and commit."""
-    journal = Journal.open(path)
+    journal = begun(path)
     assert journal.begin(columns)
     for number in numbers:
         assert journal.note(
@@ -258,7 +255,7 @@ async def test_p1_what_lives_is_left_to_its_owner(ahead, path):
     assert note(ahead, 1)
     with opened(path) as other:
         other.go_ahead(print)
-        assert not other.note_row(row(2), since=0.0), "a journal has one owner"
+        assert not other.note_row(row(2)), "a journal has one owner"
         await until_in_file(path, [1])
     assert note(ahead, 3)
     await until_in_file(path, [1, 3])
@@ -270,14 +267,15 @@ def test_a_row_that_an_earlier_version_left_with_fewer_columns_is_taken_in(path)
     columns = tuple(name for name in records.WRITTEN if name not in ("lane", "session"))
     left_behind(path, 4, columns=columns)
     with opened(path) as store:
-        assert store.get_record("dec_00000004").model == "gpt"
+        (found,) = store.each_record()
+        assert (found.id, found.model, found.lane) == ("dec_00000004", "gpt", None)
 
 
 @pytest.mark.parametrize("columns", [("id", "no_such"), ("tenant",), ("id", "tenant) SELECT 1 --")])
 def test_rows_that_this_version_does_not_know_are_refused_and_stay(path, columns):
     with opened(path):
         pass
-    journal = Journal.open(path)
+    journal = begun(path)
     journal.begin(columns)
     journal.note(["x"] * len(columns))
     journal.close(done=False)
@@ -304,11 +302,12 @@ def test_rows_that_the_disk_does_not_take_stay_until_it_does(path):
 
 def test_p1_no_row_that_was_noted_is_lost_to_kill_9(path):
     """Killed at any moment: also between note and commit, where most of the process's time is spent."""
-    draw, noted = random.Random(1), []
+    draw = random.Random(1)
+    noted: list[str] = []
     for number in range(8):
         with child("note_until_killed", path, number * 1_000_000) as process:
             go(process)
-            lines = iter(lambda process=process: answer(process), "")
+            lines = iter(partial(answer, process), "")
             seen = [next(lines) for _ in range(draw.randrange(1, 400))]
             os.kill(process.pid, signal.SIGKILL)
             seen.extend(line for line in lines if line.endswith("\n"))

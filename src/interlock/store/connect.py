@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from ctypes import addressof, c_int
 from pathlib import Path
 from typing import Final
 
@@ -131,6 +132,23 @@ def patience(busy_s: float) -> Callable[[int], bool]:
         return True
 
     return wait
+
+
+class Others:
+    """Whether other processes are at a file: SQLITE_FCNTL_EXTERNAL_READER, one question to the kernel."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._found = c_int()
+        self._address = addressof(self._found)
+
+    def there(self) -> bool:
+        """Whether another process has a transaction open, to read or to write, or that is not known."""
+        try:
+            self._db.file_control("main", apsw.SQLITE_FCNTL_EXTERNAL_READER, self._address)
+        except apsw.Error:  # another thread of ours is at it
+            return True
+        return self._found.value != 0
 
 
 def as_store_error(error: Exception, path: Path) -> StoreError:

@@ -31,7 +31,7 @@ import apsw
 
 from interlock.errors import StoreError
 from interlock.store.ahead import Ahead
-from interlock.store.connect import as_store_error, patience
+from interlock.store.connect import Others, as_store_error, patience
 from interlock.store.write import Row, Work, Write, insert, running_loop, settle
 
 T = TypeVar("T")
@@ -90,9 +90,9 @@ class Writer:
         self._patience = patience(busy_s)
         self._may_wait = True
         self._away_until = 0.0
-        self._sound_at = 0.0
         self._log_pages = 0
         self._db = db
+        self._others = Others(db)
         self._path = path
         self._max_pending = max_pending
         self._max_batch = max_batch
@@ -129,42 +129,26 @@ class Writer:
         """
         return self._put(Write(running_loop(), "", (), work, durable, owed))
 
-    def note(self, sql: str, row: Row, *, since: float) -> bool:
+    def note(self, sql: str, row: Row) -> bool:
         """Take charge of a row: from now on it outlives this process, and soon it is committed.
 
         False where that cannot be now, because there is no journal, something else has to be written before
-        it, or nothing says that the file could be written to since an instant of the monotonic clock: then
-        it is `row` that has to be waited for.
+        it, or another process is at the file: then it is `row` that has to be waited for.
         """
         ahead = self.ahead
         if (
             ahead is None
-            or self._sound_at < since
             or self._arrived
             or self._behind
             or self._owed
             or self._closing
+            or self._others.there()
             or not ahead.note(sql, row)
         ):
             return False
         if ahead.waiting == 1:
             ahead.soon(self._follow, 0)
         return True
-
-    def probe(self, since: float) -> None:
-        """Find out whether a transaction may begin, unless one has since an instant: for a `note` to come."""
-        if self.ahead is None or self._sound_at >= since or not self._turn.acquire(blocking=False):
-            return
-        self._may_wait = False
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("ROLLBACK")
-            self._sound_at = time.monotonic()
-        except apsw.Error:
-            pass  # whoever has a row waits for it, and hears why
-        finally:
-            self._may_wait = True
-            self._turn.release()
 
     def forget_noted(self) -> None:
         """Wipe what is in the file already out of the journal, where it would outlive its retention."""
@@ -383,7 +367,6 @@ class Writer:
 
     def _committed(self, writes: list[Write[Any]]) -> None:
         self.commits += 1
-        self._sound_at = time.monotonic()
         if self.ahead is not None and self.ahead.noted:
             self.ahead.committed(writes)
 
