@@ -65,7 +65,7 @@ def note_until_killed(path: Path, first: int) -> None:
         store.go_ahead(print)
         for number in count(first):
             mine = record(number, decision=b"d" * 2000)
-            if not store.note_row(written_row(mine)):
+            if not store.note_row(written_row(mine), since=0.0):
                 await store.put_record(mine)
             say(mine.id)
             if number % 3 == 0:

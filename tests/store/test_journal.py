@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import stat
+import time
 from functools import partial
 
 import apsw
@@ -25,7 +26,7 @@ def row(number, **changes):
 
 
 def note(store, number, **changes):
-    return store.note_row(row(number, **changes))
+    return store.note_row(row(number, **changes), since=0.0)
 
 
 async def until_in_file(path, numbers):
@@ -147,11 +148,21 @@ async def test_rows_of_several_turns_are_one_transaction_while_more_come_with_ea
 @pytest.mark.parametrize("begin", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE", "BEGIN"])
 async def test_p3_nothing_is_noted_while_another_process_is_at_the_file(ahead, path, begin):
     with child("hold_lock", path, begin) as process:
-        assert not note(ahead, 1)
+        began = time.monotonic()
+        ahead.writer.probe(began)
+        assert not ahead.note_row(row(1), since=began)
         go(process)
         assert said(process) == ["released"]
-    assert note(ahead, 1)
+    ahead.writer.probe(began)
+    assert ahead.note_row(row(1), since=began)
     await until_in_file(path, [1])
+
+
+async def test_a_commit_shows_that_nobody_else_is_at_the_file(ahead):
+    began = time.monotonic()
+    assert not ahead.note_row(row(1), since=began)
+    await ahead.put_record(record(1))
+    assert ahead.note_row(row(2), since=began)
 
 
 async def test_a_row_that_has_to_be_waited_for_comes_behind_those_that_were_noted(ahead, path):
@@ -255,7 +266,7 @@ async def test_p1_what_lives_is_left_to_its_owner(ahead, path):
     assert note(ahead, 1)
     with opened(path) as other:
         other.go_ahead(print)
-        assert not other.note_row(row(2)), "a journal has one owner"
+        assert not other.note_row(row(2), since=0.0), "a journal has one owner"
         await until_in_file(path, [1])
     assert note(ahead, 3)
     await until_in_file(path, [1, 3])

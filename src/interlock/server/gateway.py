@@ -140,6 +140,7 @@ class Gateway:
         if exchange.outcome is None and exchange.decision is not None:
             with suppress(StoreError):  # it is met again, and told, when the record is made
                 exchange.row = self._rows.begin(exchange.decision)
+            self.store.writer.probe(exchange.began)
 
     async def record(
         self,
@@ -177,7 +178,7 @@ class Gateway:
                 decision, status, execution, content, at=case.at, used=exchange.used, begun=exchange.row
             )
             strict = durable or logging == "strict"
-            if strict or not self.store.note_row(row):
+            if strict or not self.store.note_row(row, since=exchange.began):
                 await self.store.put_row(row, durable=strict)
         except StoreError as error:
             raise self.store_failed(error) from None

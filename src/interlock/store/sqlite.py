@@ -139,9 +139,9 @@ class Store:
         """Let a loop `note_row`, if no other process does. `told` hears there of rows that must wait."""
         self.writer.ahead = begin(self.path, told)
 
-    def note_row(self, row: tuple[Any, ...]) -> bool:
+    def note_row(self, row: tuple[Any, ...], *, since: float) -> bool:
         """Take charge of a record by the values of its row, without a wait; see `Writer.note`."""
-        return self.writer.note(records.PUT, row)
+        return self.writer.note(records.PUT, row, since=since)
 
     def put_shape(self, shape: Shape) -> Write[None]:
         """Keep a shape by its hash: no later record is in the file without it. Cheap to repeat.

@@ -90,6 +90,7 @@ class Writer:
         self._patience = patience(busy_s)
         self._may_wait = True
         self._away_until = 0.0
+        self._free_at = 0.0
         self._log_pages = 0
         self._db = db
         self._others = Others(db)
@@ -129,26 +130,32 @@ class Writer:
         """
         return self._put(Write(running_loop(), "", (), work, durable, owed))
 
-    def note(self, sql: str, row: Row) -> bool:
+    def note(self, sql: str, row: Row, *, since: float) -> bool:
         """Take charge of a row: from now on it outlives this process, and soon it is committed.
 
         False where that cannot be now, because there is no journal, something else has to be written before
-        it, or another process is at the file: then it is `row` that has to be waited for.
+        it, or another process may have been at the file since an instant of the monotonic clock: then it is
+        `row` that has to be waited for.
         """
         ahead = self.ahead
         if (
             ahead is None
+            or self._free_at < since
             or self._arrived
             or self._behind
             or self._owed
             or self._closing
-            or self._others.there()
             or not ahead.note(sql, row)
         ):
             return False
         if ahead.waiting == 1:
             ahead.soon(self._follow, 0)
         return True
+
+    def probe(self, since: float) -> None:
+        """Find out, for a `note` to come, whether no other process is at the file; a commit has done so too."""
+        if self.ahead is not None and self._free_at < since and not self._others.there():
+            self._free_at = time.monotonic()
 
     def forget_noted(self) -> None:
         """Wipe what is in the file already out of the journal, where it would outlive its retention."""
@@ -367,6 +374,7 @@ class Writer:
 
     def _committed(self, writes: list[Write[Any]]) -> None:
         self.commits += 1
+        self._free_at = time.monotonic()
         if self.ahead is not None and self.ahead.noted:
             self.ahead.committed(writes)
 
