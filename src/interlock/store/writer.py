@@ -153,7 +153,7 @@ class Writer:
         return True
 
     def probe(self, since: float) -> None:
-        """Find out, for a `note` to come, whether no other process is at the file; a commit has done so too."""
+        """Find out for a `note` to come if another process is at the file. A commit finds out as well."""
         if self.ahead is not None and self._free_at < since and not self._others.there():
             self._free_at = time.monotonic()
 
