@@ -687,6 +687,25 @@ async def test_p2_without_a_record_there_is_no_answer(tmp_path, monkeypatch):
         assert (await server.chat()).status_code == 200
 
 
+async def test_an_answer_waits_for_no_commit_where_its_record_outlives_the_process(tmp_path, monkeypatch):
+    """Nearly always: something else may have to be written first."""
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        assert (await server.chat()).status_code == 200
+        monkeypatch.setattr(server.gateway.store, "put_row", disk_full)
+        asked = [await server.chat() for _ in range(20)]
+        noted = [got for got in asked if got.status_code == 200]
+        assert len(noted) > 10
+        assert {server.record(got).status for got in noted} == {"ok"}
+
+
+async def test_with_several_workers_a_record_is_in_the_file_before_its_answer(tmp_path, monkeypatch):
+    """Another worker may be asked for it."""
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, server={"workers": 2})) as server:
+        assert not server.gateway.store.note_row(("a row",), since=0.0)
+        monkeypatch.setattr(server.gateway.store, "put_row", disk_full)
+        assert [(await server.chat()).status_code for _ in range(5)] == [503] * 5
+
+
 async def test_p2_strict_logging_sends_nothing_while_the_store_is_down(tmp_path, monkeypatch):
     rules = [{"name": "strict", "then": {"logging": "strict"}}]
     async with Upstream(chat()) as up, serving(tmp_path, pool(up.url, policy=rules)) as server:
