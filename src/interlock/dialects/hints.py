@@ -127,7 +127,7 @@ def _header_text(value: str) -> str:
 
 def read_hints(headers: Mapping[str, str], metadata: dict[str, Any]) -> Hints:
     """The hints of a request; those in `metadata` are taken out of it. Raises Misfit."""
-    given = _hints_among(tuple(headers))
+    given = _hints_among(tuple(headers)) if headers else ()
     if not given and not metadata:
         return NO_HINTS
     _refuse_mistyped(metadata)

@@ -23,10 +23,6 @@ FINISH: Final[dict[FinishReason, str]] = {
     "refusal": "content_filter",  # a classifier of the vendor stopped the model
     "pause": "length",  # the model has more to say: never shown as finished
 }
-_TOPS: Final = frozenset(
-    {(), ("system_fingerprint",), ("service_tier",), ("service_tier", "system_fingerprint")}
-)
-"""The vendor's fields of an answer as most servers send them, in this order."""
 _ERROR_TYPES: Final = {
     401: "authentication_error",
     402: "insufficient_quota",
@@ -41,12 +37,8 @@ _ERROR_TYPES: Final = {
 
 def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noqa: ARG001 - every dialect's signature
     """A whole answer; `model` is the name that the caller is shown."""
-    fields, usage = vendor_fields(answer.extra, "openai-chat"), answer.usage
-    only, top = answer.parts[0] if len(answer.parts) == 1 else None, fields.get("top", _NOTHING)
-    bare = usage.cached_tokens is None and usage.cache_write_tokens is None and usage.reasoning_tokens is None
-    if type(only) is Text and bare and len(fields) == ("top" in fields) and tuple(top) in _TOPS:
-        return _of_words(answer, only.text, model, top)
-    return _of_anything(answer, fields, model)
+    fields = vendor_fields(answer.extra, "openai-chat")
+    return _of_words(answer, fields, model) or _of_anything(answer, fields, model)
 
 
 def _of_anything(answer: Answer, fields: dict[str, Any], model: str) -> bytes:
@@ -103,24 +95,34 @@ class _Body(Struct, gc=False):
     usage: _Counts | UnsetType
 
 
-def _of_words(answer: Answer, text: str, model: str, top: dict[str, Any]) -> bytes:
-    """What `encode_answer` gives for an answer that is one text: most are, and dicts would cost more."""
-    read, written = answer.usage.input_tokens, answer.usage.output_tokens
+def _of_words(answer: Answer, fields: dict[str, Any], model: str) -> bytes | None:
+    """What `_of_anything` gives for an answer that is one text, as most are; None for others: dicts cost."""
+    parts, usage, top = answer.parts, answer.usage, fields.get("top", _NOTHING)
+    only = parts[0] if len(parts) == 1 else None
+    if type(only) is not Text or len(fields) > (top is not _NOTHING):
+        return None
+    if (
+        usage.cached_tokens is not None
+        or usage.cache_write_tokens is not None
+        or usage.reasoning_tokens is not None
+    ):
+        return None
+    tier = fingerprint = UNSET
+    for name in top:
+        if name == "system_fingerprint":
+            fingerprint = top[name]
+        elif name == "service_tier" and fingerprint is UNSET:  # it is written first
+            tier = top[name]
+        else:
+            return None
+    read, written = usage.input_tokens, usage.output_tokens
     counts: _Counts | UnsetType = UNSET
     if read is not None or written is not None:
         read, written = read or 0, written or 0
         counts = _Counts(read, written, read + written)
+    choice = _Choice(0, _Words("assistant", only.text, None), None, FINISH[answer.finish])
     return _encode(
-        _Body(
-            answer.id,
-            "chat.completion",
-            answer.created or 0,
-            model,
-            (_Choice(0, _Words("assistant", text, None), None, FINISH[answer.finish]),),
-            top.get("service_tier", UNSET),
-            top.get("system_fingerprint", UNSET),
-            counts,
-        )
+        _Body(answer.id, "chat.completion", answer.created or 0, model, (choice,), tier, fingerprint, counts)
     )
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
 
 from interlock.types.request import Hints, Message, Request, Text
 from interlock.wire.json import count_strings
@@ -39,8 +38,9 @@ class Plain(Struct, forbid_unknown_fields=True, gc=False):
 
 
 _decode: Final = msgspec.json.Decoder(Plain).decode
-_FIELDS: Final = len(Plain.__struct_fields__)
+_STRINGS: Final = 3  # the names `model` and `messages`, and the model's
 _STRINGS_OF_MESSAGE: Final = 4  # two names and two values
+_STRINGS_OF_OPTIONS: Final = 2  # their own name, and that of the one
 
 
 def read_plain(body: bytes) -> Plain | None:
@@ -49,32 +49,40 @@ def read_plain(body: bytes) -> Plain | None:
         plain = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if plain.max_tokens is not None and plain.max_completion_tokens is not None:
+    limit, newer, options = plain.max_tokens, plain.max_completion_tokens, plain.stream_options
+    if limit is not None and newer is not None:
         return None
-    messages = plain.messages
     # A name that comes twice, and a null, would be strings that are not accounted for.
-    strings = 1 + _FIELDS - astuple(plain).count(None) + _STRINGS_OF_MESSAGE * len(messages)
-    if plain.stream_options is not None:
+    strings = _STRINGS + _STRINGS_OF_MESSAGE * len(plain.messages)
+    if limit is not None or newer is not None:
         strings += 1
-    texts = (
-        [plain.model, *[message.content for message in messages]] if body.find(b"\\") >= 0 else []
-    )  # `in` is dear
+    if plain.temperature is not None:
+        strings += 1
+    if plain.top_p is not None:
+        strings += 1
+    if plain.stream is not None:
+        strings += 1
+    if options is not None:
+        strings += _STRINGS_OF_OPTIONS
+    escaped = body.partition(b"\\")[1]  # `in` and `find` are dear
+    texts = [plain.model, *[message.content for message in plain.messages]] if escaped else []
     return plain if count_strings(body, texts) == strings else None
 
 
 def request_of(plain: Plain, hints: Hints) -> Request:
     """The request that a plain body is."""
-    limit = plain.max_tokens
+    limit, options = plain.max_tokens, plain.stream_options
+    messages: list[Message] = []
+    for message in plain.messages:  # a comprehension would make a function each time
+        messages.append(Message(role=message.role, parts=(Text(text=message.content),)))  # noqa: PERF401 - see above
     return Request(
         dialect="openai-chat",
         model=plain.model,
-        messages=tuple(
-            [Message(role=message.role, parts=(Text(text=message.content),)) for message in plain.messages]
-        ),
+        messages=tuple(messages),
         max_output_tokens=plain.max_completion_tokens if limit is None else limit,
         temperature=plain.temperature,
         top_p=plain.top_p,
         stream=plain.stream is True,
-        include_usage=plain.stream_options is not None and plain.stream_options.include_usage,
+        include_usage=options is not None and options.include_usage,
         hints=hints,
     )
