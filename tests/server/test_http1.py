@@ -49,12 +49,12 @@ class Echo:
             finally:
                 call.exposed = False
         if call.target == b"/stream":
-            call.begin(200, b"content-type: text/plain\r\n")
+            call.begin(200, "content-type: text/plain\r\n")
             await call.write(b"one")
             await call.write(b"two")
             call.finish(b"three")
         elif call.target == b"/flood":
-            call.begin(200, b"")
+            call.begin(200, "")
             try:
                 call.exposed = True
                 while True:
@@ -62,10 +62,10 @@ class Echo:
             except asyncio.CancelledError:
                 self.left.append(call.gone)
         else:
-            call.respond(200, b"", b"%b %b %b" % (call.method.encode(), call.target, call.body))
+            call.respond(200, "", b"%b %b %b" % (call.method.encode(), call.target, call.body))
 
     def refuse(self, call, error):
-        call.respond(error.status, b"", error.message.encode())
+        call.respond(error.status, "", error.message.encode())
 
     def lost(self, call):
         self.lost_calls.append(call)
@@ -109,6 +109,18 @@ async def served(monkeypatch):
     await listener.start(raw)
     yield Served(app, listener, raw.getsockname()[1])
     await listener.stop(0.2)
+
+
+class Tasks(Echo):
+    """An Echo that notes in which task each call is served."""
+
+    def __init__(self):
+        super().__init__()
+        self.tasks = []
+
+    async def serve(self, call):
+        self.tasks.append(asyncio.current_task())
+        await super().serve(call)
 
 
 class Wire(asyncio.Transport):
@@ -410,8 +422,8 @@ async def test_p7_a_stop_interrupts_what_does_not_end(served):
 
 
 def test_u17_a_header_line_holds_one_line():
-    assert field("x-route", "a\r\nset-cookie: b") == b"x-route: a\\r\\nset-cookie: b\r\n"
-    assert field("x-route", "zürich/ä") == b"x-route: z\\xfcrich/\\xe4\r\n"
+    assert field("x-route", "a\r\nset-cookie: b") == "x-route: a\\r\\nset-cookie: b\r\n"
+    assert field("x-route", "zürich/ä") == "x-route: z\\xfcrich/\\xe4\r\n"
 
 
 async def test_an_answer_says_when_it_was_made(served):
@@ -511,3 +523,73 @@ async def test_a_length_of_nothing_is_no_body_to_wait_for(served):
     assert closed
     got, closed = await served.say(post(b"", more=b"upgrade: h2c\r\n") + get(b"/b", more=CLOSE))
     assert bodies(got) == [b"POST / ", b"GET /b "], "without `connection: upgrade` it asks for nothing"
+
+
+def spoken(app):
+    """A connection on a wire of its own."""
+    loop, wire = asyncio.get_running_loop(), Wire()
+    made = connection.Connection(loop, app, set(), Outbox(loop))
+    made.connection_made(wire)
+    return made, wire
+
+
+async def turns(count=10):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+GET = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def test_the_calls_of_a_connection_are_served_in_one_task_that_ends_with_it():
+    app = Tasks()
+    one, wire = spoken(app)
+    for number in range(3):
+        one.data_received(GET % number)
+        await turns()
+    assert wire.sent.count(b"HTTP/1.1 200 OK") == 3
+    assert len(app.tasks) == 3
+    assert len(set(app.tasks)) == 1
+    assert not app.tasks[0].done()
+    one.connection_lost(None)
+    await turns()
+    assert app.tasks[0].done()
+    assert app.tasks[0].exception() is None
+
+
+async def test_a_call_whose_turn_had_come_is_served_though_its_caller_left_before():
+    """So that it is recorded and logged as all others."""
+    app = Tasks()
+    one, _ = spoken(app)
+    one.data_received(GET % 1 + GET % 2)
+    one.connection_lost(None)
+    await turns()
+    assert [target for _, target, *_ in app.served] == [b"/1"]
+    assert [call.target for call in app.lost_calls] == [b"/2"]
+    assert app.tasks[0].done()
+
+
+async def test_a_connection_whose_task_was_cancelled_serves_its_next_call_in_another():
+    app = Tasks()
+    one, wire = spoken(app)
+    one.data_received(GET % 1)
+    await turns()
+    app.tasks[0].cancel()
+    await turns()
+    one.data_received(GET % 2)
+    await turns()
+    assert wire.sent.count(b"HTTP/1.1 200 OK") == 2
+    assert app.tasks[0] is not app.tasks[1]
+    one.connection_lost(None)
+    await turns()
+
+
+async def test_a_connection_that_waits_for_its_next_request_is_closed_in_the_end():
+    one, wire = spoken(Echo())
+    one.data_received(GET % 1)
+    await turns()
+    one.look(now := one.loop.time())
+    one.look(now + connection.KEEP_ALIVE_S - 1)
+    assert not wire.closed
+    one.look(now + connection.KEEP_ALIVE_S)
+    assert wire.closed

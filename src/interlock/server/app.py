@@ -28,13 +28,32 @@ _LARGE: Final = 100_000
 _LARGE_DIGITS: Final = 6
 """So many digits its length has."""
 _MOST_DIGITS: Final = 16
+_SETTLED: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "anthropic-version",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+        "x-api-key",
+    }
+)
+"""Headers that nobody looks at once a call is admitted."""
 
 
 class Admission(Struct, frozen=True, kw_only=True):
-    """What was found of a head, under `keys`. Its key is valid until `until_s` (of the epoch)."""
+    """What was found of a head, under `keys`. Its key is valid until `until_s` (of the epoch), or for ever.
+
+    `headers` are those that the work on a request may ask for.
+    """
 
     keys: KeyTable
-    until_s: float
+    until_s: float | None
+    headers: dict[str, str]
     caller: Caller
     asked: Asked
     route: str
@@ -78,9 +97,11 @@ class Application:
         handle, keys = exchange.handle, exchange.state.keys
         if handle is None or call.method != "POST":
             return None
+        headers = {name: text for name, text in call.headers.items() if name not in _SETTLED}
         return Admission(
             keys=keys,
             until_s=valid_until(call.headers, keys),
+            headers=headers,
             caller=exchange.caller,
             asked=exchange.asked,
             route=exchange.route,
@@ -91,10 +112,10 @@ class Application:
     def admit_again(self, call: Call, again: Admission) -> bool:
         """Admit a head as before. False where keys have changed, its own has ended, or its body is large."""
         gateway, size = self.gateway, len(call.body)
-        state = gateway.state
+        state, until_s = gateway.state, again.until_s
         if (
             again.keys is not state.keys
-            or time.time() >= again.until_s
+            or (until_s is not None and time.time() >= until_s)
             or size >= _LARGE
             or size > state.max_body
         ):
@@ -102,7 +123,7 @@ class Application:
         exchange = Exchange(call, state, fresh_name(), get_running_loop().time(), again.asked)
         exchange.caller, exchange.route = again.caller, again.route
         exchange.handle, exchange.params = again.handle, again.params
-        call.held, call.limit = exchange, state.max_body
+        call.held, call.limit, call.headers = exchange, state.max_body, again.headers
         return True
 
     def grow(self, call: Call, size: int) -> None:

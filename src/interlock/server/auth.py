@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
-from math import inf
 from typing import Final
 
 import re2
@@ -99,10 +98,10 @@ def authenticate(headers: Mapping[str, str], table: KeyTable, now_s: float) -> C
     return known.caller
 
 
-def valid_until(headers: Mapping[str, str], table: KeyTable) -> float:
-    """When the key of a request that `authenticate` has let in ends, in seconds since the epoch."""
+def valid_until(headers: Mapping[str, str], table: KeyTable) -> float | None:
+    """When the key of a request that `authenticate` has let in ends, in seconds of the epoch; None: never."""
     known = None if table.open else table.find(_credential(headers))
-    return known.expires_s if known is not None and known.expires_s is not None else inf
+    return known.expires_s if known is not None else None
 
 
 def may(caller: Caller, role: Role) -> bool:

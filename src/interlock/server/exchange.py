@@ -20,10 +20,10 @@ from interlock.types.labels import Dialect
 from interlock.types.record import Attempt, Status
 from interlock.types.signals import Caller
 
-_JSON: Final = b"content-type: application/json\r\n"
-COST_NOTHING: Final = b"x-interlock-cost-usd: 0\r\n"
-COST_UNKNOWN: Final = b"x-interlock-cost-usd: unknown\r\n"
-_UNDECIDED: Final = b"x-interlock-attempts: 0\r\n" + COST_NOTHING
+_JSON: Final = "content-type: application/json\r\n"
+COST_NOTHING: Final = "x-interlock-cost-usd: 0\r\n"
+COST_UNKNOWN: Final = "x-interlock-cost-usd: unknown\r\n"
+_UNDECIDED: Final = "x-interlock-attempts: 0\r\n" + COST_NOTHING
 """What can be said of an inference call that failed before there was a decision."""
 _encode: Final = msgspec.json.Encoder().encode
 _NOBODY: Final = Caller()
@@ -93,7 +93,7 @@ class Exchange:
         self.used: dict[str, float] | None = None
         self.error: ErrorCode | None = None
         self.status = 0
-        self.extra = b""
+        self.extra = ""
         self.weight = 0
 
     @property
@@ -120,15 +120,15 @@ class Exchange:
         """Whether the caller has left."""
         return self.call.gone
 
-    def begin(self, kind: bytes) -> None:
+    def begin(self, kind: str) -> None:
         """Begin a streamed answer of a media type, with `extra`."""
         self.status = 200
-        self.call.begin(200, self._named(b"content-type: %b\r\n" % kind) + self.extra)
+        self.call.begin(200, self._fields(f"content-type: {kind}\r\n"))
 
-    def answer(self, data: bytes, status: int = 200, head: bytes = _JSON) -> None:
+    def answer(self, data: bytes, status: int = 200, head: str = _JSON) -> None:
         """Send a whole answer, JSON unless `head` names another media type."""
         self.status = status
-        self.call.respond(status, self._named(head) + self.extra, data)
+        self.call.respond(status, self._fields(head), data)
 
     def answer_json(self, value: Any, status: int = 200) -> None:
         self.answer(_encode(value), status)
@@ -138,7 +138,7 @@ class Exchange:
         if not self.extra and self.path in ENDPOINTS:
             self.extra = _UNDECIDED
         if error.retry_after_s is not None:
-            self.extra += b"retry-after: %d\r\n" % error.retry_after_s
+            self.extra += f"retry-after: {error.retry_after_s}\r\n"
         if error.code == "method_not_allowed":
             self.extra += field("allow", error.hint)
         if self.decision is not None:
@@ -146,8 +146,8 @@ class Exchange:
         self.error = error.code
         self.answer(DIALECTS[self.dialect].encode_error(error), error.status)
 
-    def _named(self, kind: bytes) -> bytes:
+    def _fields(self, kind: str) -> str:
         name = self.name
         if self.dialect == "anthropic-messages":
-            return kind + f"x-request-id: req_{name}\r\nrequest-id: req_{name}\r\n".encode("ascii")
-        return kind + f"x-request-id: req_{name}\r\n".encode("ascii")
+            return f"{kind}x-request-id: req_{name}\r\nrequest-id: req_{name}\r\n{self.extra}"
+        return f"{kind}x-request-id: req_{name}\r\n{self.extra}"

@@ -25,8 +25,8 @@ from interlock.types.decision import Decision
 from interlock.types.labels import LatencyClass
 from interlock.types.record import Status
 
-SSE: Final = b"text/event-stream; charset=utf-8"
-_NO_STORE: Final = b"cache-control: no-store\r\n"
+SSE: Final = "text/event-stream; charset=utf-8"
+_NO_STORE: Final = "cache-control: no-store\r\n"
 
 
 async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> None:
@@ -184,7 +184,7 @@ def settle(
         status, exchange.status = "cancelled", 499
     tried, usd = len(execution.attempts), execution.cost_usd
     if usd is not None:
-        cost = b"x-interlock-cost-usd: %.8f\r\n" % usd
+        cost = f"x-interlock-cost-usd: {usd:.8f}\r\n"
     else:
         cost = COST_UNKNOWN if tried else COST_NOTHING
     exchange.extra = route_headers(case.decision, execution.step, tried) + cost
@@ -207,17 +207,17 @@ class Stream:
         exchange.begin(SSE)
 
 
-def route_headers(decision: Decision, step: Step | None, attempts: int) -> bytes:
+def route_headers(decision: Decision, step: Step | None, attempts: int) -> str:
     """The header lines of every inference answer about its decision. `step` is the model that answers."""
-    lines = f"x-interlock-decision-id: {decision.id}\r\nx-interlock-attempts: {attempts}\r\n".encode("ascii")
-    route = decision.route
+    route, told = decision.route, f"x-interlock-decision-id: {decision.id}\r\n"
     if route is None:
-        return lines
+        return f"{told}x-interlock-attempts: {attempts}\r\n"
     by = route if step is None else step
-    return lines + _where(by.provider, by.model, route.alias, route.alias_version)
+    return told + _where(attempts, by.provider, by.model, route.alias, route.alias_version)
 
 
 @lru_cache(maxsize=1024)
-def _where(provider: str, model: str, alias: str | None, version: int | None) -> bytes:
+def _where(attempts: int, provider: str, model: str, alias: str | None, version: int | None) -> str:
     route = field("x-interlock-route", f"{provider}/{model}")
-    return route if alias is None else route + field("x-interlock-alias", f"{alias}@{version}")
+    named = "" if alias is None else field("x-interlock-alias", f"{alias}@{version}")
+    return f"x-interlock-attempts: {attempts}\r\n{route}{named}"

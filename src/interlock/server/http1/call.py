@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -13,31 +12,30 @@ from interlock.errors import ApiError
 
 _ONE_WRITE: Final = 64 * 1024
 """Up to here one copy of a body is cheaper than a second write."""
-_CLOSE: Final = b"connection: close\r\n"
-_LINE: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
-_LINE[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
-
-
-_KEPT: Final = b"content-length: %d\r\n\r\n"
-_CLOSED: Final = b"content-length: %d\r\nconnection: close\r\n\r\n"
+_CLOSE: Final = "connection: close\r\n"
+_LINE: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_LINE[499] = "HTTP/1.1 499 Client Closed Request\r\n"
 
 
 class _Date:
     """The `date` header, made once a second."""
 
-    begins = ends = 0.0
-    line = b""
+    __slots__ = ("_begins", "_ends", "_line")
+
+    def __init__(self) -> None:
+        self._begins = self._ends = 0.0
+        self._line = ""
+
+    def line(self) -> str:
+        now = time.time()
+        if not self._begins <= now < self._ends:
+            self._begins = now // 1
+            self._ends = self._begins + 1
+            self._line = f"date: {formatdate(self._begins, usegmt=True)}\r\n"
+        return self._line
 
 
-def _date() -> bytes:
-    now = time.time()
-    if not _Date.begins <= now < _Date.ends:
-        _Date.begins = now // 1
-        _Date.ends = _Date.begins + 1
-        _Date.line = f"date: {formatdate(_Date.begins, usegmt=True)}\r\n".encode()
-    return _Date.line
+_date: Final = _Date()
 
 
 class Wire(Protocol):
@@ -64,7 +62,6 @@ class Call:
     __slots__ = (
         "_chunked",
         "_head",
-        "_task",
         "_wire",
         "begun",
         "body",
@@ -81,6 +78,7 @@ class Call:
         "method",
         "room",
         "target",
+        "task",
     )
 
     def __init__(self, wire: Wire) -> None:
@@ -102,18 +100,14 @@ class Call:
         self._wire = wire
         self._head = b""
         self._chunked = False
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     # The work on a call, and its end before its time.
 
-    def start(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work in a task of its own, and keep hold of it."""
-        self._task = loop.create_task(work)
-
     def go_on(self) -> None:
         """Whoever was cancelled has heard it, and has more to do."""
-        if self._task is not None:
-            self._task.uncancel()
+        if self.task is not None:
+            self.task.uncancel()
 
     def understood(self) -> None:
         """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
@@ -126,13 +120,13 @@ class Call:
         Memory that is free at once is used again while it is in the cache.
         """
         self.held = None
-        self._task = None
+        self.task = None
 
     def interrupt(self) -> None:
         """Cancel what may be cancelled."""
-        if self.exposed and self._task is not None:
+        if self.exposed and self.task is not None:
             self.exposed = False
-            self._task.cancel()
+            self.task.cancel()
 
     def leave(self) -> None:
         """The caller is gone, or as good as gone: it does not read what it is sent."""
@@ -141,32 +135,29 @@ class Call:
 
     # The answer.
 
-    def respond(self, status: int, fields: bytes, body: bytes) -> None:
-        """Send a whole answer. `fields` are header lines, each ended by CRLF."""
+    def respond(self, status: int, fields: str, body: bytes) -> None:
+        """Send a whole answer. `fields` are header lines (`field`), each ended by CRLF."""
         self.begun = True
-        length = (_KEPT if self.keep_alive else _CLOSED) % len(body)
+        close = "" if self.keep_alive else _CLOSE
+        line = f"{_LINE[status]}{_date.line()}{fields}content-length: {len(body)}\r\n{close}\r\n"
+        head = line.encode()
         if self.method == "HEAD":
             body = b""
         if len(body) <= _ONE_WRITE:
-            self._wire.send_soon(b"".join((_LINE[status], _date(), fields, length, body)))
+            self._wire.send_soon(head + body)
         else:
-            self._wire.send(b"".join((_LINE[status], _date(), fields, length)))
+            self._wire.send(head)
             self._wire.send(body)
         self.complete = True
         self._wire.answered(self)
 
-    def begin(self, status: int, fields: bytes) -> None:
+    def begin(self, status: int, fields: str) -> None:
         """Begin an answer of unknown length. Its head leaves with the first piece of its body."""
         self.begun = True
         self._chunked = not self.http10
-        coding = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._head = b"%b%b%b%b%b\r\n" % (
-            _LINE[status],
-            _date(),
-            fields,
-            coding,
-            b"" if self.keep_alive else _CLOSE,
-        )
+        coding = "transfer-encoding: chunked\r\n" if self._chunked else ""
+        close = "" if self.keep_alive else _CLOSE
+        self._head = f"{_LINE[status]}{_date.line()}{fields}{coding}{close}\r\n".encode()
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body; wait while the caller does not read. `data` is not empty."""
@@ -225,7 +216,7 @@ class App(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def field(name: str, value: str) -> bytes:
-    """A header line. What no header can hold is written as an escape."""
+def field(name: str, value: str) -> str:
+    """A header line, all ASCII. What no header can hold is written as an escape."""
     shown = value.encode("unicode_escape").decode("ascii") if not value.isprintable() else value
-    return b"%b: %b\r\n" % (name.encode("ascii"), shown.encode("ascii", "backslashreplace"))
+    return f"{name}: {shown.encode('ascii', 'backslashreplace').decode('ascii')}\r\n"

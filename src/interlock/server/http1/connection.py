@@ -13,8 +13,10 @@ import httptools
 
 from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
+from interlock.server.http1.desk import Desk
 from interlock.server.http1.doubts import doubt, too_large, unread
 from interlock.server.http1.heads import Head, head_of
+from interlock.server.http1.rest import Rest
 from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_arriving",
         "_connections",
         "_deaf",
+        "_desk",
         "_drained",
         "_head",
         "_head_bytes",
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         self.due = inf
         self.closing = False
         self._app = app
+        self._desk = Desk(loop, app)
         self._connections = connections
         self._parser: Any = None
         self._active: Call | None = None
@@ -150,6 +154,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._active is not None:
             self._active.leave()
+        self._desk.close()
 
     def pause_writing(self) -> None:
         if self._drained is None:
@@ -167,6 +172,8 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Act if the wait is overdue."""
+        if self.stage == "idle" and self.due == inf:
+            self.due = now + KEEP_ALIVE_S
         if now < self.due:
             return
         self.due = inf
@@ -208,9 +215,11 @@ class Connection(asyncio.Protocol):
 
     def send_soon(self, data: bytes) -> None:
         """Send at the end of this turn of the loop, together with what others send."""
-        if not self._unsent:
+        if self._unsent:
+            self._unsent += data
+        else:
+            self._unsent = data
             self._outbox.add(self._flush)
-        self._unsent += data
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, b""
@@ -245,7 +254,7 @@ class Connection(asyncio.Protocol):
             if not self._waiting:
                 self._transport.resume_reading()
         elif self._arriving is None:
-            self._wait("idle", KEEP_ALIVE_S)
+            self.stage = "idle"  # since when, the listener's next look says
         else:
             self._wait("head" if self._in_head else "body", HEAD_S if self._in_head else BODY_S)
 
@@ -371,7 +380,7 @@ class Connection(asyncio.Protocol):
         if call.error is not None:
             self._app.refuse(call, call.error)
         else:
-            call.start(self.loop, self._app.serve(call))
+            self._desk.serve(call)
 
     def _serve_again(self, head: Head, data: bytes) -> bool:
         """Serve what is just another request with a head that is known; False: it has to be parsed."""
@@ -381,13 +390,15 @@ class Connection(asyncio.Protocol):
         call = Call(self)
         call.method = "POST"
         call.target = head.target
-        call.headers = {**head.headers, "content-length": str(len(body))}
+        call.headers = head.headers
         call.body = body
         call.keep_alive = not self.closing
         if not self._app.admit_again(call, head.again):
             return False
         self._tries = 0
-        self._serve(call)
+        self._active = call
+        self.stage, self.due = "work", inf
+        self._desk.serve(call)
         return True
 
     def _remember(self, data: bytes) -> None:
@@ -469,7 +480,7 @@ class Connection(asyncio.Protocol):
         """
         call = self._arriving
         if call is not None:
-            self._parser = _Rest(self, int(call.headers["content-length"]))
+            self._parser = Rest(self, int(call.headers["content-length"]))
             self._parser.feed_data(rest)
             return
         self._deaf = True
@@ -478,23 +489,3 @@ class Connection(asyncio.Protocol):
             last.keep_alive = False
         elif not self._transport.is_closing():
             self._close()
-
-
-class _Rest:
-    """Mutable: takes the place of a parser that has ended, for the body that it has passed over."""
-
-    __slots__ = ("_connection", "_left")
-
-    def __init__(self, connection: Connection, length: int) -> None:
-        self._connection = connection
-        self._left = length
-
-    def feed_data(self, data: bytes) -> None:
-        """Take a piece of the body; what is behind it stays unread."""
-        left = self._left
-        self._left = left - len(data)
-        if left > 0 and data:
-            self._connection.on_body(data[:left])
-            if self._left <= 0:
-                self._connection.on_message_complete()
-                self._connection.hear_no_more()

@@ -19,16 +19,18 @@ from interlock.server.http1.call import Call
 
 MOST: Final = 4096
 """Bytes of a head that is remembered."""
-MOST_DIGITS: Final = 5
-"""Of a length; whoever sends more than that pays for its reading."""
-
+_END: Final = b"\r\n\r\n"
+_LINE_END: Final = b"\r\n"
 _LENGTH: Final = re2.compile(rb"(?i)\r\ncontent-length: (0|[1-9][0-9]{0,4})\r\n")
 _FRAMING: Final = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that say more about where a request ends, or what its sender waits for."""
 
 
 class Head(Struct, frozen=True):
-    """A head, cut at the digits of its length. `again` is what the application admits it again with."""
+    """A head, cut at the digits of its length. `again` is what the application admits it again with.
+
+    `before` and `after` reach from the request line to the last header. `headers` are all but the length.
+    """
 
     before: bytes
     after: bytes
@@ -38,38 +40,31 @@ class Head(Struct, frozen=True):
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body of a request with this head, where `data` is one, whole and alone; else None."""
-        before, after = self.before, self.after
-        start = len(before)
-        if data[:start] != before:
-            return None
-        end = data.find(b"\r", start, start + MOST_DIGITS + 1)
-        if end < 0:
-            return None
-        behind = end + len(after)
-        if data[end:behind] != after:
-            return None
-        body = data[behind:]
-        # Written as we would write it: no sign, no space, no leading zero.
-        return body if data[start:end] == b"%d" % len(body) else None
+        head, end, body = data.partition(_END)
+        # The length as we would write it: no sign, no space, no leading zero.
+        again = end and head == b"%b%d%b" % (self.before, len(body), self.after)
+        return body if again else None
 
 
 def head_of(data: bytes, call: Call, again: Any) -> Head | None:
     """The head of a call that was read from `data`, if it may be remembered."""
-    end = data.find(b"\r\n\r\n") + 4
-    head, headers = data[:end], call.headers
-    length = _LENGTH.search(head) if len(head) <= MOST else None
+    head, end, body = data.partition(_END)
+    lines, headers = head + _LINE_END, call.headers
+    length = _LENGTH.search(lines) if len(head) <= MOST else None
     if length is None:
         return None
     plain = (
         call.method == "POST"
         and call.keep_alive
         and headers.keys().isdisjoint(_FRAMING)
-        # A line for each header, one before them and one behind: none is doubled, folded or split otherwise.
-        and head.count(b"\n") == head.count(b"\r") == len(headers) + 2
+        # A line for each header and one before them: none is doubled, folded or split otherwise.
+        and lines.count(b"\n") == lines.count(b"\r") == len(headers) + 1
         # And httptools has found the same length and the same body.
         and headers.get("content-length") == length[1].decode("ascii")
-        and data[end:] == call.body
+        and end
+        and body == call.body
     )
     if not plain:
         return None
-    return Head(head[: length.start(1)], head[length.end(1) :], call.target, headers, again)
+    others = {name: text for name, text in headers.items() if name != "content-length"}
+    return Head(head[: length.start(1)], head[length.end(1) :], call.target, others, again)
