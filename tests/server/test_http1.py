@@ -593,3 +593,32 @@ async def test_a_connection_that_waits_for_its_next_request_is_closed_in_the_end
     assert not wire.closed
     one.look(now + connection.KEEP_ALIVE_S)
     assert wire.closed
+
+
+class Ready(Echo):
+    """An App that has its answers at once. Those to `/alone` wait for no other. `sent`: what had left."""
+
+    def __init__(self):
+        super().__init__()
+        self.wire = Wire()
+        self.sent = []
+
+    async def serve(self, call):
+        call.respond(200, "", call.target, alone=call.target == b"/alone")
+        self.sent.append(self.wire.sent.rpartition(b"\r\n")[2])
+
+
+async def test_an_answer_that_is_alone_leaves_at_once_and_behind_those_that_wait():
+    app = Ready()
+    one, app.wire = spoken(app)
+    for path in (b"/other", b"/alone"):
+        one.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+        await turns()
+    assert app.sent == [b"", b"/alone"]
+    app.wire.sent = b""
+    one.data_received(b"GET /other HTTP/1.1\r\nhost: x\r\n\r\nGET /alone HTTP/1.1\r\nhost: x\r\n\r\n")
+    await turns()
+    assert app.sent[2:] == [b"", b"/alone"]
+    assert re.findall(rb"\r\n\r\n(/[a-z]+)", app.wire.sent) == [b"/other", b"/alone"]
+    one.connection_lost(None)
+    await turns()

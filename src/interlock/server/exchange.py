@@ -125,10 +125,10 @@ class Exchange:
         self.status = 200
         self.call.begin(200, self._fields(f"content-type: {kind}\r\n"))
 
-    def answer(self, data: bytes, status: int = 200, head: str = _JSON) -> None:
-        """Send a whole answer, JSON unless `head` names another media type."""
+    def answer(self, data: bytes, status: int = 200, head: str = _JSON, *, alone: bool = False) -> None:
+        """Send a whole answer, JSON unless `head` names another media type; at once if it is `alone`."""
         self.status = status
-        self.call.respond(status, self._fields(head), data)
+        self.call.respond(status, self._fields(head), data, alone=alone)
 
     def answer_json(self, value: Any, status: int = 200) -> None:
         self.answer(_encode(value), status)

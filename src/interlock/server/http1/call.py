@@ -135,19 +135,24 @@ class Call:
 
     # The answer.
 
-    def respond(self, status: int, fields: str, body: bytes) -> None:
-        """Send a whole answer. `fields` are header lines (`field`), each ended by CRLF."""
+    def respond(self, status: int, fields: str, body: bytes, *, alone: bool = False) -> None:
+        """Send a whole answer. `fields` are header lines (`field`), each ended by CRLF.
+
+        One that is `alone` does not wait for others to leave with.
+        """
         self.begun = True
         close = "" if self.keep_alive else _CLOSE
         line = f"{_LINE[status]}{_date.line()}{fields}content-length: {len(body)}\r\n{close}\r\n"
         head = line.encode()
         if self.method == "HEAD":
             body = b""
-        if len(body) <= _ONE_WRITE:
-            self._wire.send_soon(head + body)
-        else:
+        if len(body) > _ONE_WRITE:
             self._wire.send(head)
             self._wire.send(body)
+        elif alone:
+            self._wire.send(head + body)
+        else:
+            self._wire.send_soon(head + body)
         self.complete = True
         self._wire.answered(self)
 
