@@ -62,10 +62,11 @@ class Admission(Struct, frozen=True, kw_only=True):
 
 
 class Application:
-    """Serves the calls of one gateway. Implements `http1.App`."""
+    """Serves the calls of one gateway, on the loop that it is made on. Implements `http1.App`."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self._now = get_running_loop().time
 
     def admit(self, call: Call) -> None:
         """Settle who calls what. Raises ApiError."""
@@ -120,7 +121,7 @@ class Application:
             or size > state.max_body
         ):
             return False
-        exchange = Exchange(call, state, fresh_name(), get_running_loop().time(), again.asked)
+        exchange = Exchange(call, state, fresh_name(), self._now(), again.asked)
         exchange.caller, exchange.route = again.caller, again.route
         exchange.handle, exchange.params = again.handle, again.params
         call.held, call.limit, call.headers = exchange, state.max_body, again.headers
@@ -190,8 +191,7 @@ class Application:
     def _exchange(self, call: Call) -> Exchange:
         if not call.target.startswith(b"/"):
             call.target = _origin_form(call.target)
-        state, began = self.gateway.state, get_running_loop().time()
-        exchange = Exchange(call, state, fresh_name(), began, asked_of(call))
+        exchange = Exchange(call, self.gateway.state, fresh_name(), self._now(), asked_of(call))
         call.held = exchange
         return exchange
 

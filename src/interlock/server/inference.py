@@ -18,6 +18,7 @@ from interlock.server.case import Case
 from interlock.server.exchange import COST_NOTHING, COST_UNKNOWN, Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.http1 import Call, field
+from interlock.server.ids import dollars
 from interlock.server.judge import judge
 from interlock.server.kept import is_kept, keep, named, response_in
 from interlock.server.mirroring import look_on
@@ -185,7 +186,7 @@ def settle(
         status, exchange.status = "cancelled", 499
     tried, usd = len(execution.attempts), execution.cost_usd
     if usd is not None:
-        cost = f"x-interlock-cost-usd: {usd:.8f}\r\n"
+        cost = f"x-interlock-cost-usd: {dollars(usd)}\r\n"
     else:
         cost = COST_UNKNOWN if tried else COST_NOTHING
     exchange.extra = route_headers(case.decision, execution.step, tried) + cost
