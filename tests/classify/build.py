@@ -1,8 +1,8 @@
 """Small configs and requests for tests of the classifier."""
 
 from interlock.classify import classify
-from interlock.classify.positions import bare_texts
-from interlock.classify.seen import Reading
+from interlock.classify.positions import read
+from interlock.classify.seen import Reading, owner
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider
 from interlock.config.written import Classification, ToolSpec
 from interlock.types.request import Message, Request, Text
@@ -54,7 +54,7 @@ def ask(*messages: Message | str, model: str = "prod", **fields) -> Request:
 
 def reading(request: Request, whose: str = "") -> Reading:
     """The texts of a request, with what is known of those of one owner."""
-    return Reading(whose, bare_texts(request))
+    return read(request, owner(whose))
 
 
 def signals(request: Request | str, caller: Caller = CALLER, config: Config = CONFIG, **fields) -> Signals:

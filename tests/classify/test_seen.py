@@ -12,7 +12,7 @@ from interlock.classify import detect, identifiers, keys
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import _closely, find
 from interlock.classify.seams import new_stretches, rows
-from interlock.classify.seen import LEAST, NAMELESS, Seen, recall
+from interlock.classify.seen import LEAST, NAMELESS, Known, Seen, owner, recall
 from interlock.classify.tokens import count_request
 from interlock.config.checked import Model
 from interlock.types.request import Message, Request, Text, ToolCall, ToolResult
@@ -52,6 +52,10 @@ def turn(role: Any, text: str, kind: str = "text") -> Message:
 
 turns = st.builds(turn, st.sampled_from(["system", "user", "assistant"]), some_texts)
 any_turns = turns | st.builds(turn, st.just("user"), some_texts, st.sampled_from(["result", "call"]))
+
+
+def known(whose: str, texts: list[str]) -> list[Known]:
+    return recall(owner(whose), texts)
 
 
 def known_of(request: Request, whose: str) -> tuple[object, ...]:
@@ -146,16 +150,16 @@ def test_a_long_row_of_short_texts_is_known_by_a_short_name_and_one_other_text_m
 
 
 def test_two_owners_never_share_what_is_known_of_a_text():
-    known = recall("acme", [PLAIN])[0]
-    assert recall("acme", [PLAIN])[0] is known
-    assert recall("other", [PLAIN])[0] is not known
-    assert recall("acmex", [PLAIN])[0] is not recall("acme", ["x" + PLAIN])[0]
+    mine = known("acme", [PLAIN])[0]
+    assert known("acme", [PLAIN])[0] is mine
+    assert known("other", [PLAIN])[0] is not mine
+    assert known("acmex", [PLAIN])[0] is not known("acme", ["x" + PLAIN])[0]
 
 
 def test_an_owner_and_a_text_cannot_run_into_each_other():
-    assert recall("a", ["b" + PLAIN])[0] is not recall("ab", [PLAIN])[0]
-    assert recall("a1", [PLAIN])[0] is not recall("a", ["1" + PLAIN])[0]
-    assert recall("3:a", [PLAIN])[0] is not recall("3", [":a" + PLAIN])[0]
+    assert known("a", ["b" + PLAIN])[0] is not known("ab", [PLAIN])[0]
+    assert known("a1", [PLAIN])[0] is not known("a", ["1" + PLAIN])[0]
+    assert known("3:a", [PLAIN])[0] is not known("3", [":a" + PLAIN])[0]
 
 
 def test_one_way_of_counting_does_not_give_the_figures_of_another():
@@ -170,10 +174,10 @@ def test_one_way_of_counting_does_not_give_the_figures_of_another():
 
 
 def test_a_short_text_is_not_remembered_and_one_with_a_lone_surrogate_is_no_trouble():
-    assert recall("acme", ["x" * (LEAST - 1)])[0].name == NAMELESS
+    assert known("acme", ["x" * (LEAST - 1)])[0].name == NAMELESS
     odd = "\ud800" * LEAST
-    assert recall("acme", [odd])[0] is recall("acme", [odd])[0]
-    assert recall("acme", [odd])[0] is not recall("acme", ["?" * LEAST])[0]
+    assert known("acme", [odd])[0] is known("acme", [odd])[0]
+    assert known("acme", [odd])[0] is not known("acme", ["?" * LEAST])[0]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=300))

@@ -4,7 +4,6 @@ It reads the request, the caller and the config, and nothing else; what is found
 and counts. It refuses only what the caller said about its own request and what does not exist.
 """
 
-from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,9 +20,10 @@ from interlock.classify.labels import (
     strictest,
     trust_of,
 )
-from interlock.classify.positions import bare_texts
+from interlock.classify.positions import read
 from interlock.classify.seen import Reading
-from interlock.classify.tokens import DEFAULT_FAMILY, FAMILIES, count_request, family_of, tokenizer_of
+from interlock.classify.standing import LANE, Standing, standing_of
+from interlock.classify.tokens import count_request, tokenizer_of
 from interlock.config.checked import Config
 from interlock.config.written import ToolSpec
 from interlock.errors import ApiError
@@ -52,8 +52,6 @@ from interlock.types.request import (
 )
 from interlock.types.signals import ANY_TOOL, EMBEDS, Caller, Finding, Signals
 
-_AUTO: Final = "auto"
-_LANE: Final = "lane:"
 _TEXT: Final[tuple[Modality, ...]] = ("text",)
 _NOTHING_MISSING: Final[dict[Wire, tuple[str, ...]]] = {}
 
@@ -67,63 +65,52 @@ def classify(
     hour_utc: int,
     session_class: DataClass | None = None,
     cannot_carry: dict[Wire, tuple[str, ...]] = _NOTHING_MISSING,
+    standing: Standing | None = None,
 ) -> Signals:
     """The signals of one request.
 
     `session_class` is the class that the session has reached; `cannot_carry` names, per wire format,
-    fields of the request that it has no place for. Raises ApiError("invalid_request") for a hint
-    whose value does not exist.
+    fields of the request that it has no place for. `standing` is what `standing_of` gives, where that is
+    known. Raises ApiError("invalid_request") for a hint whose value does not exist.
     """
+    if standing is None:
+        standing = standing_of(caller, config, request.model, endpoint)
     stated = _stated(request, config)
-    size, request, reading = _sized(request, config, caller.tenant)
-    is_bare = reading.bare is not None
+    size, request, reading = _sized(request, standing)
     findings = find(request, reading)
-    data_class = config.classification.default
-    if findings or session_class or stated.data_class or caller.data_class:
-        data_class = _raised(stated, findings, caller, config, session_class)
-    trust: Trust = "trusted" if is_bare else trust_of(request, config)
-    risk_tier = risk_of(data_class, trust)
     signals = replace(
-        _of_caller(caller),
-        model=request.model,
-        endpoint=endpoint,
+        standing.signals,
         stream=request.stream,
         input_tokens=size.tokens,
         input_tokens_estimated=size.estimated,
+        asks_for_depth=asks_for_depth(request, reading),
+        hour_utc=hour_utc,
+        cannot_carry=cannot_carry,
+        max_output_tokens=request.max_output_tokens,
+    )
+    is_bare = reading.bare is not None
+    # Tools, what is to be made of them, a format of the answer, reasoning and metadata are texts beside them.
+    is_plain = is_bare and not reading.beside and request.operation == "answer"
+    if is_plain and stated is _NOTHING_STATED and not findings and session_class is None:
+        return signals
+    data_class = _raised(stated, findings, signals.data_class, config, session_class)
+    trust: Trust = "trusted" if is_bare else trust_of(request, config)
+    return replace(
+        signals,
         longest_input=size.longest,
         tokenizer=size.tokenizer,
         data_class=data_class,
         trust=trust,
-        risk_tier=strictest((risk_tier, *stated.risk_tier)) if stated.risk_tier else risk_tier,
+        risk_tier=strictest((risk_of(data_class, trust), *stated.risk_tier)),
         latency_class=stated.latency_class,
         lane=stated.lane,
-        asks_for_depth=asks_for_depth(request, reading),
-        alias=request.model if request.model in config.aliases else None,
-        hour_utc=hour_utc,
-        cannot_carry=cannot_carry,
-        max_output_tokens=request.max_output_tokens,
         findings=findings,
-    )
-    if is_bare and _is_plain(request):
-        return signals
-    return replace(signals, **_beside(request, caller, config, is_bare=is_bare))
-
-
-def _is_plain(request: Request) -> bool:
-    """Whether words are asked for and nothing else of a model, and nothing is said beside the messages."""
-    return (
-        request.operation == "answer"
-        and not request.tools
-        and request.tool_choice is None
-        and request.response_format is None
-        and request.reasoning is None
-        and request.hints is NO_HINTS
-        and not request.metadata
+        **_beside(request, caller, config, is_bare=is_bare),
     )
 
 
 def _beside(request: Request, caller: Caller, config: Config, *, is_bare: bool) -> dict[str, Any]:
-    """The signals of what most requests do not hold. `is_bare`: its messages are text and nothing else."""
+    """The signals of what most requests do not hold. `is_bare`: each of its messages is one text, no more."""
     found: dict[str, Any] = {} if is_bare else {"modalities": _modalities(request)}
     if request.tools or request.tool_choice is not None:
         found |= _of_tools(request, config)
@@ -135,23 +122,6 @@ def _beside(request: Request, caller: Caller, config: Config, *, is_bare: bool) 
         found["has_schema"] = _has_schema(request)
     found["needs"] = _needs(request, found.get("modalities", _TEXT))
     return found
-
-
-@lru_cache(maxsize=1024)
-def _of_caller(caller: Caller) -> Signals:
-    """What is known before anything is asked: the signals that stand on the key."""
-    return Signals(
-        model="",
-        user_tier=caller.user_tier,
-        tenant=caller.tenant,
-        team=caller.team,
-        key=caller.key,
-        role=caller.role,
-        environment=caller.environment,
-        residency=(caller.residency,) if caller.residency else (),
-        max_data_class=caller.max_data_class,
-        allow=caller.allow,
-    )
 
 
 def _of_hints(hints: Hints, caller: Caller) -> dict[str, Any]:
@@ -196,7 +166,7 @@ _NOTHING_STATED: Final = Stated(data_class=(), risk_tier=(), latency_class="inte
 def _stated(request: Request, config: Config) -> Stated:
     """Raises ApiError for the first hint whose value does not exist."""
     hints = request.hints
-    if hints is NO_HINTS and not request.model.startswith(_LANE):
+    if hints is NO_HINTS and not request.model.startswith(LANE):
         return _NOTHING_STATED
     _check_limits(hints)
     return Stated(
@@ -220,9 +190,9 @@ def _lane(request: Request, config: Config) -> str | None:
     hinted = request.hints.lane
     if hinted is not None and not any(lane.name == hinted for lane in config.lanes):
         raise bad_hint("lane", hinted, (lane.name for lane in config.lanes))
-    if not request.model.startswith(_LANE):
+    if not request.model.startswith(LANE):
         return hinted
-    named = request.model.removeprefix(_LANE)
+    named = request.model.removeprefix(LANE)
     if hinted is not None and hinted != named:
         raise ApiError(
             "invalid_request",
@@ -251,15 +221,13 @@ def _residency(caller: Caller, hints: Hints) -> tuple[str, ...]:
 def _raised(
     stated: Stated,
     findings: tuple[Finding, ...],
-    caller: Caller,
+    floor: DataClass,
     config: Config,
     session_class: DataClass | None,
 ) -> DataClass:
-    """The highest of the default, the key's floor, the session's class, the hint and what was found."""
-    default = config.classification.default
-    floors = (caller.data_class or default, session_class or default)
-    found = [class_of(finding.kind, config.classification.detectors) or default for finding in findings]
-    return strictest((default, *floors, *stated.data_class, *found))
+    """The highest of default and key's floor, the session's class, the hint and what was found."""
+    found = [class_of(finding.kind, config.classification.detectors) or floor for finding in findings]
+    return strictest((floor, session_class or floor, *stated.data_class, *found))
 
 
 # --- what the request holds -------------------------------------------------------------------
@@ -277,40 +245,16 @@ class Size(Struct, frozen=True):
     tokenizer: str | None = None
 
 
-def _sized(request: Request, config: Config, tenant: str) -> tuple[Size, Request, Reading]:
+def _sized(request: Request, standing: Standing) -> tuple[Size, Request, Reading]:
     """The size of a request; the request as it can be looked into, with ids of tokens as text; its texts."""
-    upstream = _upstream(request.model, config)
-    family, exact = family_of(upstream) if upstream else (DEFAULT_FAMILY, False)
-    whose = f"{FAMILIES[family].vocabulary} {tenant}"
+    family, exact = standing.family, standing.exact
     if request.operation == "embed":
         total, longest, estimated = count_inputs(request, family, exact)
-        tokenizer = tokenizer_of(upstream) if holds_ids(request) else None
+        tokenizer = tokenizer_of(standing.upstream) if holds_ids(request) else None
         request = spelled_out(request, family, exact)
-        return Size(total, estimated, longest, tokenizer), request, Reading(whose, bare_texts(request))
-    reading = Reading(whose, bare_texts(request))
+        return Size(total, estimated, longest, tokenizer), request, read(request, standing.owner)
+    reading = read(request, standing.owner)
     return Size(*count_request(request, family, exact, reading)), request, reading
-
-
-def _upstream(model: str, config: Config) -> str:
-    """The name that its vendor knows a model by; of a name that nobody knows, itself.
-
-    Names are what they stand for in the file; aliases may have moved since.
-    """
-    name = model
-    if name == _AUTO:
-        name = config.default_model or ""
-    elif name.startswith(_LANE):
-        name = _first_of_lane(name.removeprefix(_LANE), config)
-    name = config.aliases.get(name, name)
-    entry = config.models.get(name) or config.models.get(name.partition("/")[2])
-    return entry.upstream if entry is not None else name
-
-
-def _first_of_lane(name: str, config: Config) -> str:
-    for lane in config.lanes:
-        if lane.name == name:
-            return next(iter((*(step.model for step in lane.cascade), *lane.models)), "")
-    return ""
 
 
 def _effects(specs: list[ToolSpec]) -> tuple[Effect, ...]:

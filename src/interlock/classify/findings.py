@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Final
 
 from interlock.classify.detect import scan, suspicious
-from interlock.classify.positions import texts, texts_beside
+from interlock.classify.positions import texts
 from interlock.classify.seams import Row, are_quiet, lay, new_stretches, rows
 from interlock.classify.seen import Kinds, Known, Reading
 from interlock.types.labels import DataClass
@@ -35,21 +34,26 @@ def find(request: Request, reading: Reading) -> tuple[Finding, ...]:
         known = [reading.of(text) for text in every]
     else:
         every, known = reading.bare, reading.known
-        beside = texts_beside(request)
+        beside = reading.beside
         if beside:
             every, known = [*every, *beside], [*known, *map(reading.of, beside)]
     laid = rows(request, reading)
     stretches = new_stretches(laid) if laid else []
-    kinds = list(map(_kinds_of, known))
-    if stretches or None in kinds:
-        new = [text for text, found in zip(every, kinds, strict=True) if found is None]
+    is_new = is_loud = False
+    for about in known:
+        if about.kinds is None:
+            is_new = True
+        elif about.kinds:
+            is_loud = True
+    if stretches or is_new:
+        new = [text for text, about in zip(every, known, strict=True) if about.kinds is None]
         if suspicious("\n".join([*new, *[text for _, text in stretches]])):
             return _closely(request, reading, laid)
         for about in known:
             if about.kinds is None:
                 about.kinds = ()
         are_quiet(stretches)
-    return _closely(request, reading, []) if any(kinds) else ()
+    return _closely(request, reading, []) if is_loud else ()
 
 
 def _closely(request: Request, reading: Reading, laid: list[Row]) -> tuple[Finding, ...]:
@@ -64,9 +68,6 @@ def _closely(request: Request, reading: Reading, laid: list[Row]) -> tuple[Findi
             if any(hit.start < offset < hit.end for offset in offsets):
                 counts[hit.kind, row.where] = counts.get((hit.kind, row.where), 0) + 1
     return tuple(Finding(kind=kind, where=where, count=count) for (kind, where), count in counts.items())
-
-
-_kinds_of: Final = attrgetter("kinds")
 
 
 def _kinds(text: str, known: Known) -> Kinds:

@@ -6,12 +6,15 @@ and fields that Interlock does not interpret. A place is named by its path in th
 (`messages[2].parts[0]`), never by what stands there.
 """
 
-from operator import attrgetter
+from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from interlock.classify.disguise import json_text, json_unescaped, percent_decoded, readable, text_in_data
+from interlock.classify.seen import Owner, Reading
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -44,11 +47,18 @@ def texts(request: Request) -> list[Place]:
     return found
 
 
+def read(request: Request, owner: Owner) -> Reading:
+    """The texts of an owner's request, with what is known of them."""
+    bare = bare_texts(request)
+    return Reading(owner, bare, [] if bare is None else texts_beside(request))
+
+
 def texts_beside(request: Request) -> list[str]:
     """Every text of the request that stands beside its messages."""
-    if _words(request) == _NO_WORDS:
-        for value in _numbers(request):
-            if value not in _USUAL and not (type(value) is int and 0 <= value < _LONG_NUMBER):
+    fields = astuple(request)
+    if _words(fields) == _NO_WORDS:
+        for value in _numbers(fields):
+            if value is not None and not _is_short(value):
                 break
         else:
             return []
@@ -92,6 +102,11 @@ def bare_texts(request: Request) -> list[str] | None:
     return found
 
 
+def _fields(names: Sequence[str]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Some fields of a request, of all its values in order."""
+    return itemgetter(*map(Request.__struct_fields__.index, names))
+
+
 _READ_ABOVE: Final = {"messages", "tools", "response_format", "metadata", "stop", "user", "extra"}
 _NOT_SENT: Final = {
     "dialect",
@@ -110,13 +125,18 @@ _rest: Final = attrgetter(*_REST)
 _SHORT_NUMBER: Final = 12  # characters; shorter ones are no card or account
 _LONG_NUMBER: Final = 10 ** (_SHORT_NUMBER - 1)
 _NUMBERS: Final = ("max_output_tokens", "temperature", "top_p", "top_k", "seed")
-_numbers: Final = attrgetter(*_NUMBERS)
+_numbers: Final = _fields(_NUMBERS)
 _OTHERS: Final = tuple(sorted({*_READ_ABOVE, *_REST} - {"messages", *_NUMBERS}))
-_words: Final = attrgetter(*_OTHERS)
-_NO_WORDS: Final = _words(Request(dialect="openai-chat", model="", messages=()))
+_words: Final = _fields(_OTHERS)
+_NO_WORDS: Final = _words(astuple(Request(dialect="openai-chat", model="", messages=())))
 
-_USUAL: Final = frozenset({None, *(hundredths / 100 for hundredths in range(201))})
-"""No number, and fractions that are not worth writing out to see how long they are."""
+_USUAL: Final = frozenset(hundredths / 100 for hundredths in range(201))
+"""Fractions that are not worth writing out to see how long they are."""
+
+
+def _is_short(value: float) -> bool:
+    """Whether a number is surely no identifier; what is said of it otherwise, its length says."""
+    return 0 <= value < _LONG_NUMBER if type(value) is int else value in _USUAL
 
 
 def _add_rest(value: Any, where: str, found: list[Place]) -> None:

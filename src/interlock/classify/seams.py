@@ -41,6 +41,8 @@ def rows(request: Request, reading: Reading) -> list[Row]:
     if len(messages) == 1:
         return []
     every = Row("messages", bare, reading.known, _NEAR)
+    if len(messages) == 2 and messages[0].role != messages[1].role:
+        return [every]
     said = list(map(_role, messages))
     roles = set(said)
     if len(roles) == len(said):
@@ -142,11 +144,15 @@ def new_stretches(rows: list[Row]) -> list[Stretch]:
         texts, known, near = row.texts, row.known, row.near
         begin = 0
         for place in (1,) if len(texts) == 2 else _ends_of_stretches(texts, near):
-            name = _name([text.name for text in known[begin : place + 1]], near)
+            name = _name(known[begin : place + 1], near)
             if not name or _QUIET[name] is None:
-                found.append((name, "".join([_ends(text, near) for text in texts[begin : place + 1]])))
+                found.append((name, _laid(texts[begin : place + 1], near)))
             begin = place
     return found
+
+
+def _laid(texts: list[str], near: int) -> str:
+    return "".join([_ends(text, near) for text in texts])
 
 
 def _ends_of_stretches(texts: list[str], near: int) -> list[int]:
@@ -155,9 +161,12 @@ def _ends_of_stretches(texts: list[str], near: int) -> list[int]:
     return [place for place in range(1, last) if len(texts[place]) > 2 * near] + [last]
 
 
-def _name(names: list[bytes], near: int) -> bytes:
-    if NAMELESS in names:
-        return NAMELESS
+def _name(known: list[Known], near: int) -> bytes:
+    names: list[bytes] = []
+    for about in known:
+        if not about.name:
+            return NAMELESS
+        names.append(about.name)
     joined = b"".join(names)
     return _MARKS[near] + (joined if len(names) <= _MOST_NAMES else sha256(joined).digest())
 

@@ -7,7 +7,7 @@ tell one tenant what another has sent.
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -19,6 +19,8 @@ NAMELESS: Final = b""
 MOST: Final = 16_384
 """Texts, in each of two generations: some megabytes."""
 
+Owner = Any
+"""Whose texts are read, as a digest that has begun with that name. It is only copied."""
 Kinds = tuple[tuple[str, int], ...]
 """What stands in one text: kinds, and how many of each."""
 
@@ -70,15 +72,21 @@ class Seen(dict[bytes, T | None]):
 _TEXTS: Final = Seen[Known]()
 
 
-def recall(whose: str, texts: Iterable[str]) -> list[Known]:
+def owner(whose: str) -> Owner:
+    """The owner of that name, whose texts are told from everybody else's."""
+    return sha256(f"{len(whose)}:{whose}".encode("utf-8", "surrogatepass"))
+
+
+def recall(owner: Owner, texts: Iterable[str]) -> list[Known]:
     """What is known of each of an owner's texts; nothing yet of one that is new."""
     found: list[Known] = []
-    mark = f"{len(whose)}:{whose}"
     for text in texts:
         if len(text) < LEAST:
             found.append(Known(NAMELESS))
             continue
-        name = sha256((mark + text).encode("utf-8", "surrogatepass")).digest()
+        digest = owner.copy()  # a third of what it costs to begin one
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        name = digest.digest()
         known = _TEXTS[name]
         if known is None:
             known = Known(name)
@@ -91,17 +99,18 @@ class Reading:
     """The texts of one request, each looked up once. Mutable.
 
     `bare` are those of its messages, where each message is one text and nothing else, and `known` what is
-    known of them, in the same order; else `bare` is None. `whose` says whose texts they are: what is known is
-    shared by all readings of the same.
+    known of them, in the same order; else `bare` is None. `beside` are the texts that stand beside such
+    messages. What is known is shared by all readings of one owner's texts.
     """
 
-    __slots__ = ("_met", "_whose", "bare", "known")
+    __slots__ = ("_met", "_owner", "bare", "beside", "known")
 
-    def __init__(self, whose: str, bare: list[str] | None) -> None:
-        self._whose = whose
+    def __init__(self, owner: Owner, bare: list[str] | None, beside: list[str]) -> None:
+        self._owner = owner
         self._met: dict[str, Known] = {}
         self.bare = bare
-        self.known = [] if bare is None else recall(whose, bare)
+        self.beside = beside
+        self.known = [] if bare is None else recall(owner, bare)
 
     def of(self, text: str) -> Known:
         """What is known of any text of the request."""
@@ -109,5 +118,5 @@ class Reading:
             return Known(NAMELESS)
         found = self._met.get(text)
         if found is None:
-            found = self._met[text] = recall(self._whose, (text,))[0]
+            found = self._met[text] = recall(self._owner, (text,))[0]
         return found

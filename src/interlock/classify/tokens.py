@@ -8,7 +8,6 @@ when first asked for (20-80 ms, 5-30 MB each) and kept.
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -161,6 +160,8 @@ def count(text: str, family: str) -> int:
 
 
 def _scaled(tokens: int, family: Family) -> int:
+    if family.per_mille == 1000:
+        return tokens
     return -(-tokens * family.per_mille // 1000)
 
 
@@ -249,7 +250,10 @@ def count_request(
     estimated = not (exact and known.published)
     if reading is not None and reading.bare is not None and not request.tools and not request.response_format:
         texts = reading.bare
-        if sum(map(len, texts)) * 4 <= EXACT_BYTES:
+        characters = 0
+        for text in texts:
+            characters += len(text)
+        if characters * 4 <= EXACT_BYTES:
             return _scaled(framed + _recounted(texts, reading.known, known), known), estimated
     tally = _Tally(framed, estimated=estimated)
     for message in request.messages:
@@ -276,15 +280,13 @@ def _total(tally: _Tally, family: Family, reading: Reading | None) -> int:
 
 def _recounted(texts: list[str], known: list[Known], family: Family) -> int:
     """Tokens of some texts, each counted only where that is not known."""
-    tokens = list(map(_tokens_of, known))
-    if None in tokens:
-        for place, about in enumerate(known):
-            if tokens[place] is None:
-                tokens[place] = about.tokens = _counted(texts[place], family.vocabulary)
-    return sum(tokens)
-
-
-_tokens_of: Final = attrgetter("tokens")
+    total = 0
+    for place, about in enumerate(known):
+        tokens = about.tokens
+        if tokens is None:
+            tokens = about.tokens = _counted(texts[place], family.vocabulary)
+        total += tokens
+    return total
 
 
 def _counted(text: str, vocabulary: str) -> int:

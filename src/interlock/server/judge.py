@@ -101,6 +101,7 @@ def _classify(
         hour_utc=hour,
         session_class=known,
         cannot_carry=state.cannot_carry(request),
+        standing=state.standings.of(caller, request.model, endpoint),
     )
 
 

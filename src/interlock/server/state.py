@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.adapters import ADAPTERS, CALLS
+from interlock.classify.standing import Standings
 from interlock.config.checked import Config, Secrets
 from interlock.config.written import EventKind
 from interlock.execute.setting import Setting
@@ -37,13 +38,14 @@ class State(Struct, frozen=True, kw_only=True):
     """`wires` are the wire formats that the config's providers speak and that we have adapters for.
     `max_body` is in bytes.
 
-    `memory` decides under exactly this config and world, and goes with them.
+    `memory` decides under exactly this config and world, and goes with them; `standings` go with the config.
     """
 
     config: Config
     setting: Setting
     world_hash: str
     memory: Memory
+    standings: Standings
     keys: KeyTable
     wires: tuple[Wire, ...]
     max_body: int
@@ -70,6 +72,7 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, he
         setting=going_by,
         world_hash=world_hash,
         memory=Memory(going_by.snapshot, world, world_hash),
+        standings=Standings(config),
         keys=key_table(config, secrets, secret),
         wires=tuple(wire for wire in ADAPTERS if wire in spoken),
         max_body=int(config.server.max_body_mb * 1_000_000),
