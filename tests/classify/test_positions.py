@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlock.classify.positions import texts, texts_beside
 from interlock.types.request import (
     Audio,
     File,
@@ -253,3 +254,21 @@ SPLIT = {
 @pytest.mark.parametrize("where", sorted(SPLIT))
 def test_a8_a_value_split_over_neighbours_of_any_kind_is_found(where):
     assert signals(SPLIT[where]).data_class == "regulated"
+
+
+fractions = st.integers(0, 210).map(lambda hundredths: hundredths / 100) | st.floats(allow_nan=False)
+
+
+@settings(max_examples=500)
+@given(
+    fractions,
+    fractions | st.integers(),
+    st.none() | st.integers(),
+    st.integers(-(10**13), 10**13),
+    st.sampled_from([{}, {"user": "ann"}, {"stop": ("x",)}, {"reasoning": Reasoning(effort="low")}]),
+)
+def test_no_number_that_is_long_enough_to_be_an_identifier_is_passed_over(one, other, seed, most, words):
+    request = ask("hi", temperature=one, top_p=other, seed=seed, max_output_tokens=most, **words)
+    assert texts_beside(request) == [
+        text for where, text in texts(request) if where != "messages[0].parts[0]"
+    ]

@@ -1,8 +1,10 @@
 """Small parts on their own: names, draws, clocks, the log, masks, and what a caller is told of failures."""
 
+import hashlib
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given as for_all
@@ -31,6 +33,20 @@ def test_names_are_26_characters_unique_and_sort_by_time():
 def test_a_draw_is_the_same_for_a_subject_and_below_one(tenant, subject):
     assert draw(tenant, subject) == draw(tenant, subject)
     assert 0 <= draw(tenant, subject) < 1
+
+
+@for_all(st.text(), st.text())
+def test_a_draw_is_the_first_64_bits_of_a_sha256_as_a_share_of_one(tenant, subject):
+    digest = hashlib.sha256(f"{tenant}:{subject}".encode("utf-8", "surrogatepass")).digest()
+    assert draw(tenant, subject) == min(int.from_bytes(digest[:8], "big") / 2**64, 1 - 2**-53)
+
+
+@for_all(st.integers(0, 2**64 - 1))
+def test_a_draw_is_rounded_as_a_division_is(number):
+    digest = SimpleNamespace(update=lambda _: None, digest=lambda: number.to_bytes(8, "big"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interlock.server.ids._BEGUN", SimpleNamespace(copy=lambda: digest))
+        assert draw("acme", "one") == min(number / 2**64, 1 - 2**-53)
 
 
 def test_draws_differ_by_tenant_and_subject():

@@ -75,7 +75,8 @@ def classify(
     """
     if standing is None:
         standing = standing_of(caller, config, request.model, endpoint)
-    stated = _stated(request, config)
+    says_nothing = request.hints is NO_HINTS and not standing.names_lane
+    stated = _NOTHING_STATED if says_nothing else _stated(request, config)
     size, request, reading = _sized(request, standing)
     findings = find(request, reading)
     signals = replace(
@@ -91,7 +92,7 @@ def classify(
     is_bare = reading.bare is not None
     # Tools, what is to be made of them, a format of the answer, reasoning and metadata are texts beside them.
     is_plain = is_bare and not reading.beside and request.operation == "answer"
-    if is_plain and stated is _NOTHING_STATED and not findings and session_class is None:
+    if is_plain and says_nothing and not findings and session_class is None:
         return signals
     data_class = _raised(stated, findings, signals.data_class, config, session_class)
     trust: Trust = "trusted" if is_bare else trust_of(request, config)
@@ -166,8 +167,6 @@ _NOTHING_STATED: Final = Stated(data_class=(), risk_tier=(), latency_class="inte
 def _stated(request: Request, config: Config) -> Stated:
     """Raises ApiError for the first hint whose value does not exist."""
     hints = request.hints
-    if hints is NO_HINTS and not request.model.startswith(LANE):
-        return _NOTHING_STATED
     _check_limits(hints)
     return Stated(
         data_class=stated_class(hints.data_class),

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from interlock.classify.disguise import json_text, json_unescaped, percent_decoded, readable, text_in_data
-from interlock.classify.seen import Owner, Reading
+from interlock.classify.seen import Owner, Reading, recall
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -50,7 +50,9 @@ def texts(request: Request) -> list[Place]:
 def read(request: Request, owner: Owner) -> Reading:
     """The texts of an owner's request, with what is known of them."""
     bare = bare_texts(request)
-    return Reading(owner, bare, [] if bare is None else texts_beside(request))
+    if bare is None:
+        return Reading(owner, None, [], [])
+    return Reading(owner, bare, texts_beside(request), recall(owner, bare))
 
 
 def texts_beside(request: Request) -> list[str]:
@@ -58,8 +60,11 @@ def texts_beside(request: Request) -> list[str]:
     fields = astuple(request)
     if _words(fields) == _NO_WORDS:
         for value in _numbers(fields):
-            if value is not None and not _is_short(value):
-                break
+            if type(value) is int:
+                if not 0 <= value < _LONG_NUMBER:
+                    break
+            elif value is not None and not (0 <= value <= 2 and value == round(value * 100) / 100):
+                break  # other fractions are written out, to see how long they are
         else:
             return []
     found: list[Place] = []
@@ -129,14 +134,6 @@ _numbers: Final = _fields(_NUMBERS)
 _OTHERS: Final = tuple(sorted({*_READ_ABOVE, *_REST} - {"messages", *_NUMBERS}))
 _words: Final = _fields(_OTHERS)
 _NO_WORDS: Final = _words(astuple(Request(dialect="openai-chat", model="", messages=())))
-
-_USUAL: Final = frozenset(hundredths / 100 for hundredths in range(201))
-"""Fractions that are not worth writing out to see how long they are."""
-
-
-def _is_short(value: float) -> bool:
-    """Whether a number is surely no identifier; what is said of it otherwise, its length says."""
-    return 0 <= value < _LONG_NUMBER if type(value) is int else value in _USUAL
 
 
 def _add_rest(value: Any, where: str, found: list[Place]) -> None:

@@ -95,7 +95,7 @@ def recall(owner: Owner, texts: Iterable[str]) -> list[Known]:
     return found
 
 
-class Reading:
+class Reading(Struct, gc=False):
     """The texts of one request, each looked up once. Mutable.
 
     `bare` are those of its messages, where each message is one text and nothing else, and `known` what is
@@ -103,20 +103,19 @@ class Reading:
     messages. What is known is shared by all readings of one owner's texts.
     """
 
-    __slots__ = ("_met", "_owner", "bare", "beside", "known")
-
-    def __init__(self, owner: Owner, bare: list[str] | None, beside: list[str]) -> None:
-        self._owner = owner
-        self._met: dict[str, Known] = {}
-        self.bare = bare
-        self.beside = beside
-        self.known = [] if bare is None else recall(owner, bare)
+    owner: Owner
+    bare: list[str] | None
+    beside: list[str]
+    known: list[Known]
+    met: dict[str, Known] | None = None
 
     def of(self, text: str) -> Known:
         """What is known of any text of the request."""
         if len(text) < LEAST:
             return Known(NAMELESS)
-        found = self._met.get(text)
+        if self.met is None:
+            self.met = {}
+        found = self.met.get(text)
         if found is None:
-            found = self._met[text] = recall(self._owner, (text,))[0]
+            found = self.met[text] = recall(self.owner, (text,))[0]
         return found

@@ -23,7 +23,8 @@ class Standing(Struct, frozen=True):
     """`signals` are those that stand on caller, model and config; all others are as they are of nothing.
 
     Tokens are counted as `family` does, for `upstream`; `exact`: that is the model's own tokenizer.
-    Texts are those of `owner`. While `caller` is held here, nobody else has its `id`.
+    Texts are those of `owner`; `names_lane`: the model is `lane:NAME`. While `caller` is held here, nobody
+    else has its `id`.
     """
 
     caller: Caller
@@ -32,6 +33,7 @@ class Standing(Struct, frozen=True):
     family: str
     exact: bool
     owner: Owner
+    names_lane: bool
 
 
 def standing_of(caller: Caller, config: Config, model: str, endpoint: str) -> Standing:
@@ -62,6 +64,7 @@ def standing_of(caller: Caller, config: Config, model: str, endpoint: str) -> St
         family=family,
         exact=exact,
         owner=owner(f"{FAMILIES[family].vocabulary} {caller.tenant}"),
+        names_lane=model.startswith(LANE),
     )
 
 

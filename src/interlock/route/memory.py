@@ -88,7 +88,8 @@ class Memory:
             tuple(signals.cannot_carry.items()) if signals.cannot_carry else None,
         )
         known = self._known.get(shape)
-        if known is None or signals.input_tokens > known.tokens or signals.read_at_once > known.at_once:
+        tokens, longest = signals.input_tokens, signals.longest_input
+        if known is None or tokens > known.tokens or (tokens if longest is None else longest) > known.at_once:
             return self._learn(shape, id, now, signals, draw)
         like = known.decision
         figures = score(known.candidate, signals, known.budgets, self._world)

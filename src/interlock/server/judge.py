@@ -22,7 +22,6 @@ from interlock.types.request import NO_HINTS, Request
 from interlock.types.signals import Caller, Signals
 
 LONGEST_NAME: Final = 256
-_HOUR_NS: Final = 3_600_000_000_000
 
 
 async def judge(
@@ -38,20 +37,18 @@ async def judge(
     A session only ever becomes more sensitive: with `remember`, what this request shows counts for
     the next one too, from before anything is sent anywhere.
     """
+    state, caller, headers = exchange.state, exchange.caller, exchange.call.headers
     decode = endpoint.decode_request
     large = len(body) > LARGE
-    request = (
-        await asyncio.to_thread(decode, body, exchange.headers) if large else decode(body, exchange.headers)
-    )
-    state, caller = exchange.state, exchange.caller
+    request = await asyncio.to_thread(decode, body, headers) if large else decode(body, headers)
     nanoseconds = time.time_ns()
     now = nanoseconds // 1000
-    hour = nanoseconds // _HOUR_NS % 24
+    hour = now // 1_000_000 // 3600 % 24
     known: DataClass | None = None
     if request.keeping is not None and request.keeping.previous is not None:
         earlier = recall(gateway.store, caller, state.config, body, request.keeping.previous, now)
         large, known = len(earlier.body) > LARGE, earlier.data_class
-        request = within(await asyncio.to_thread(decode, earlier.body, exchange.headers), earlier.residency)
+        request = within(await asyncio.to_thread(decode, earlier.body, headers), earlier.residency)
     if len(request.model) > LONGEST_NAME or request.tools or request.hints is not NO_HINTS:
         _check_names(request)
     session = request.hints.session
@@ -73,7 +70,7 @@ async def judge(
         else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )
     wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
-    asker = asker_of(request, signals, exchange.headers)
+    asker = asker_of(request, signals, headers)
     return Case(request, decision, body if wanted else b"", now, len(body), asker)
 
 

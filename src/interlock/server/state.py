@@ -6,7 +6,7 @@ A reload or a moved alias makes a new one; nothing in it ever changes.
 import msgspec
 from msgspec import Struct
 
-from interlock.adapters import ADAPTERS, CALLS
+from interlock.adapters import ADAPTERS, CALLS, WholeCall
 from interlock.classify.standing import Standings
 from interlock.config.checked import Config, Secrets
 from interlock.config.written import EventKind
@@ -34,9 +34,13 @@ class Hook(Struct, frozen=True, kw_only=True):
         return f"Hook({self.name})"
 
 
+Calls = tuple[tuple[Wire, WholeCall | None], ...]
+"""What asks a model, by each wire format that is spoken; None where it has no such call."""
+
+
 class State(Struct, frozen=True, kw_only=True):
-    """`wires` are the wire formats that the config's providers speak and that we have adapters for.
-    `max_body` is in bytes.
+    """`answerers` and `embedders` are of the wire formats that the config's providers speak and that we have
+    adapters for. `max_body` is in bytes.
 
     `memory` decides under exactly this config and world, and goes with them; `standings` go with the config.
     """
@@ -47,17 +51,17 @@ class State(Struct, frozen=True, kw_only=True):
     memory: Memory
     standings: Standings
     keys: KeyTable
-    wires: tuple[Wire, ...]
+    answerers: Calls
+    embedders: Calls
     max_body: int
     max_bodies: int
     hooks: tuple[Hook, ...] = ()
 
     def cannot_carry(self, request: Request) -> dict[Wire, tuple[str, ...]]:
         """By wire format, the fields of a request that it has no place for; empty where it has all."""
-        able = CALLS["embed"] if request.operation == "embed" else ADAPTERS
         found: dict[Wire, tuple[str, ...]] = {}
-        for wire in self.wires:
-            fields = able[wire].cannot_carry(request) if wire in able else ("input",)
+        for wire, call in self.embedders if request.operation == "embed" else self.answerers:
+            fields = ("input",) if call is None else call.cannot_carry(request)
             if fields:
                 found[wire] = fields
         return found
@@ -66,6 +70,7 @@ class State(Struct, frozen=True, kw_only=True):
 def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, health: Health) -> State:
     """The state of a config that has just been loaded. `secret` is the store's, for hashing keys."""
     spoken = {provider.wire for provider in config.providers.values()}
+    wires = tuple(wire for wire in ADAPTERS if wire in spoken)
     going_by, world_hash = setting(config, secrets, world, health), hash_world(world)
     return State(
         config=config,
@@ -74,7 +79,8 @@ def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, he
         memory=Memory(going_by.snapshot, world, world_hash),
         standings=Standings(config),
         keys=key_table(config, secrets, secret),
-        wires=tuple(wire for wire in ADAPTERS if wire in spoken),
+        answerers=tuple((wire, ADAPTERS[wire]) for wire in wires),
+        embedders=tuple((wire, CALLS["embed"].get(wire)) for wire in wires),
         max_body=int(config.server.max_body_mb * 1_000_000),
         max_bodies=int(config.server.max_bodies_mb * 1_000_000),
         hooks=tuple(
