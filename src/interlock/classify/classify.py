@@ -21,7 +21,6 @@ from interlock.classify.labels import (
     trust_of,
 )
 from interlock.classify.positions import read
-from interlock.classify.seen import Reading
 from interlock.classify.standing import LANE, Standing, standing_of
 from interlock.classify.tokens import count_request, tokenizer_of
 from interlock.config.checked import Config
@@ -77,13 +76,21 @@ def classify(
         standing = standing_of(caller, config, request.model, endpoint)
     says_nothing = request.hints is NO_HINTS and not standing.names_lane
     stated = _NOTHING_STATED if says_nothing else _stated(request, config)
-    size, request, reading = _sized(request, standing)
+    inputs = None
+    if request.operation == "embed":
+        inputs = _inputs(request, standing)
+        request = spelled_out(request, standing.family, standing.exact)
+    reading = read(request, standing.owner)
+    if inputs is None:
+        tokens, estimated = count_request(request, standing.family, standing.exact, reading)
+    else:
+        tokens, estimated = inputs.tokens, inputs.estimated
     findings = find(request, reading)
     signals = replace(
         standing.signals,
         stream=request.stream,
-        input_tokens=size.tokens,
-        input_tokens_estimated=size.estimated,
+        input_tokens=tokens,
+        input_tokens_estimated=estimated,
         asks_for_depth=asks_for_depth(request, reading),
         hour_utc=hour_utc,
         cannot_carry=cannot_carry,
@@ -98,8 +105,8 @@ def classify(
     trust: Trust = "trusted" if is_bare else trust_of(request, config)
     return replace(
         signals,
-        longest_input=size.longest,
-        tokenizer=size.tokenizer,
+        longest_input=None if inputs is None else inputs.longest,
+        tokenizer=None if inputs is None else inputs.tokenizer,
         data_class=data_class,
         trust=trust,
         risk_tier=strictest((risk_of(data_class, trust), *stated.risk_tier)),
@@ -232,28 +239,21 @@ def _raised(
 # --- what the request holds -------------------------------------------------------------------
 
 
-class Size(Struct, frozen=True):
-    """How large a request is; `longest` of several texts that are read one by one.
+class Inputs(Struct, frozen=True):
+    """How large texts are that are read one by one, all together and the longest.
 
     `tokenizer` is the one whose ids a request holds; None where it holds text.
     """
 
     tokens: int
+    longest: int
     estimated: bool
-    longest: int | None = None
-    tokenizer: str | None = None
+    tokenizer: str | None
 
 
-def _sized(request: Request, standing: Standing) -> tuple[Size, Request, Reading]:
-    """The size of a request; the request as it can be looked into, with ids of tokens as text; its texts."""
-    family, exact = standing.family, standing.exact
-    if request.operation == "embed":
-        total, longest, estimated = count_inputs(request, family, exact)
-        tokenizer = tokenizer_of(standing.upstream) if holds_ids(request) else None
-        request = spelled_out(request, family, exact)
-        return Size(total, estimated, longest, tokenizer), request, read(request, standing.owner)
-    reading = read(request, standing.owner)
-    return Size(*count_request(request, family, exact, reading)), request, reading
+def _inputs(request: Request, standing: Standing) -> Inputs:
+    tokenizer = tokenizer_of(standing.upstream) if holds_ids(request) else None
+    return Inputs(*count_inputs(request, standing.family, standing.exact), tokenizer)
 
 
 def _effects(specs: list[ToolSpec]) -> tuple[Effect, ...]:
