@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from interlock.classify import detect, identifiers, keys
 from interlock.classify.depth import asks_for_depth
 from interlock.classify.findings import _closely, find
-from interlock.classify.seams import new_stretches, rows
+from interlock.classify.seams import is_quiet_pair, new_stretches, rows
 from interlock.classify.seen import LEAST, NAMELESS, Known, Seen, owner, recall
 from interlock.classify.tokens import count_request
 from interlock.config.checked import Model
@@ -96,6 +96,24 @@ def test_what_is_passed_over_at_a_glance_holds_nothing_looked_at_closely(message
         find(earlier, reading(earlier, whose))
     closely = reading(request, next(nobody))
     assert find(request, reading(request, whose)) == _closely(request, closely, rows(request, closely))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(any_turns, min_size=1, max_size=3), st.lists(any_turns, min_size=2, max_size=2), st.booleans()
+)
+def test_a_pair_is_quiet_at_a_glance_only_where_no_stretch_of_it_is_new(before, pair, looked_at):
+    whose = next(nobody)
+    for messages in (before, pair) if looked_at else (before, [*before, *pair]):
+        known_of(ask(*messages), whose)
+    request = ask(*pair)
+    read = reading(request, whose)
+    laid = rows(request, read)
+    if is_quiet_pair(request, read):
+        assert laid
+        assert new_stretches(laid) == []
+    elif read.bare is not None and pair[0].role != pair[1].role:
+        assert not laid or new_stretches(laid)
 
 
 def test_what_stands_in_a_known_text_is_found_beside_a_new_one_and_in_each_place():

@@ -6,7 +6,7 @@ from typing import Final
 
 from interlock.classify.detect import scan, suspicious
 from interlock.classify.positions import texts
-from interlock.classify.seams import Row, are_quiet, lay, new_stretches, rows
+from interlock.classify.seams import Row, are_quiet, is_quiet_pair, lay, new_stretches, rows
 from interlock.classify.seen import Kinds, Known, Reading
 from interlock.types.labels import DataClass
 from interlock.types.request import Request
@@ -37,7 +37,7 @@ def find(request: Request, reading: Reading) -> tuple[Finding, ...]:
         beside = reading.beside
         if beside:
             every, known = [*every, *beside], [*known, *map(reading.of, beside)]
-    laid = rows(request, reading)
+    laid = [] if is_quiet_pair(request, reading) else rows(request, reading)
     stretches = new_stretches(laid) if laid else []
     is_new = is_loud = False
     for about in known:

@@ -41,8 +41,6 @@ def rows(request: Request, reading: Reading) -> list[Row]:
     if len(messages) == 1:
         return []
     every = Row("messages", bare, reading.known, _NEAR)
-    if len(messages) == 2 and messages[0].role != messages[1].role:
-        return [every]
     said = list(map(_role, messages))
     roles = set(said)
     if len(roles) == len(said):
@@ -153,6 +151,18 @@ def new_stretches(rows: list[Row]) -> list[Stretch]:
 
 def _laid(texts: list[str], near: int) -> str:
     return "".join([_ends(text, near) for text in texts])
+
+
+def is_quiet_pair(request: Request, reading: Reading) -> bool:
+    """Whether a request is two bare texts of two roles, and nothing stands over the one seam that it has.
+
+    Instructions and a question are so. It is what `new_stretches` would say of its only row.
+    """
+    known, messages = reading.known, request.messages
+    if len(known) != 2 or messages[0].role == messages[1].role:
+        return False
+    first, second = known[0].name, known[1].name
+    return bool(first and second) and _QUIET[_MARKS[_NEAR] + first + second] is not None
 
 
 def _ends_of_stretches(texts: list[str], near: int) -> list[int]:
