@@ -1,16 +1,13 @@
 """How a decision comes about, step by step of the contract."""
 
-from math import nextafter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from interlock.config.checked import Key, Lane
 from interlock.config.written import BudgetLimits, Rule, Step
 from interlock.route.decide import decide, decode_decision, encode_decision, hash_world, permits
-from interlock.route.select import to_nanodollars
 from interlock.route.snapshot import snapshot
 from interlock.types.decision import Decision
 from interlock.types.signals import Allow, Caller, Signals
@@ -224,24 +221,6 @@ def test_two_different_pins_leave_nobody() -> None:
     decision = run(ask("stable"), rule("a", pin="mid"), rule("b", pin="big"))
     assert decision.route is None
     assert decision.why.denied_code == "policy_denied"
-
-
-# --- costs -------------------------------------------------------------------------------------
-
-halves = st.builds(lambda whole, power: (whole + 0.5) / 10**power, st.integers(0, 10**12), st.integers(0, 12))
-costs = st.builds(
-    lambda tokens, price, capped, dear: (tokens * price + capped * dear) / 1_000_000,
-    st.integers(0, 10**7),
-    st.floats(0, 1000),
-    st.integers(0, 10**6),
-    st.decimals(0, 1000, places=3).map(float),
-)
-
-
-@settings(max_examples=2000, deadline=None)
-@given(costs | halves | halves.map(lambda half: nextafter(half, 0)) | st.floats(0, 2**80))
-def test_a_cost_is_rounded_to_nine_places_as_python_does(cost: float) -> None:
-    assert to_nanodollars(cost) == round(cost, 9)
 
 
 # --- select -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from interlock.route.ask import Named
 from interlock.route.snapshot import Candidate
+from interlock.stats.rounding import rounded
 from interlock.types.decision import Budgets, Score
 from interlock.types.signals import Signals
 from interlock.types.world import World
@@ -33,20 +34,9 @@ def score(candidate: Candidate, signals: Signals, budgets: Budgets, world: World
     return Score(
         model=model.name,
         quality=model.quality,
-        cost_usd=None if cost is None else to_nanodollars(cost),
+        cost_usd=None if cost is None else rounded(cost, 9),
         latency_ms=world.latency_ms.get(model.name),
     )
-
-
-def to_nanodollars(cost: float) -> float:
-    """`round(cost, 9)`, where that needs no digits written out and read again.
-
-    A product with 1e9 is off by less than a thousandth where it is below 2**43. So unless it lies about
-    halfway, the nearest whole number is the right one, and its quotient the nearest float to that.
-    """
-    product = cost * 1e9
-    whole = round(product) if 0 <= product < 2**43 else 0
-    return whole / 1e9 if -0.499 < product - whole < 0.499 else round(cost, 9)
 
 
 def fraction(draw: float, purpose: str) -> float:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from interlock.execute.executor import Execution
 from interlock.measures import SHADOW_TENANT
 from interlock.route.decide import encode_decision
+from interlock.stats.rounding import rounded
 from interlock.store.records import StoredRecord
 from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Record, Status, Validation
@@ -135,8 +136,7 @@ def budgets_used(execution: Execution) -> dict[str, float]:
         "max_input_tokens": taken_in,
         "max_output_tokens": put_out,
         "max_tool_calls": calls,
-        # To the microsecond. `round` finds the same number, and takes its time for it.
-        "deadline_ms": int(execution.elapsed_ms * 1000 + 0.5) / 1000,
+        "deadline_ms": rounded(execution.elapsed_ms, 3),
     }
     if execution.cost_usd is not None:
         used["max_cost_usd"] = execution.cost_usd
