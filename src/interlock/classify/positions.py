@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from interlock.classify.disguise import json_text, json_unescaped, percent_decoded, readable, text_in_data
 from interlock.classify.seen import Owner, Reading, recall
+from interlock.stats.rounding import rounded
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -63,7 +64,7 @@ def texts_beside(request: Request) -> list[str]:
             if type(value) is int:
                 if not 0 <= value < _LONG_NUMBER:
                     break
-            elif value is not None and not (0 <= value <= 2 and value == round(value * 100) / 100):
+            elif value and not (0 < value <= 2 and value == rounded(value, 2)):
                 break  # other fractions are written out, to see how long they are
         else:
             return []
