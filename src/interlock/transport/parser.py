@@ -2,6 +2,9 @@
 
 httptools (llhttp, strict) does the grammar; what it does not bound or judge is bounded and judged here:
 size of the head, number of headers, bytes without content, versions, codings that we never asked for.
+
+Most answers are whole in one read and written in the plainest way: `_usual` reads those by itself, since llhttp
+is a lot of code for a few lines. Whatever could be read in more than one way, or refused, is llhttp's.
 """
 
 from typing import Final
@@ -13,6 +16,21 @@ MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 100
 MAX_BARE: Final = 16 * 1024
 """Bytes in a row (chunk sizes, chunk extensions, trailers) that carry no content."""
+_OK: Final = "HTTP/1.1 200 OK"
+_MOST_BEFORE: Final = MAX_HEAD - len("\r\n\r\n")
+_DOUBTFUL: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "proxy-connection",
+        "set-cookie",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that say more than themselves, or are not kept."""
+_HARMLESS: Final = frozenset({"connection: keep-alive", "Connection: keep-alive"})
 
 
 class MalformedError(Exception):
@@ -65,6 +83,14 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Take one read of the socket. Raises MalformedError; `parts` then still holds what came before."""
         if self._head_size == 0:
+            usual = _usual(data)
+            if usual is not None:
+                self.headers, body = usual
+                self.parts.append(body)
+                self.status, self.until_eof = 200, False
+                self.keep_alive = self.begun = self.complete = True
+                self._head_size = len(data)
+                return
             self._is_1_1 = data.startswith(b"HTTP/1.1 ")
             if not self._is_1_1 and data[:1] != b"H":
                 raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
@@ -136,10 +162,36 @@ class ResponseParser:
             self.complete = True
 
 
+def _usual(data: bytes) -> tuple[dict[str, str], bytes] | None:
+    """Headers and body of an answer that is here as a whole and has nothing unusual; None for any other.
+
+    Its names are some that llhttp has read before, each there once, with a printable value behind a colon and
+    a space. A length that is written as we would write it is all that says where it ends, and is true.
+    """
+    if data[-1:] == b"\n":  # a head alone, and most reads of chunks
+        return None
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    if lines.pop(0) != _OK or len(lines) > MAX_HEADERS or len(head) > _MOST_BEFORE:
+        return None
+    headers: dict[str, str] = {}
+    for line in lines:
+        raw, _, value = line.partition(": ")
+        name = _NAMES.get(raw)
+        if name is None or name in headers or not value or not value.isprintable():
+            return None
+        if name in _DOUBTFUL and line not in _HARMLESS:
+            return None
+        headers[name] = value.strip()
+    if headers.get("content-length") != str(len(body)) or not body:
+        return None
+    return headers, body
+
+
 def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, raw_value in lines:
-        name = _NAMES[raw_name]
+        name = _NAMES[raw_name.decode("latin-1")]
         value = raw_value.rstrip().decode("latin-1")
         if name in headers:
             value = f"{headers[name]}, {value}"
@@ -148,11 +200,13 @@ def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-class _Names(dict[bytes, str]):
-    """Names of headers, as they came, in lower case. Upstreams have few; many made up make none slow."""
+class _Names(dict[str, str]):
+    """Names of headers that llhttp has read, as they came, in lower case. Upstreams have few; many made up make
+    none slow.
+    """
 
-    def __missing__(self, raw: bytes) -> str:
-        name = raw.decode("latin-1").lower()
+    def __missing__(self, raw: str) -> str:
+        name = raw.lower()
         if len(raw) <= _LONGEST_NAME:
             if len(self) >= _MOST_NAMES:
                 self.clear()
