@@ -23,7 +23,9 @@ class ClosedEarlyError(TransportError):
 
 
 class Owner(Protocol):
-    """Who is told what becomes of a connection (the pool)."""
+    """Who is told what becomes of a connection (the pool). `busy` counts those that serve a request."""
+
+    busy: int
 
     def finished(self, connection: "Connection", headers: dict[str, str]) -> None: ...
     def lost(self, connection: "Connection") -> None: ...
@@ -76,13 +78,16 @@ class Connection(asyncio.Protocol):
         self._parser.reset()
         self._heard = False
         self.response = response = Http1Response(self, self.loop.create_future())
+        self._owner.busy += 1
         self.watch(by)
-        if len(body) <= _SMALL_BODY:
-            self._unsent = head + body
-            self._outbox.add(self._send)
-        else:
+        if len(body) > _SMALL_BODY:
             self.transport.write(head)
             self.transport.write(body)
+        elif self._owner.busy == 1:  # it would leave alone, and need not wait for that
+            self.transport.write(head + body)
+        else:
+            self._unsent = head + body
+            self._outbox.add(self._send)
         return response
 
     def _send(self) -> None:
@@ -94,6 +99,7 @@ class Connection(asyncio.Protocol):
         """End the answer with `error` and close the socket at once."""
         response, self.response = self.response, None
         if response is not None:
+            self._owner.busy -= 1
             response.end(error)
         self.transport.abort()
 
@@ -169,6 +175,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, response: Http1Response, *, reusable: bool) -> None:
         self.response = None
+        self._owner.busy -= 1
         response.end(None)
         # An answer that came before the request was out leaves the rest of it in the socket.
         if reusable and not self._unsent and not self.transport.get_write_buffer_size():

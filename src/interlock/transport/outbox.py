@@ -1,8 +1,7 @@
 """Writes of one turn of a loop, made together at its end.
 
 Each write wakes whoever reads the other end, and to wake a process on another core costs more than to send.
-Made one after the other, the first write wakes it and the others find it awake. On a loop that has one
-thing to do, the end of the turn is now.
+Made one after the other, the first write wakes it and the others find it awake.
 """
 
 import asyncio

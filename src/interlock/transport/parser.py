@@ -16,8 +16,9 @@ MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 100
 MAX_BARE: Final = 16 * 1024
 """Bytes in a row (chunk sizes, chunk extensions, trailers) that carry no content."""
-_OK: Final = "HTTP/1.1 200 OK"
-_MOST_BEFORE: Final = MAX_HEAD - len("\r\n\r\n")
+_LINE_FEED: Final = 0x0A
+_MOST_USUAL: Final = 8 * 1024
+"""Bytes of a head that is read without llhttp."""
 _DOUBTFUL: Final = frozenset(
     {
         "connection",
@@ -168,14 +169,17 @@ def _usual(data: bytes) -> tuple[dict[str, str], bytes] | None:
     Its names are some that llhttp has read before, each there once, with a printable value behind a colon and
     a space. A length that is written as we would write it is all that says where it ends, and is true.
     """
-    if data[-1:] == b"\n":  # a head alone, and most reads of chunks
+    if data[-1] == _LINE_FEED:  # a head alone, and most reads of chunks
         return None
     head, _, body = data.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    if lines.pop(0) != _OK or len(lines) > MAX_HEADERS or len(head) > _MOST_BEFORE:
+    if len(head) > _MOST_USUAL:
+        return None
+    first, _, rest = head.decode("latin-1").partition("\r\n")
+    if first != "HTTP/1.1 200 OK":
         return None
     headers: dict[str, str] = {}
-    for line in lines:
+    while rest:
+        line, _, rest = rest.partition("\r\n")
         raw, _, value = line.partition(": ")
         name = _NAMES.get(raw)
         if name is None or name in headers or not value or not value.isprintable():
@@ -183,7 +187,7 @@ def _usual(data: bytes) -> tuple[dict[str, str], bytes] | None:
         if name in _DOUBTFUL and line not in _HARMLESS:
             return None
         headers[name] = value.strip()
-    if headers.get("content-length") != str(len(body)) or not body:
+    if headers.get("content-length") != f"{len(body)}" or not body or len(headers) > MAX_HEADERS:
         return None
     return headers, body
 

@@ -11,10 +11,14 @@ from interlock.transport.request import Origin
 
 
 class Pool:
-    """`max_idle` is per origin; `idle_s` is how long a connection is worth keeping unused."""
+    """`max_idle` is per origin; `idle_s` is how long a connection is worth keeping unused.
+
+    `busy` is for the connections: how many of them serve a request.
+    """
 
     def __init__(self, *, max_idle: int, idle_s: float) -> None:
         self.closed = False
+        self.busy = 0
         self._max_idle = max_idle
         self._idle_s = idle_s
         self._idle: dict[Origin, list[Connection]] = {}

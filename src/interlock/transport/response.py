@@ -115,7 +115,8 @@ class Http1Response:
         """Nothing more will come: the body is complete, or `error` says why it is not."""
         self._connection = None
         self.error = error
-        self.wake()
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
     def wake(self) -> None:
         if not self.waiter.done():
