@@ -1,4 +1,4 @@
-"""An answer that is read without llhttp is read as llhttp would, and whatever is odd about one goes to llhttp."""
+"""An answer that is read without llhttp is read as llhttp would, and whatever is odd goes to llhttp."""
 
 from typing import Any
 
@@ -91,7 +91,9 @@ def is_read_alike(raw: bytes) -> None:
 
 def test_the_usual_answer_is_read_without_llhttp_and_all_the_same():
     raw = answer(*LINES)
-    headers, body = module._usual(raw)
+    usual = module._usual(raw)
+    assert usual is not None
+    headers, body = usual
     assert (headers["content-type"], headers["content-length"], body) == ("application/json", "2", b"{}")
     is_read_alike(raw)
 

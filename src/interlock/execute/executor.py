@@ -171,7 +171,7 @@ class Execution:
         most = Usage(
             input_tokens=self.decision.signals.input_tokens, output_tokens=trial.request.max_output_tokens
         )
-        return cost_usd(most, trial.model.price)
+        return cost_usd(most, trial.destination.model.price)
 
     async def _try(self, step: Step) -> AttemptEnd:
         """Call a model, unless something speaks against it now."""
@@ -188,7 +188,7 @@ class Execution:
         if isinstance(passed, Pass) and passed.gate is not None:
             passed = await queue(passed, step, self.decision, self.deadline) or passed
             now = self.clock()
-        if isinstance(passed, Turned):
+        if not isinstance(passed, Pass):
             return self._pass_over(passed)
         self.step = step
         trial: Trial | None = None
@@ -217,7 +217,6 @@ class Execution:
 
     def _prepared(self, step: Step, passed: Pass, now: float) -> Trial:
         destination = passed.destination
-        whole = destination.calls[self.request.operation]  # the decision left out who has no such call
         request, mark = prepare(
             self.request,
             self.decision,
@@ -227,19 +226,9 @@ class Execution:
             is_untrusted=self.setting.is_untrusted,
             fresh=self.services.fresh,
         )
-        return Trial(
-            step=step,
-            destination=destination,
-            whole=whole,
-            request=request,
-            call=whole.encode_request(request, destination.target),
-            free=self.request.operation == "count",
-            mark=mark,
-            limits=self._limits(step, now),
-            began=now,
-            started_at=self.services.now(),
-            probes=destination.health.breaker if passed.probe else None,
-        )
+        whole = destination.calls[request.operation]  # the decision left out who has no such call
+        call = whole.encode_request(request, destination.target)
+        return Trial(step, passed, request, call, mark, self._limits(step, now), now, self.services.now())
 
     def _pass_over(self, turned: Turned) -> AttemptEnd:
         """Note why a step was not called; an error of an earlier, real failure stays."""
@@ -359,7 +348,7 @@ class Execution:
         """Judge what came back whole. An answer that passes is completed by what only we know."""
         if found is None:
             return
-        if isinstance(found, Failure):
+        if not isinstance(found, Answer):
             trial.fail(found)
             return
         trial.answer = answer = trial.cleaned(found)
@@ -406,8 +395,9 @@ class Execution:
 
         services, most = self.services, self.decision.budgets.max_continuations
         into = Joint(flow, most) if most else flow
+        adapter = trial.destination.adapter
         failure = await call_stream(
-            services.transport, trial.adapter, trial.take_call(), trial.limits, into, emit, trial.heard
+            services.transport, adapter, trial.take_call(), trial.limits, into, emit, trial.heard
         )
         if isinstance(into, Joint) and into.cut is not None:
             await self._more().stream(trial, into, emit)

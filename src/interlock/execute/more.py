@@ -60,7 +60,7 @@ class More:
             trial.release()
             failure = await call_stream(
                 self.services.transport,
-                trial.adapter,
+                trial.destination.adapter,
                 call,
                 self._limits(),
                 joint.resume(),
@@ -76,7 +76,7 @@ class More:
 
     def _next_call(self, trial: Trial, text: str, usage: Usage) -> HttpCall | None:
         """The call that goes on; None where budgets, time, limits or the target's health forbid it."""
-        decision, model, now = self.decision, trial.model, self._clock()
+        decision, model, now = self.decision, trial.destination.model, self._clock()
         destination = self.setting.destinations[trial.step.model, trial.step.endpoint]
         used = usage.output_tokens
         used = self.services.count(text, model.upstream) if used is None else used

@@ -5,21 +5,19 @@ from typing import Final
 
 import msgspec
 
-from interlock.adapters import HttpCall, WholeCall
-from interlock.adapters.call import signed
+from interlock.adapters import HttpCall
 from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
+from interlock.execute.door import Pass
 from interlock.execute.flow import Flow
 from interlock.execute.places import without_places
 from interlock.execute.plan import Step
 from interlock.execute.redact import clean_answer, without_pieces
-from interlock.execute.setting import Destination
 from interlock.execute.usage import Count, complete, credible
 from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
 from interlock.execute.validation.verdict import WORDS
-from interlock.resilience.breaker import Breaker
 from interlock.resilience.learned import rest_s
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
@@ -32,33 +30,55 @@ _MAY_HAVE_COST: Final = ("ok", "timeout", "malformed", "schema_invalid", "cancel
 class Trial:
     """Mutable: what is known of an attempt so far. `secret` must not be found in anything it reports."""
 
+    __slots__ = (
+        "_call",
+        "_response",
+        "_usage",
+        "answer",
+        "began",
+        "continuations",
+        "destination",
+        "ended",
+        "failure",
+        "first",
+        "flow",
+        "free",
+        "limits",
+        "mark",
+        "probes",
+        "request",
+        "rest_s",
+        "secret",
+        "started_at",
+        "step",
+        "under_way",
+        "url",
+        "validation",
+        "violation",
+        "whole",
+        "words",
+    )
+
     def __init__(
         self,
-        *,
         step: Step,
-        destination: Destination,
-        whole: WholeCall,
+        passed: Pass,
         request: Request,
         call: HttpCall,
         mark: str | None,
         limits: Limits,
         began: float,
         started_at: str,
-        probes: Breaker | None = None,
-        free: bool = False,
     ) -> None:
-        """`probes` is the breaker that this attempt is the probe of.
-
-        `free` is a call that runs no model: it takes no tokens and costs nothing.
-        """
+        destination = passed.destination
         self.step = step
-        self.model = destination.model
-        self.adapter = destination.adapter
-        self.whole = whole
-        self.free = free
+        self.destination = destination
+        self.whole = destination.calls[request.operation]
+        self.free = request.operation == "count"
+        """Whether it runs no model: then it takes no tokens and costs nothing."""
         self.request = request
         self.url = call.url
-        self._call: HttpCall | None = signed(call, started_at)
+        self._call: HttpCall | None = call if call.sign is None else call.sign(call, started_at)
         self.secret = destination.target.api_key
         self.mark = mark
         self.limits = limits
@@ -71,8 +91,8 @@ class Trial:
         self.violation: Violation | None = None
         self.validation: Validation | None = None
         self.ended = False
-        self.probes = probes
-        """Until there is an answer."""
+        self.probes = destination.health.breaker if passed.probe else None
+        """The breaker that this attempt is the probe of, until there is an answer."""
         self.words = False
         """Whether the answer is one text and nothing else, of which nothing was asked."""
         self.continuations = 0
@@ -135,7 +155,7 @@ class Trial:
                 self._usage = told
             else:
                 made = "".join((self.text, *(call.arguments for call in self.calls)))
-                output = count(made, self.model.upstream) if made else 0
+                output = count(made, self.destination.model.upstream) if made else 0
                 whole = input_tokens * (1 + self.continuations)
                 self._usage = complete(told, input_tokens=whole, output_tokens=output)
             if self.under_way:
@@ -202,7 +222,7 @@ class Trial:
             usage_estimated=usage.estimated,
             continuations=self.continuations,
             finish=finish,
-            cost_usd=0.0 if free else cost_usd(usage, self.model.price),
+            cost_usd=0.0 if free else cost_usd(usage, self.destination.model.price),
             validation=self.validation,
         )
         if self.words:
@@ -243,7 +263,8 @@ class Trial:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1_000_000) / 1000
+    """Milliseconds, to the nearest microsecond."""
+    return (seconds * 1e6 + 0.5) // 1.0 / 1e3
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:

@@ -3,8 +3,8 @@
 httptools (llhttp, strict) does the grammar; what it does not bound or judge is bounded and judged here:
 size of the head, number of headers, bytes without content, versions, codings that we never asked for.
 
-Most answers are whole in one read and written in the plainest way: `_usual` reads those by itself, since llhttp
-is a lot of code for a few lines. Whatever could be read in more than one way, or refused, is llhttp's.
+Most answers are whole in one read and written in the plainest way: `_usual` reads those by itself, since
+llhttp is a lot of code for a few lines. Whatever could be read in more than one way, or refused, is llhttp's.
 """
 
 from typing import Final
@@ -88,13 +88,10 @@ class ResponseParser:
             if usual is not None:
                 self.headers, body = usual
                 self.parts.append(body)
-                self.status, self.until_eof = 200, False
+                self.status, self.until_eof, self._head_size = 200, False, len(data)
                 self.keep_alive = self.begun = self.complete = True
-                self._head_size = len(data)
                 return
-            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
-            if not self._is_1_1 and data[:1] != b"H":
-                raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
+            self._begin(data)
         try:
             if self.begun:
                 self._http.feed_data(data)
@@ -115,6 +112,11 @@ class ResponseParser:
             self._bare += len(data)
             if self._bare > MAX_BARE and not self.complete:
                 raise MalformedError(f"{MAX_BARE} bytes of chunk headers or trailers without content")
+
+    def _begin(self, data: bytes) -> None:
+        self._is_1_1 = data.startswith(b"HTTP/1.1 ")
+        if not self._is_1_1 and data[:1] != b"H":
+            raise MalformedError("not an HTTP answer")  # llhttp would take RTSP, ICE and blank lines too
 
     def _feed_in_two(self, data: bytes, cut: int) -> None:
         """Feed what lies before MAX_HEAD, and the rest only where the head is complete by then."""
@@ -205,8 +207,9 @@ def _join(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class _Names(dict[str, str]):
-    """Names of headers that llhttp has read, as they came, in lower case. Upstreams have few; many made up make
-    none slow.
+    """Names of headers that llhttp has read, as they came, in lower case.
+
+    Upstreams have few; many made up make none slow.
     """
 
     def __missing__(self, raw: str) -> str:
