@@ -95,6 +95,9 @@ class Answer:
         if due > now:
             await asyncio.sleep(due - now)
 
+    def whole(self, limit: int) -> bytes | None:
+        return None
+
     async def read(self, limit: int, by: float | None) -> bytes:
         whole = b""
         while piece := await self.chunk(by):

@@ -54,7 +54,9 @@ async def call_whole(
     try:
         if response.status != 200:
             return await _error(adapter, response, limits)
-        body = await response.read(MOST_ANSWER, limits.end_by)
+        body = response.whole(MOST_ANSWER)
+        if body is None:
+            body = await response.read(MOST_ANSWER, limits.end_by)
     except TransportError as error:
         return _failure(error)
     finally:

@@ -49,6 +49,32 @@ class Execution:
     `cost_usd` is what all attempts cost together, None while no cost is known.
     """
 
+    __slots__ = (
+        "_encoder",
+        "_end",
+        "_expected",
+        "_held_usd",
+        "_lane",
+        "_race",
+        "_sink",
+        "_trial",
+        "answer",
+        "attempts",
+        "began",
+        "cost_usd",
+        "counted",
+        "deadline",
+        "decision",
+        "error",
+        "loop",
+        "request",
+        "services",
+        "setting",
+        "skipped",
+        "step",
+        "validation",
+    )
+
     def __init__(
         self, request: Request, decision: Decision, setting: Setting, services: Services, began: float
     ) -> None:
@@ -59,7 +85,7 @@ class Execution:
         self.decision = decision
         self.setting = setting
         self.services = services
-        self.clock = asyncio.get_running_loop().time
+        self.loop = asyncio.get_running_loop()
         self.began = began
         self.deadline = began + (DEADLINE_S if deadline_ms is None else deadline_ms / 1000)
         self.attempts: list[Attempt] = []
@@ -100,7 +126,7 @@ class Execution:
     @property
     def elapsed_ms(self) -> float:
         """Since the request began."""
-        return (self.clock() - self.began) * 1000
+        return (self.loop.time() - self.began) * 1000
 
     def run_whole(self) -> Coroutine[Any, Any, None]:
         """Execute a request whose caller waits for a whole answer."""
@@ -160,7 +186,7 @@ class Execution:
             self._race, self._held_usd = None, 0.0
             # In the order in which they began, whoever ended first.
             self.attempts[before:] = sorted(self.attempts[before:], key=lambda a: a.model != step.model)
-        calls, left_s = len(self.attempts) - before, self.deadline - self.clock()
+        calls, left_s = len(self.attempts) - before, self.deadline - self.loop.time()
         return msgspec.structs.replace(end, calls=calls, hedged=race.hedged, left_s=left_s)
 
     def _worst_usd(self) -> float | None:
@@ -179,7 +205,7 @@ class Execution:
             return AttemptEnd(outcome="no_retry", calls=0)
         if step.after_s > 0:
             await asyncio.sleep(step.after_s)
-        now = self.clock()
+        now = self.loop.time()
         if self.deadline - now < LEAST_S:
             self.error = to_error(Failure(outcome="timeout", message=""), self.attempts)
             return AttemptEnd(outcome="timeout", final=True, calls=0)
@@ -187,7 +213,7 @@ class Execution:
         passed = admit(step, self.decision, self.setting, spent_usd, now)
         if isinstance(passed, Pass) and passed.gate is not None:
             passed = await queue(passed, step, self.decision, self.deadline) or passed
-            now = self.clock()
+            now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
         self.step = step
@@ -213,7 +239,7 @@ class Execution:
     def _may_repeat(self, step: Step) -> bool:
         """Take a call from the retry budget of a step's upstream."""
         destination = self.setting.destinations[step.model, step.endpoint]
-        return destination.upstream.retries.take(self.clock())
+        return destination.upstream.retries.take(self.loop.time())
 
     def _prepared(self, step: Step, passed: Pass, now: float) -> Trial:
         destination = passed.destination
@@ -240,13 +266,13 @@ class Execution:
             calls=0,
             safe=turned.outcome == "cooled",
             asked_s=turned.wait_s,
-            left_s=self.deadline - self.clock(),
+            left_s=self.deadline - self.loop.time(),
             draw=self.services.draw(),
         )
 
     def _depart(self, passed: Pass, trial: Trial | None) -> None:
         """Let the target know how it went; a call that was never made says nothing."""
-        now = self.clock()
+        now = self.loop.time()
         probe = passed.probe and (trial is None or trial.probes is not None)
         if trial is None or not trial.ended:
             nothing = Failure(outcome="cancelled", message="")
@@ -293,7 +319,7 @@ class Execution:
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
-        attempt = trial.attempt(self.clock(), self.decision.signals.input_tokens, self.services.count)
+        attempt = trial.attempt(self.loop.time(), self.decision.signals.input_tokens, self.services.count)
         self.attempts.append(attempt)
         trial.ended = True
         if attempt.cost_usd is not None:
@@ -322,7 +348,7 @@ class Execution:
             final=failure.final or self._encoder is not None,
             safe=is_safe_to_repeat(failure, has_effects=has_effects),
             asked_s=failure.retry_after_s,
-            left_s=self.deadline - self.clock(),
+            left_s=self.deadline - self.loop.time(),
             draw=self.services.draw(),
         )
 
@@ -419,7 +445,7 @@ class Execution:
         assert self._sink is not None
         if self._encoder is None:
             self._take(trial)
-            trial.speaks(self.clock())
+            trial.speaks(self.loop.time())
             self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
             hedged = self._race is not None and self._race.hedged
             await self._sink.begin(trial.step, len(self.attempts) + 1 + hedged)

@@ -43,6 +43,9 @@ class Response(Protocol):
         break is handed out first.
         """
 
+    def whole(self, limit: int) -> bytes | None:
+        """All of the body, if it is here already and no longer than `limit` bytes; else None: `read` it."""
+
     async def read(self, limit: int, by: float | None) -> bytes:
         """All of the body. Raises TransportError as `chunk` does, and `malformed` over `limit` bytes."""
 

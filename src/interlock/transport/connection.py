@@ -72,21 +72,27 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
 
-    def start(self, head: bytes, body: bytes, by: float) -> Http1Response:
-        """Send a request; the answer will come into what is returned, its head until `by` at the latest."""
+    def start(self, begun: bytes, body: bytes, by: float) -> Http1Response:
+        """Send a request; the answer will come into what is returned, its head until `by` at the latest.
+
+        `begun` is its head up to the length of its body.
+        """
         assert self.response is None, "one request at a time"
         self._parser.reset()
         self._heard = False
         self.response = response = Http1Response(self, self.loop.create_future())
         self._owner.busy += 1
         self.watch(by)
-        if len(body) > _SMALL_BODY:
-            self.transport.write(head)
+        size = len(body)
+        if size > _SMALL_BODY:
+            self.transport.write(b"%b%d\r\n\r\n" % (begun, size))
             self.transport.write(body)
-        elif self._owner.busy == 1:  # it would leave alone, and need not wait for that
-            self.transport.write(head + body)
+            return response
+        data = b"%b%d\r\n\r\n%b" % (begun, size, body)
+        if self._owner.busy == 1:  # it would leave alone, and need not wait for that
+            self.transport.write(data)
         else:
-            self._unsent = head + body
+            self._unsent = data
             self._outbox.add(self._send)
         return response
 

@@ -52,13 +52,12 @@ class Http1Transport:
     ) -> Http1Response:
         """POST `body` and return when the head of the answer is here. See `transport.Transport`."""
         origin, begun = begin_head(url, tuple(headers))
-        head = b"%b%d\r\n\r\n" % (begun, len(body))
         connection = self._pool.take(origin)
         reused = connection is not None
         while True:
             if connection is None:
                 connection = await self._connect(origin, connect_by)
-            response = connection.start(head, body, first_byte_by)
+            response = connection.start(begun, body, first_byte_by)
             try:
                 await response.waiter
             except BaseException:  # cancelled: the connection goes with its reader

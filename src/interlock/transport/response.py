@@ -56,11 +56,15 @@ class Http1Response:
                 raise
         return self._take()
 
-    async def read(self, limit: int, by: float | None) -> bytes:
-        """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
+    def whole(self, limit: int) -> bytes | None:
+        """The whole body, where it came in one read, as most do. See `transport.Response`."""
         reads = self._reads
         if len(reads) == 1 and self._connection is None and self.error is None and self._buffered <= limit:
-            return reads.pop()  # most answers come whole, in one read
+            return reads.pop()
+        return None
+
+    async def read(self, limit: int, by: float | None) -> bytes:
+        """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
         promised = self.headers.get("content-length")
         if promised is not None and int(promised) > limit:
             raise self._refuse(limit)

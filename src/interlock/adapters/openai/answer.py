@@ -93,9 +93,15 @@ class _Completion(Struct):
     created: int | None = None
 
 
-class _UsualMessage(_Message, forbid_unknown_fields=True, gc=False):
+class _UsualMessage(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     role: Any = None
+    content: str | list[Piece] | None = None
+    refusal: str | None = None
     annotations: Any = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: None = None
 
 
 class _UsualChoice(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -106,7 +112,10 @@ class _UsualChoice(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
 
 
 class _Usual(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A completion that has no fields but the dialect's own, as most have: it is read in one go."""
+    """A completion that has no fields but the dialect's own, as most have: it is read in one go.
+
+    Fields stand in the order in which servers write them: so each is found at the first look.
+    """
 
     id: str | None = None
     object: Any = None
@@ -177,7 +186,7 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
     )
 
 
-def _parts(message: _Message) -> tuple[AnyPart, ...]:
+def _parts(message: _Message | _UsualMessage) -> tuple[AnyPart, ...]:
     content = message.content
     thought = message.reasoning_content or message.reasoning
     if type(content) is str and not (thought or message.refusal or message.tool_calls):
