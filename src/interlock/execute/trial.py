@@ -26,6 +26,9 @@ from interlock.types.request import Refusal, Request, Text, ToolCall
 
 _MAY_HAVE_COST: Final = ("ok", "timeout", "malformed", "schema_invalid", "cancelled")
 
+_NO_FRACTION: Final = 1.5 * 2**52
+"""Added to a float, it leaves no bit for a fraction: what is taken away again is the nearest whole number."""
+
 
 class Trial:
     """Mutable: what is known of an attempt so far. `secret` must not be found in anything it reports."""
@@ -263,8 +266,8 @@ class Trial:
 
 
 def _ms(seconds: float) -> float:
-    """Milliseconds, to the nearest microsecond."""
-    return (seconds * 1e6 + 0.5) // 1.0 / 1e3
+    """Milliseconds, to the microsecond that `round` would give."""
+    return (seconds * 1e6 + _NO_FRACTION - _NO_FRACTION) / 1e3
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:
