@@ -133,8 +133,7 @@ class Gateway:
 
     def expect_record(self, exchange: Exchange) -> None:
         """Have done for the record of a request what can be done while its upstream works."""
-        loop = get_running_loop()
-        loop.call_soon(loop.call_soon, self._begin_record, exchange)  # behind what sends the request on
+        get_running_loop().call_soon(self._begin_record, exchange)
 
     def _begin_record(self, exchange: Exchange) -> None:
         if exchange.outcome is None and exchange.decision is not None:

@@ -9,8 +9,9 @@ The file has a fixed size, which is taken from the disk at once: a disk that is 
 belongs to one process at a time, by a lock that ends with the process.
 
 Layout: an entry with the names of the columns; from ROWS_AT on, an entry for each row, one behind the other,
-for as long as they are of one generation and whole. An entry is a generation, a length, a checksum (CRC-32 of
-what follows, begun with the generation), and so many bytes of MessagePack.
+for as long as they are of one generation and whole. An entry is a generation, a length, a checksum (Adler-32 of
+what follows, begun with the generation: unlike CRC-32 it needs no tables, which would be out of the cache), and
+so many bytes of MessagePack.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ class Journal:
 
 
 def _as_entry(generation: int, data: bytes) -> bytes:
-    return _HEAD.pack(generation, len(data), zlib.crc32(data, generation)) + data
+    return _HEAD.pack(generation, len(data), zlib.adler32(data, generation)) + data
 
 
 def _entry(data: bytes, place: int) -> tuple[int, bytes] | None:
