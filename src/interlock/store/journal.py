@@ -9,9 +9,9 @@ The file has a fixed size, which is taken from the disk at once: a disk that is 
 belongs to one process at a time, by a lock that ends with the process.
 
 Layout: an entry with the names of the columns; from ROWS_AT on, an entry for each row, one behind the other,
-for as long as they are of one generation and whole. An entry is a generation, a length, a checksum (Adler-32 of
-what follows, begun with the generation: unlike CRC-32 it needs no tables, which would be out of the cache), and
-so many bytes of MessagePack.
+for as long as they are of one generation and whole. An entry is a generation, a length, a checksum, and so
+many bytes of MessagePack. The checksum is an Adler-32 begun with the generation: unlike a CRC it needs no
+tables, which would be out of the cache.
 """
 
 import contextlib
