@@ -4,6 +4,7 @@ What was noted stays owed until it is in the file. The journal begins anew whene
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ class Ahead:
         self._journal = journal
         self._told = told
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._lock = threading.Lock()
         self._waiting: list[Write[None]] = []
         self._noted = 0
@@ -39,6 +41,11 @@ class Ahead:
         """How many rows are not in the file yet."""
         return self._noted
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread in which rows are noted."""
+        return threading.get_ident() == self._thread
+
     def note(self, sql: str, row: Row) -> bool:
         """Take charge of a row; False where the journal cannot."""
         with self._lock:
@@ -51,7 +58,7 @@ class Ahead:
     def soon(self, act: Callable[[int], None], count: int) -> None:
         """Have `act` called in the next turn of the loop that notes rows."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._loop.call_soon(act, count)
 
     def take(self) -> list[Write[None]]:
@@ -75,8 +82,9 @@ class Ahead:
 
     def failed(self, error: StoreError) -> None:
         """Say that something that was noted is not in the file."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._told, error)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(self._told, error)
 
     def wipe(self) -> None:
         """Leave nothing in the journal of what is in the file already."""

@@ -163,8 +163,12 @@ class Writer:
             self.ahead.wipe()
 
     def commit_noted(self) -> None:
-        """Commit what was noted until now, if that is quick: somebody is about to read."""
-        self._commit(self._noted())
+        """Commit what was noted until now, if that is quick: somebody is about to read.
+
+        In the thread of the loop that notes: in another one a later write could overtake it.
+        """
+        if self.ahead is not None and self.ahead.is_here:
+            self._commit(self._noted())
 
     async def caught_up(self) -> None:
         """Return when what was noted until now is in the file, or is known to be out of reach of it."""
