@@ -1,6 +1,7 @@
 """Rows that are answered for ahead of their commit: in no case does one get lost, and none comes twice."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -337,6 +338,32 @@ async def test_what_is_in_the_file_is_wiped_out_of_the_journal_when_records_expi
     assert secret not in Journal.beside(path).read_bytes()
     assert note(ahead, 2)
     await until_in_file(path, [1, 2])
+
+
+async def test_what_is_in_the_file_is_wiped_even_while_more_is_on_its_way(ahead, path):
+    secret = b'{"content":"what was said"}'
+    for number in range(30):
+        assert note(ahead, number, rest=secret * 100)
+    await until_in_file(path, range(30))
+    assert note(ahead, 30)
+    ahead.writer.forget_noted()
+    assert secret not in Journal.beside(path).read_bytes()
+    assert [values[0] for values in ahead.writer.ahead._journal.left()[1]] == ["dec_00000030"]
+
+
+async def test_p2_a_disk_that_is_full_while_records_expire_costs_no_row_that_is_noted_later(
+    ahead, path, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    assert note(ahead, 1)
+    await until_in_file(path, [1])
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        await ahead.expire(0)
+    assert note(ahead, 2)
+    assert [values[0] for values in ahead.writer.ahead._journal.left()[1]] == ["dec_00000002"]
 
 
 def test_a_process_without_a_loop_is_not_held_up_by_a_journal(path):

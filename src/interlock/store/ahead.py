@@ -89,8 +89,7 @@ class Ahead:
     def wipe(self) -> None:
         """Leave nothing in the journal of what is in the file already."""
         with self._lock:
-            if not self._noted:
-                self._journal.begin(records.WRITTEN)
+            self._journal.wipe()
 
     def close(self) -> None:
         """Let go of the journal; it stays where something in it is still owed."""

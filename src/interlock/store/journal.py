@@ -111,6 +111,11 @@ class Journal:
         self._generation = (self._generation + 1) & 0xFFFFFFFF
         self._end = ROWS_AT
 
+    def wipe(self) -> None:
+        """Leave nothing of what is not needed any more. It takes no room: a full disk is no matter."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, bytes(SIZE - self._end), self._end)
+
     def close(self, *, done: bool) -> None:
         """Let go of the file. `done`: nothing in it is needed, so it goes."""
         if done:
