@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -505,6 +506,29 @@ async def test_no_row_overtakes_a_write_that_the_thread_has_in_its_hands(path, m
         await later
         assert threads == ["thread"] * len(threads)
         assert kept(path) == [7]
+
+
+async def test_no_row_overtakes_what_the_thread_has_just_failed_to_write_and_owes(path, monkeypatch):
+    """It fails between the loop's question whether this is quick and its turn at the connection."""
+    quick, found = Writer._is_quick, []
+    with opened(path, busy_s=0.05) as store, by_hand(path) as other:
+        await put(store.writer, 0)
+
+        def after_the_failure(writer, writes):
+            answer = quick(writer, writes)
+            while not writer._owed or writer._behind:
+                time.sleep(0.001)
+            other.execute("ROLLBACK")
+            return answer
+
+        other.execute("BEGIN EXCLUSIVE")
+        count = "SELECT count(*) FROM records"
+        early = store.writer.call(lambda db: found.append(db.execute(count).get), owed=True)
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Writer, "_is_quick", after_the_failure)
+        await put(store.writer, 1)
+        assert found == [1]
+        await early
 
 
 async def test_checkpoints_are_the_threads_and_keep_the_log_short(store, path, monkeypatch):

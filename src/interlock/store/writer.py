@@ -288,6 +288,8 @@ class Writer:
         sql = writes[0].sql
         if self._full_sync is not False or len(writes) > MAX_ROWS or self._db.in_transaction:
             return False
+        if self._owed:  # the thread has failed since it was asked whether this is quick
+            return False
         for write in writes:
             if write.sql is not sql:
                 return False
