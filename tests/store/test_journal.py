@@ -263,6 +263,39 @@ def test_p1_whoever_opens_the_store_next_takes_in_what_was_left(path):
         assert not Journal.beside(path).exists()
 
 
+def test_p1_what_was_left_is_found_by_whichever_link_the_database_is_opened(path):
+    with opened(path):
+        pass
+    links = [path.with_name("before.db"), path.with_name("after.db")]
+    for link in links:
+        link.symlink_to(path)
+    left_behind(links[0], 1)
+    with opened(links[1]):
+        assert kept(path) == [1]
+
+
+def test_p1_what_was_left_is_taken_in_where_a_copy_by_hard_link_was_made_and_the_copy_stays(path):
+    with opened(path):
+        pass
+    left_behind(path, 1)
+    copy = path.with_name("copy")
+    os.link(Journal.beside(path), copy)
+    before = copy.read_bytes()
+    with opened(path):
+        assert kept(path) == [1]
+    assert copy.read_bytes() == before
+
+
+def test_a_journal_that_has_another_name_too_is_not_written_to(path):
+    precious = path.with_name("precious")
+    precious.write_bytes(b"precious")
+    os.link(precious, Journal.beside(path))
+    journal = begun(path)
+    assert not journal.begin(("a",))
+    journal.close(done=False)
+    assert precious.read_bytes() == b"precious"
+
+
 async def test_p1_what_lives_is_left_to_its_owner(ahead, path):
     assert note(ahead, 1)
     with opened(path) as other:

@@ -56,7 +56,7 @@ class Journal:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink == 1:  # else its last owner has just taken it away
+            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):  # else its owner has just removed it
                 return cls(path, descriptor)
         except OSError:
             pass
@@ -65,8 +65,8 @@ class Journal:
 
     @staticmethod
     def beside(database: Path) -> Path:
-        """Where the journal of a database is."""
-        return database.with_name(database.name + SUFFIX)
+        """Where the journal of a database is: beside the file itself, whatever link led there."""
+        return Path(os.path.realpath(database) + SUFFIX)
 
     def left(self) -> tuple[tuple[str, ...], list[Row]]:
         """The columns and the rows that an earlier process has noted, the oldest first."""
@@ -83,9 +83,14 @@ class Journal:
         return tuple(msgspec.msgpack.decode(names[1])), found
 
     def begin(self, columns: Sequence[str]) -> bool:
-        """Empty the file and take its size from the disk, for rows of these columns; False: it is full."""
+        """Empty the file and take its size from the disk, for rows of these columns.
+
+        False: the disk is full, or the file has another name too, under which it may be of use to somebody.
+        """
         self._generation, self._end = 1, ROWS_AT
         try:
+            if os.fstat(self._descriptor).st_nlink != 1:
+                return False
             os.ftruncate(self._descriptor, 0)
             os.posix_fallocate(self._descriptor, 0, SIZE)
             os.pwrite(self._descriptor, _as_entry(0, _encode(columns)), 0)
