@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import stat
+import threading
 import time
 from functools import partial
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from interlock.errors import StoreError
 from interlock.store import Store, records
 from interlock.store.journal import ROWS_AT, SIZE, Journal
+from interlock.store.writer import Writer
 from tests.store.faulty import Disk
 from tests.store.given import answer, by_hand, child, clock, go, locked, opened, record, said
 from tests.store.test_writer import kept, traced
@@ -192,6 +194,31 @@ async def test_whoever_reads_sees_what_was_noted_before(ahead):
     assert note(ahead, 3)
     await ahead.writer.caught_up()
     assert ahead.writer.ahead.noted == 0
+
+
+async def test_a_reader_is_not_overtaken_by_another_threads_reader_that_commits_for_it(
+    ahead, path, monkeypatch
+):
+    """Whatever of the other thread is slow: what was noted is with the loop, in the queue or in the file."""
+    writer, here, quick = ahead.writer, threading.get_ident(), Writer._is_quick
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slowly(writer, writes):
+        if threading.get_ident() != here:
+            asked.set()
+            go_on.wait(5)
+        return quick(writer, writes)
+
+    monkeypatch.setattr(Writer, "_is_quick", slowly)
+    assert note(ahead, 1)
+    reading = asyncio.create_task(asyncio.to_thread(ahead.get_record, "dec_00000001"))
+    try:
+        await until(lambda: asked.is_set() or reading.done())
+        await writer.caught_up()
+        assert kept(path) == [1]
+    finally:
+        go_on.set()
+    assert await reading is not None
 
 
 async def test_a_lock_that_comes_between_note_and_commit_delays_the_row_and_loses_nothing(path, told):

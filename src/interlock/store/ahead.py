@@ -26,7 +26,6 @@ class Ahead:
         self._journal = journal
         self._told = told
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
         self._lock = threading.Lock()
         self._waiting: list[Write[None]] = []
         self._noted = 0
@@ -41,11 +40,6 @@ class Ahead:
         """How many rows are not in the file yet."""
         return self._noted
 
-    @property
-    def is_here(self) -> bool:
-        """Whether this is the thread in which rows are noted."""
-        return threading.get_ident() == self._thread
-
     def note(self, sql: str, row: Row) -> bool:
         """Take charge of a row; False where the journal cannot."""
         with self._lock:
@@ -58,7 +52,7 @@ class Ahead:
     def soon(self, act: Callable[[int], None], count: int) -> None:
         """Have `act` called in the next turn of the loop that notes rows."""
         if self._loop is None:
-            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+            self._loop = asyncio.get_running_loop()
         self._loop.call_soon(act, count)
 
     def take(self) -> list[Write[None]]:

@@ -165,10 +165,17 @@ class Writer:
     def commit_noted(self) -> None:
         """Commit what was noted until now, if that is quick: somebody is about to read.
 
-        In the thread of the loop that notes: in another one a later write could overtake it.
+        Threads without a loop leave it to the writer's: while they had it in their hands, others would
+        overtake it.
         """
-        if self.ahead is not None and self.ahead.is_here:
+        ahead = self.ahead
+        if ahead is None or not ahead.noted:
+            return
+        if running_loop() is not None:
             self._commit(self._noted())
+        elif not self._owed:
+            with contextlib.suppress(StoreError):
+                self.call(lambda _: None).result()
 
     async def caught_up(self) -> None:
         """Return when what was noted until now is in the file, or is known to be out of reach of it."""
@@ -187,7 +194,7 @@ class Writer:
             self._closing = True
             for loop in list(self._arrived):
                 self._hand_over(loop)
-            self._leave(self._noted())
+            self._leave([])
             self._queue.put(None)
         self._thread.join()
         ahead, self.ahead = self.ahead, None
@@ -210,7 +217,7 @@ class Writer:
             self._arrived[loop] = [write]
             loop.call_soon(self._hand_over, loop)
         else:
-            self._leave([*self._noted(), write])
+            self._leave([write])
         if self._stopped:  # it came in behind the thread's last look
             self._refuse_queued(StoreError("the store is closed"))
         return write
@@ -237,11 +244,12 @@ class Writer:
             self._leave(writes)
 
     def _leave(self, writes: list[Write[Any]]) -> None:
-        """Leave writes to the thread."""
+        """Leave writes to the thread, behind what was noted before them."""
         with self._count:
-            self._behind += len(writes)
-        for write in writes:
-            self._queue.put(write)
+            all_of_them = [*self._noted(), *writes]
+            self._behind += len(all_of_them)
+            for write in all_of_them:
+                self._queue.put(write)
 
     def _no_longer_behind(self, count: int) -> None:
         with self._count:
