@@ -1,9 +1,11 @@
 """Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
 
 import asyncio
+from contextlib import closing
 from types import SimpleNamespace as Some
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 
@@ -696,6 +698,36 @@ async def test_an_answer_waits_for_no_commit_where_its_record_outlives_the_proce
         noted = [got for got in asked if got.status_code == 200]
         assert len(noted) > 10
         assert {server.record(got).status for got in noted} == {"ok"}
+
+
+async def test_p3_a_record_that_a_lock_keeps_out_of_the_store_is_not_said_to_be_absent(tmp_path, monkeypatch):
+    """The lock comes between note and commit; once it has gone, so has the delay, without a request."""
+    async with Upstream(chat()) as up, serving(tmp_path, pool(up.url)) as server:
+        await server.chat()
+        store = server.gateway.store
+        noting = store.note_row
+        with closing(apsw.Connection(str(store.path))) as other:
+
+            def noted_and_locked(row, *, since):
+                noted = noting(row, since=since)
+                if noted:
+                    other.execute("BEGIN EXCLUSIVE")
+                return noted
+
+            monkeypatch.setattr(store, "note_row", noted_and_locked)
+            async with asyncio.timeout(10):
+                while not other.in_transaction:  # something else may have to be written first
+                    got = await server.chat()
+            assert got.status_code == 200
+            where = f"/v1/decisions/{got.headers['x-interlock-decision-id']}"
+            for _ in range(2):
+                assert (await server.client.get(where)).status_code == 503
+            assert (await server.client.get("/v1/decisions")).status_code == 200
+            other.execute("ROLLBACK")
+        ahead = store.writer.ahead
+        assert ahead is not None
+        await until(lambda: not ahead.noted)
+        assert (await server.client.get(where)).status_code == 200
 
 
 async def test_with_several_workers_a_record_is_in_the_file_before_its_answer(tmp_path, monkeypatch):

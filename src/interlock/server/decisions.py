@@ -1,12 +1,13 @@
 """Decisions over HTTP: made without being carried out, listed, shown, and judged by their callers."""
 
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from interlock.dialects import CHAT, ENDPOINTS, MESSAGES
-from interlock.errors import ApiError
+from interlock.errors import ApiError, StoreError
 from interlock.route.decide import encode_decision
 from interlock.server.auth import may
 from interlock.server.control import actor, read_json
@@ -67,7 +68,8 @@ async def list_records(gateway: Gateway, exchange: Exchange) -> None:
     tenant, key = query.get("tenant"), query.get("key")
     if not may(exchange.caller, "operator"):
         tenant, key = exchange.caller.tenant, exchange.caller.key
-    await gateway.store.writer.caught_up()
+    with suppress(StoreError):  # what is in the file can be listed, whatever else there is
+        await gateway.store.writer.caught_up()
     try:
         rows, following = gateway.store.list_records(
             tenant=tenant,
@@ -107,9 +109,15 @@ async def put_outcome(gateway: Gateway, exchange: Exchange) -> None:
 
 
 async def _own_record(gateway: Gateway, exchange: Exchange) -> StoredRecord:
-    """The record that the path names, if the caller may see it; another's is as if absent."""
-    await gateway.store.writer.caught_up()
-    row = gateway.store.get_record(exchange.params[0])
+    """The record that the path names, if the caller may see it; another's is as if absent.
+
+    Raises StoreError where it is not known: it may be among those that could not be written yet.
+    """
+    store = gateway.store
+    row = store.get_record(exchange.params[0])
+    if row is None:
+        await store.writer.caught_up()
+        row = store.get_record(exchange.params[0])
     caller = exchange.caller
     if row is None or not (
         may(caller, "operator") or (row.tenant == caller.tenant and row.key == caller.key)

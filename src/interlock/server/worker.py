@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ import uvloop
 
 from interlock.config import load
 from interlock.config.loading import Loaded
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, StoreError
 from interlock.server.afterwards import follow_releases
 from interlock.server.app import Application
 from interlock.server.gateway import make_gateway
@@ -122,6 +123,8 @@ async def tick(reloader: Reloader) -> None:
             if count % ROLLOUTS_EVERY == 0 and await gateway.controller.look():
                 gateway.refresh_world()
             await gateway.mirrors.flush()
+            with suppress(StoreError):  # it is in the log already
+                await gateway.store.writer.caught_up()
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
         due = clock() + TICK_S

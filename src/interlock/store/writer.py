@@ -178,11 +178,13 @@ class Writer:
                 self.call(lambda _: None).result()
 
     async def caught_up(self) -> None:
-        """Return when what was noted until now is in the file, or is known to be out of reach of it."""
+        """Return when what was noted until now is in the file; what could not be written is tried again.
+
+        Raises StoreError where it still cannot.
+        """
         ahead = self.ahead
-        if ahead is not None and ahead.noted and not self._owed:
-            with contextlib.suppress(StoreError):
-                await self.call(lambda _: None)
+        if ahead is not None and ahead.noted:
+            await self.call(lambda _: None)
 
     def run(self, work: Work[T]) -> T:
         """Like a durable `call`, but wait for it here, even where a loop runs: for the start of a process."""
