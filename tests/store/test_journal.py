@@ -112,8 +112,17 @@ def test_a_journal_is_never_found_through_a_link(path):
     other = path.with_name("other")
     other.write_bytes(b"precious")
     Journal.beside(path).symlink_to(other)
-    assert Journal.open(path) is None
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal.open(path)
     assert other.read_bytes() == b"precious"
+
+
+def test_a_journal_is_for_whoever_may_use_its_database(path):
+    path.touch()
+    path.chmod(0o660)
+    journal = begun(path)
+    assert stat.S_IMODE(Journal.beside(path).stat().st_mode) == 0o660
+    journal.close(done=True)
 
 
 def test_a_journal_takes_no_more_than_its_size_and_no_value_that_is_none(path):
@@ -288,6 +297,31 @@ def test_p1_whoever_opens_the_store_next_takes_in_what_was_left(path):
         assert kept(path) == [1, 2, 3]
         assert store.get_record("dec_00000003") == record(3)
         assert not Journal.beside(path).exists()
+
+
+def refuse(*_):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize("call", ["open", "pread"])
+def test_p1_what_was_left_and_cannot_be_read_is_no_reason_to_go_on_without_it(path, monkeypatch, call):
+    with opened(path):
+        pass
+    left_behind(path, 1)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, call, refuse)
+        with pytest.raises(StoreError, match="noted there cannot be read: Permission denied"):
+            Store.open(path, now=clock)
+    with opened(path):
+        assert kept(path) == [1]
+
+
+def test_what_is_in_a_journals_place_and_is_no_file_is_told_of(path):
+    with opened(path):
+        pass
+    os.mkfifo(Journal.beside(path))
+    with pytest.raises(StoreError, match="noted there cannot be read"):
+        Store.open(path, now=clock)
 
 
 def test_p1_what_was_left_is_found_by_whichever_link_the_database_is_opened(path):

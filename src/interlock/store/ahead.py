@@ -92,23 +92,40 @@ class Ahead:
 
 def begin(database: Path, told: Callable[[StoreError], object]) -> Ahead | None:
     """Begin to note rows beside a database; None where another process does, or the disk has no room."""
+    with contextlib.suppress(OSError):
+        journal, _, rows = _found(database)
+        if journal is not None:
+            if not rows and journal.begin(records.WRITTEN):
+                return Ahead(journal, told)
+            journal.close(done=False)
+    return None
+
+
+def _found(database: Path) -> tuple[Journal | None, Sequence[str], list[Row]]:
+    """The journal beside a database with what is left in it; None where its owner lives. Raises OSError."""
     journal = Journal.open(database)
     if journal is None:
-        return None
-    if journal.left()[1] or not journal.begin(records.WRITTEN):
+        return None, (), []
+    try:
+        return journal, *journal.left()
+    except OSError:
         journal.close(done=False)
-        return None
-    return Ahead(journal, told)
+        raise
 
 
 def take_in(db: apsw.Connection, path: Path) -> None:
     """Put into the database what a process that has ended left noted. Raises StoreError: there it stays."""
     if not Journal.beside(path).exists():
         return
-    journal = Journal.open(path)
+    try:
+        journal, columns, rows = _found(path)
+    except OSError as error:
+        raise StoreError(
+            f"{Journal.beside(path)}: what was noted there cannot be read: {error.strerror}",
+            hint="it may hold records: check its owner and permissions, and the disk",
+        ) from error
     if journal is None:
         return  # its owner lives
-    columns, rows = journal.left()
     try:
         if rows:
             db.execute("PRAGMA synchronous = FULL")

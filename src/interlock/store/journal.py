@@ -17,6 +17,7 @@ tables, which would be out of the cache.
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Sequence
@@ -45,21 +46,25 @@ class Journal:
 
     @classmethod
     def open(cls, database: Path) -> "Journal | None":
-        """The journal beside a database; None where another process has it, or it cannot be had.
+        """The journal beside a database, for whoever may use that; None where another process has it.
 
-        What an earlier process has left there is still to be `left`, and gone once `begin` was called.
+        What an earlier process has left there is still to be `left`, and gone once `begin` was called. Raises
+        OSError where the file cannot be had.
         """
         path = cls.beside(database)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError:
-            return None
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):  # else its owner has just removed it
+            found = os.fstat(descriptor)
+            if os.path.samestat(found, os.lstat(path)):  # else its owner has just removed it
+                if found.st_size == 0:
+                    _share(descriptor, database)
                 return cls(path, descriptor)
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             pass
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         return None
 
@@ -69,7 +74,7 @@ class Journal:
         return Path(os.path.realpath(database) + SUFFIX)
 
     def left(self) -> tuple[tuple[str, ...], list[Row]]:
-        """The columns and the rows that an earlier process has noted, the oldest first."""
+        """The columns and the rows that an earlier process has noted, the oldest first. Raises OSError."""
         data = os.pread(self._descriptor, SIZE, 0)
         names = _entry(data, 0)
         found: list[Row] = []
@@ -127,6 +132,15 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._path.unlink()
         os.close(self._descriptor)
+
+
+def _share(descriptor: int, database: Path) -> None:
+    """Give a new file the mode and, if we may, the owner of the database, as SQLite does with its own."""
+    with contextlib.suppress(OSError):
+        like = database.stat()
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode) & 0o666)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
 
 
 def _as_entry(generation: int, data: bytes) -> bytes:
