@@ -525,9 +525,9 @@ async def test_a_length_of_nothing_is_no_body_to_wait_for(served):
     assert bodies(got) == [b"POST / ", b"GET /b "], "without `connection: upgrade` it asks for nothing"
 
 
-def spoken(app):
+def spoken(app, wire=None):
     """A connection on a wire of its own."""
-    loop, wire = asyncio.get_running_loop(), Wire()
+    loop, wire = asyncio.get_running_loop(), wire or Wire()
     made = connection.Connection(loop, app, set(), Outbox(loop))
     made.connection_made(wire)
     return made, wire
@@ -622,3 +622,26 @@ async def test_an_answer_that_is_alone_leaves_at_once_and_behind_those_that_wait
     assert re.findall(rb"\r\n\r\n(/[a-z]+)", app.wire.sent) == [b"/other", b"/alone"]
     one.connection_lost(None)
     await turns()
+
+
+class Lost(Wire):
+    """A transport that refuses to write once its connection is lost, as uvloop's does."""
+
+    def write(self, data):
+        if self.closed:
+            raise RuntimeError("the handler is closed")
+        super().write(data)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("alone", [False, True])
+async def test_c1_an_answer_whose_caller_has_left_meanwhile_is_no_fault(size, alone):
+    one, wire = spoken(Echo(), Lost())
+    one.data_received(get(b"/slow"))
+    call = one.active
+    wire.close()
+    one.connection_lost(None)
+    call.respond(200, "", b"x" * size, alone=alone)
+    await turns()
+    assert call.complete
+    assert wire.sent == b""

@@ -208,10 +208,11 @@ class Connection(asyncio.Protocol):
     # What a call calls.
 
     def send(self, data: bytes) -> None:
-        """Send at once, behind whatever waits."""
+        """Send at once, behind whatever waits; nothing to a caller that is gone."""
         if self._unsent:
             self._flush()
-        self._transport.write(data)
+        if self._parser is not None:  # uvloop would raise
+            self._transport.write(data)
 
     def send_soon(self, data: bytes) -> None:
         """Send at the end of this turn of the loop, together with what others send."""
