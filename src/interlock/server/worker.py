@@ -123,8 +123,9 @@ async def tick(reloader: Reloader) -> None:
             if count % ROLLOUTS_EVERY == 0 and await gateway.controller.look():
                 gateway.refresh_world()
             await gateway.mirrors.flush()
-            with suppress(StoreError):  # it is in the log already
-                await gateway.store.writer.caught_up()
+            if gateway.store.writer.owes:
+                with suppress(StoreError):  # it is in the log already
+                    await gateway.store.writer.caught_up()
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them
             gateway.fault("tick", error)
         due = clock() + TICK_S

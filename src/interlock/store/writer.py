@@ -118,6 +118,11 @@ class Writer:
         waiting = self.ahead.waiting if self.ahead is not None else 0
         return self._queue.qsize() + sum(map(len, self._arrived.values())) + waiting
 
+    @property
+    def owes(self) -> bool:
+        """Whether something could not be written and is to be tried again."""
+        return bool(self._owed)
+
     def row(self, sql: str, row: Row, *, durable: bool = False) -> Write[None]:
         """Run one statement with these values. Neighbours in the queue with the same one run together."""
         return self._put(Write(running_loop(), sql, row, None, durable))
