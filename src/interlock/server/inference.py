@@ -37,13 +37,13 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
     services = gateway.services
     execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
     gateway.load.in_flight += 1
-    gateway.expect_record(exchange)
     try:
         if case.request.stream:
             sink = Stream(exchange, case.decision)
             await guard(gateway, exchange, execution, partial(execution.run_stream, sink))
             await _end_stream(gateway, exchange, case, execution)
         else:
+            gateway.expect_record(exchange)
             await guard(gateway, exchange, execution, execution.run_whole)
             await settle(gateway, exchange, case, execution)
             if not exchange.call.gone:
