@@ -645,3 +645,64 @@ async def test_c1_an_answer_whose_caller_has_left_meanwhile_is_no_fault(size, al
     await turns()
     assert call.complete
     assert wire.sent == b""
+
+
+class Large(Echo):
+    """An App whose answers are too large for one write, but those that do not end."""
+
+    async def serve(self, call):
+        if call.target == b"/slow":
+            await super().serve(call)
+        else:
+            call.respond(200, "", b"x" * 100_000)
+
+
+class Full(Wire):
+    """A transport whose caller does not read: what is written fills it, and keeps it from closing."""
+
+    spoken: connection.Connection
+    is_read = False
+
+    def write(self, data):
+        super().write(data)
+        self.spoken.pause_writing()
+
+    def close(self):
+        self.closed = self.is_read
+
+
+async def unread(data):
+    """A connection that has answered, and nobody has read it yet."""
+    wire = Full()
+    wire.spoken, _ = spoken(Large(), wire)
+    wire.spoken.data_received(data)
+    await turns()
+    return wire.spoken, wire
+
+
+@pytest.mark.parametrize("behind", [b"", get(), get(b"/slow"), b"GET / HT"])
+async def test_c2_a_caller_that_does_not_read_a_whole_answer_is_cut_off(behind):
+    one, wire = await unread(get() + behind)
+    one.look((now := one.loop.time()) + connection.WRITE_S - 1)
+    assert not wire.closed
+    one.look(now + connection.WRITE_S)
+    try:
+        assert wire.closed
+    finally:
+        one.connection_lost(None)
+        await turns()
+
+
+@pytest.mark.parametrize("behind", [b"", b"GET / HT"])
+async def test_a_caller_that_has_read_a_large_answer_has_as_long_as_any_for_what_it_sends_next(behind):
+    one, wire = await unread(get())
+    wire.is_read = True
+    one.resume_writing()
+    if behind:
+        one.data_received(behind)
+    one.look(now := one.loop.time())
+    within = connection.HEAD_S if behind else connection.KEEP_ALIVE_S
+    one.look(now + within - 1)
+    assert not wire.closed
+    one.look(now + within)
+    assert wire.closed

@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         drained, self._drained = self._drained, None
         if drained is not None:
-            self._wait("work", inf)
+            self._settle()
             if not drained.done():
                 drained.set_result(None)
 
@@ -254,10 +254,8 @@ class Connection(asyncio.Protocol):
             self._serve(self._waiting.pop(0))
             if not self._waiting:
                 self._transport.resume_reading()
-        elif self._arriving is None:
-            self.stage = "idle"  # since when, the listener's next look says
         else:
-            self._wait("head" if self._in_head else "body", HEAD_S if self._in_head else BODY_S)
+            self._settle()
 
     # What the parser calls.
 
@@ -375,9 +373,20 @@ class Connection(asyncio.Protocol):
         self.stage = stage
         self.due = self.loop.time() + seconds
 
+    def _settle(self) -> None:
+        """Wait for whatever has to come next. What was sent has to be read, before all."""
+        if self._drained is not None:
+            self._wait("write", WRITE_S)
+        elif self._active is not None:
+            self.stage, self.due = "work", inf
+        elif self._arriving is None:
+            self.stage, self.due = "idle", inf  # since when, the listener's next look says
+        else:
+            self._wait("head" if self._in_head else "body", HEAD_S if self._in_head else BODY_S)
+
     def _serve(self, call: Call) -> None:
         self._active = call
-        self.stage, self.due = "work", inf
+        self._settle()
         if call.error is not None:
             self._app.refuse(call, call.error)
         else:
@@ -397,9 +406,7 @@ class Connection(asyncio.Protocol):
         if not self._app.admit_again(call, head.again):
             return False
         self._tries = 0
-        self._active = call
-        self.stage, self.due = "work", inf
-        self._desk.serve(call)
+        self._serve(call)
         return True
 
     def _remember(self, data: bytes) -> None:
