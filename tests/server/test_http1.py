@@ -706,3 +706,22 @@ async def test_a_caller_that_has_read_a_large_answer_has_as_long_as_any_for_what
     assert not wire.closed
     one.look(now + within)
     assert wire.closed
+
+
+class Faulty(Echo):
+    """An App whose work on `/fault` fails when that has its answer already."""
+
+    async def serve(self, call):
+        await super().serve(call)
+        if call.target == b"/fault":
+            raise MemoryError
+
+
+async def test_a_fault_behind_an_answer_does_not_keep_the_next_call_from_its_own():
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    one, wire = spoken(Faulty())
+    one.data_received(get(b"/fault") + get(b"/next"))
+    await turns()
+    assert bodies(wire.sent) == [b"GET /fault ", b"GET /next "]
+    one.connection_lost(None)
+    await turns()

@@ -51,3 +51,5 @@ class Desk:
                     await self._asleep
         finally:
             self._task = None
+            if self._next is not None:  # whatever has ended this task is no fault of that call's
+                self.serve(self._next)
