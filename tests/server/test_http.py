@@ -446,6 +446,32 @@ async def test_c1_a_caller_that_leaves_before_what_it_sent_can_be_refused_is_no_
         assert faults == []
 
 
+async def test_c1_a_caller_that_leaves_while_its_record_is_written_is_logged_as_gone(tmp_path, monkeypatch):
+    async with Upstream(chat("Hello")) as up, serving(tmp_path, pool(up.url)) as server:
+        store, writing, left = server.gateway.store, asyncio.Event(), asyncio.Event()
+        put_row = store.put_row
+
+        async def slowly(row, **how):
+            writing.set()
+            await left.wait()
+            await put_row(row, **how)
+
+        monkeypatch.setattr(store, "note_row", lambda *_, **__: False)
+        monkeypatch.setattr(store, "put_row", slowly)
+        port = int(server.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps({"model": "prod", "messages": [{"role": "user", "content": "hi"}]}).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+        await writing.wait()
+        writer.close()
+        await asyncio.sleep(0.05)
+        left.set()
+        await until(lambda: [line for line in server.log if line["event"] == "request"])
+        (line,) = [line for line in server.log if line["event"] == "request"]
+        assert (line["status"], line["outcome"]) == (499, "ok")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers"),
     [

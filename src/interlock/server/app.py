@@ -150,6 +150,8 @@ class Application:
             self._fail(exchange, _overloaded("there is no memory left for this request"))
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told so and no more
             self._fail(exchange, gateway.fault(f"req_{exchange.name}", error))
+        if exchange.status == 0:  # nobody was there any more to be answered
+            exchange.status = 499
         gateway.log_request(exchange)
         if exchange.weight:
             self._weigh(exchange, 0)
