@@ -230,6 +230,27 @@ async def test_a_reader_is_not_overtaken_by_another_threads_reader_that_commits_
     assert await reading is not None
 
 
+async def test_no_other_thread_overtakes_what_the_loop_is_about_to_commit(ahead, monkeypatch):
+    quick, kept_by_thread = Writer._is_quick, []
+
+    def outcome():
+        kept_by_thread.append(ahead.put_outcome("dec_00000001", None, b"{}").result())
+
+    thread = threading.Thread(target=outcome)
+
+    def while_another_writes(writer, writes):
+        answer = quick(writer, writes)
+        if not thread.ident:
+            thread.start()
+            thread.join(0.1)
+        return answer
+
+    assert note(ahead, 1)
+    monkeypatch.setattr(Writer, "_is_quick", while_another_writes)
+    await until(lambda: kept_by_thread)
+    assert kept_by_thread == [True]
+
+
 async def test_a_lock_that_comes_between_note_and_commit_delays_the_row_and_loses_nothing(path, told):
     with opened(path, busy_s=0.05) as store:
         store.go_ahead(told.append)

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -168,27 +169,20 @@ class Writer:
             self.ahead.wipe()
 
     def commit_noted(self) -> None:
-        """Commit what was noted until now, if that is quick: somebody is about to read.
-
-        Threads without a loop leave it to the writer's: while they had it in their hands, others would
-        overtake it.
-        """
-        ahead = self.ahead
-        if ahead is None or not ahead.noted:
-            return
-        if running_loop() is not None:
-            self._commit(self._noted())
-        elif not self._owed:
-            with contextlib.suppress(StoreError):
-                self.call(lambda _: None).result()
+        """Commit what was noted until now, if that is quick: somebody is about to read. A thread waits."""
+        if self.ahead is not None and self.ahead.noted:
+            if running_loop() is not None:
+                self._commit()
+            elif not self._owed:
+                with contextlib.suppress(StoreError):
+                    self.call(lambda _: None).result()
 
     async def caught_up(self) -> None:
         """Return when what was noted until now is in the file; what could not be written is tried again.
 
         Raises StoreError where it still cannot.
         """
-        ahead = self.ahead
-        if ahead is not None and ahead.noted:
+        if self.ahead is not None and self.ahead.noted:
             await self.call(lambda _: None)
 
     def run(self, work: Work[T]) -> T:
@@ -231,7 +225,7 @@ class Writer:
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit what one turn of a loop has asked for, or leave it to the thread."""
-        self._commit([*self._noted(), *self._arrived.pop(loop, ())])
+        self._commit(self._arrived.pop(loop, ()))
 
     def _follow(self, before: int) -> None:
         """Commit what was noted, when a turn has passed in which no more was, or when it is enough."""
@@ -241,22 +235,30 @@ class Writer:
             if before < count < MAX_NOTED:
                 ahead.soon(self._follow, count)
             else:
-                self._commit(ahead.take())
+                self._commit()
 
-    def _noted(self) -> list[Write[Any]]:
-        return self.ahead.take() if self.ahead is not None and self.ahead.waiting else []
+    def _noted(self) -> Sequence[Write[Any]]:
+        return self.ahead.take() if self.ahead is not None and self.ahead.waiting else ()
 
-    def _commit(self, writes: list[Write[Any]]) -> None:
-        if writes and not (self._is_quick(writes) and self._write_here(writes)):
+    def _commit(self, arrived: Sequence[Write[Any]] = ()) -> None:
+        """Commit what was noted and what has arrived here, or leave it to the thread."""
+        with self._count:  # until it is clear which, nothing else can be left to the thread, and be earlier
+            writes = [*self._noted(), *arrived]
+            here = bool(writes) and self._is_quick(writes) and self._has_turn()
+            if not here:
+                self._queue_up(writes)
+        if here and not self._write_here(writes):
             self._leave(writes)
 
     def _leave(self, writes: list[Write[Any]]) -> None:
         """Leave writes to the thread, behind what was noted before them."""
         with self._count:
-            all_of_them = [*self._noted(), *writes]
-            self._behind += len(all_of_them)
-            for write in all_of_them:
-                self._queue.put(write)
+            self._queue_up([*self._noted(), *writes])
+
+    def _queue_up(self, writes: list[Write[Any]]) -> None:
+        self._behind += len(writes)
+        for write in writes:
+            self._queue.put(write)
 
     def _no_longer_behind(self, count: int) -> None:
         with self._count:
@@ -270,15 +272,20 @@ class Writer:
                 return False
         return True
 
-    def _write_here(self, writes: list[Write[Any]]) -> bool:
-        """Commit in the loop's own thread; False where that would mean to wait."""
+    def _has_turn(self) -> bool:
+        """Take the turn at the connection, where that needs no wait and nothing comes before."""
         if not self._turn.acquire(blocking=False):
             return False
+        free = not (self._closing or self._behind or not self._queue.empty())
+        if not free:  # what came before has to be written before, and a checkpoint wants its turn
+            self._turn.release()
+        return free
+
+    def _write_here(self, writes: list[Write[Any]]) -> bool:
+        """Commit in the loop's own thread, which has the turn; False where that would mean to wait."""
         began = time.monotonic()
         self._may_wait = False
         try:
-            if self._closing or self._behind or not self._queue.empty():
-                return False  # what came before has to be written before, and a checkpoint wants its turn
             if not self._write_alike(writes):
                 self._write(writes, full_sync=False)
         except apsw.BusyError:
@@ -302,8 +309,6 @@ class Writer:
         """
         sql = writes[0].sql
         if self._full_sync is not False or len(writes) > MAX_ROWS or self._db.in_transaction:
-            return False
-        if self._owed:  # the thread has failed since it was asked whether this is quick
             return False
         for write in writes:
             if write.sql is not sql:
