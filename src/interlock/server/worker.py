@@ -35,6 +35,8 @@ from interlock.server.webhooks import tell
 TICK_S: Final = 0.25
 ROLLOUTS_EVERY: Final = 2
 """In ticks: rollouts are looked at twice a second."""
+OWED_EVERY: Final = 4
+"""In ticks: once a second what could not be written is tried again."""
 EXPIRE_EVERY: Final = 14_400
 """In ticks: about once an hour records older than `telemetry.retention_days` are deleted."""
 
@@ -123,7 +125,7 @@ async def tick(reloader: Reloader) -> None:
             if count % ROLLOUTS_EVERY == 0 and await gateway.controller.look():
                 gateway.refresh_world()
             await gateway.mirrors.flush()
-            if gateway.store.writer.owes:
+            if count % OWED_EVERY == 0 and gateway.store.writer.owes:
                 with suppress(StoreError):  # it is in the log already
                     await gateway.store.writer.caught_up()
         except Exception as error:  # noqa: BLE001 - a fault in one tick must not end all of them

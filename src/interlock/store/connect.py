@@ -164,7 +164,7 @@ def as_store_error(error: Exception, path: Path) -> StoreError:
         case apsw.CorruptError() | apsw.NotADBError():
             what, hint = (
                 "not a database, or a damaged one",
-                "restore it from a backup, or move it and the files beside it away to start with an empty one",
+                "restore it from a backup, or move it and all beside it away to start with an empty one",
             )
         case apsw.ReadOnlyError() | apsw.CantOpenError() | apsw.PermissionsError():
             what, hint = "it cannot be opened for writing", "check the path, its owner and its permissions"

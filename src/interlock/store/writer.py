@@ -68,13 +68,11 @@ class _Checkpoint(Enum):
 
 
 class Writer:
-    """The writing connection, its thread and its queue. `commits` counts the transactions committed.
+    """The writing connection, its thread and its queue, and `ahead`, where rows of a loop can be noted.
 
-    `ahead` is where rows of one loop can be noted.
-
-    Whoever holds `_turn` may use the connection. `_behind` is how many writes are the thread's, in the queue
-    or in its hands, until they are in the file: nothing may overtake them. `busy_s` bounds the thread's wait
-    for another process.
+    `commits` counts the transactions committed. Whoever holds `_turn` may use the connection. `_behind` is
+    how many writes are the thread's, in the queue or in its hands, until they are in the file: nothing may
+    overtake them. `busy_s` bounds the thread's wait for another process.
     """
 
     def __init__(
