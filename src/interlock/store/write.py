@@ -6,13 +6,22 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 Row = Sequence[Any]
+
+# Failures of one write's own making: the transaction around it is sound.
+OWN_FAULTS: Final = (
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    apsw.SQLError,
+    apsw.BindingsError,
+)
 
 
 class Write(Generic[T]):

@@ -33,7 +33,7 @@ import apsw
 from interlock.errors import StoreError
 from interlock.store.ahead import Ahead
 from interlock.store.connect import Others, as_store_error, patience
-from interlock.store.write import Row, Work, Write, insert, running_loop, settle
+from interlock.store.write import OWN_FAULTS, Row, Work, Write, insert, running_loop, settle
 
 T = TypeVar("T")
 
@@ -50,15 +50,6 @@ SLOW_S: Final = 0.02
 AWAY_S: Final = 5.0
 CHECKPOINT_PAGES: Final = 2000
 """So many pages in the write-ahead log are moved into the file. The thread's work: it syncs to the disk."""
-
-# Failures of one write's own making: the transaction around it is sound.
-_OWN_FAULTS: Final = (
-    apsw.ConstraintError,
-    apsw.MismatchError,
-    apsw.TooBigError,
-    apsw.SQLError,
-    apsw.BindingsError,
-)
 
 
 class _Checkpoint(Enum):
@@ -462,7 +453,7 @@ class Writer:
     def _blame(self, write: Write[Any], error: Exception) -> None:
         """Fail one write. Raises the error again where it took the whole transaction with it."""
         of_sqlite = isinstance(error, apsw.Error)
-        if (of_sqlite and not isinstance(error, _OWN_FAULTS)) or not self._db.in_transaction:
+        if (of_sqlite and not isinstance(error, OWN_FAULTS)) or not self._db.in_transaction:
             raise error
         write.error = as_store_error(error, self._path) if of_sqlite else error
 
