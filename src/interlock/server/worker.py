@@ -27,6 +27,7 @@ from interlock.server.gateway import make_gateway
 from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.noticing import notice
+from interlock.server.pages import use_large_pages
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
 from interlock.server.watch import watch
@@ -70,6 +71,7 @@ async def _work(
     host: str = listener.getsockname()[0]
     gateway = make_gateway(loaded, log)
     calm_collector()
+    use_large_pages()
     reloader = Reloader(gateway, loaded, env, host)
     server = Listener(Application(gateway))
     loop = asyncio.get_running_loop()
