@@ -411,6 +411,23 @@ def test_rows_that_this_version_does_not_know_are_refused_and_stay(path, columns
     assert Journal.beside(path).exists()
 
 
+def test_a_row_that_the_schema_refuses_keeps_no_other_from_the_store_and_is_told_of(path):
+    with opened(path):
+        pass
+    journal = begun(path)
+    journal.begin(records.WRITTEN)
+    for values in (row(1), row(2, tenant=None), row(3, created_at=(1 << 64) - 1), row(4)):
+        assert journal.note(values)
+    journal.close(done=False)
+    with pytest.raises(StoreError, match="2 of 4 rows cannot be kept") as told:
+        Store.open(path, now=clock)
+    assert "move the file away" in told.value.hint
+    assert kept(path) == [1, 4]
+    Journal.beside(path).rename(path.with_name("aside"))
+    with opened(path):
+        assert kept(path) == [1, 4]
+
+
 def test_rows_that_the_disk_does_not_take_stay_until_it_does(path):
     with opened(path):
         pass

@@ -127,10 +127,7 @@ def take_in(db: apsw.Connection, path: Path) -> None:
     if journal is None:
         return  # its owner lives
     try:
-        if rows:
-            db.execute("PRAGMA synchronous = FULL")
-            with db:
-                db.executemany(records.put(columns), rows)
+        refused = _put(db, columns, rows) if rows else 0
     except apsw.Error as error:
         journal.close(done=False)
         raise as_store_error(error, path) from error
@@ -140,4 +137,22 @@ def take_in(db: apsw.Connection, path: Path) -> None:
         raise StoreError(
             f"{Journal.beside(path)}: these are not rows that this version knows", hint=hint
         ) from None
-    journal.close(done=True)
+    journal.close(done=not refused)
+    if refused:
+        raise StoreError(
+            f"{Journal.beside(path)}: {refused} of {len(rows)} rows cannot be kept: the schema refuses them",
+            hint="the others are in the store now; move the file away to go on without these",
+        )
+
+
+def _put(db: apsw.Connection, columns: Sequence[str], rows: Sequence[Row]) -> int:
+    """Put rows into the database, synced; how many the schema refuses. Raises apsw.Error, ValueError."""
+    sql, refused = records.put(columns), 0
+    db.execute("PRAGMA synchronous = FULL")
+    with db:
+        for row in rows:
+            try:
+                db.execute(sql, row)
+            except (apsw.ConstraintError, OverflowError):
+                refused += 1
+    return refused
