@@ -411,15 +411,16 @@ def test_rows_that_this_version_does_not_know_are_refused_and_stay(path, columns
     assert Journal.beside(path).exists()
 
 
-def test_a_row_that_the_schema_refuses_keeps_no_other_from_the_store_and_is_told_of(path):
+def test_a_row_that_does_not_fit_the_database_keeps_no_other_from_it_and_is_told_of(path):
     with opened(path):
         pass
     journal = begun(path)
     journal.begin(records.WRITTEN)
-    for values in (row(1), row(2, tenant=None), row(3, created_at=(1 << 64) - 1), row(4)):
+    foreign = row(5, decision=b'["a shape of another database","dec_00000005"]')
+    for values in (row(1), row(2, tenant=None), row(3, created_at=(1 << 64) - 1), foreign, row(4)):
         assert journal.note(values)
     journal.close(done=False)
-    with pytest.raises(StoreError, match="2 of 4 rows cannot be kept") as told:
+    with pytest.raises(StoreError, match="3 of 5 rows do not fit") as told:
         Store.open(path, now=clock)
     assert "move the file away" in told.value.hint
     assert kept(path) == [1, 4]

@@ -16,6 +16,7 @@ from interlock.errors import StoreError
 from interlock.store import records
 from interlock.store.connect import as_store_error
 from interlock.store.journal import Journal, Row
+from interlock.store.shapes import Shapes
 from interlock.store.write import Write
 
 
@@ -140,19 +141,26 @@ def take_in(db: apsw.Connection, path: Path) -> None:
     journal.close(done=not refused)
     if refused:
         raise StoreError(
-            f"{Journal.beside(path)}: {refused} of {len(rows)} rows cannot be kept: the schema refuses them",
-            hint="the others are in the store now; move the file away to go on without these",
+            f"{Journal.beside(path)}: {refused} of {len(rows)} rows do not fit this database",
+            hint="the others are in it now; if these belong to one that is gone, move the file away",
         )
 
 
 def _put(db: apsw.Connection, columns: Sequence[str], rows: Sequence[Row]) -> int:
-    """Put rows into the database, synced; how many the schema refuses. Raises apsw.Error, ValueError."""
+    """Put rows into the database, synced; how many do not fit. Raises apsw.Error, ValueError.
+
+    A row whose shape is not there was noted beside another database: it would spoil every listing.
+    """
     sql, refused = records.put(columns), 0
+    shaped = [columns.index(name) for name in ("decision", "rest") if name in columns]
     db.execute("PRAGMA synchronous = FULL")
     with db:
+        plain = Shapes(db).plain
         for row in rows:
             try:
+                for place in shaped:
+                    plain(row[place])
                 db.execute(sql, row)
-            except (apsw.ConstraintError, OverflowError):
+            except (apsw.ConstraintError, apsw.CorruptError, OverflowError):
                 refused += 1
     return refused
