@@ -101,6 +101,8 @@ class Rows:
         Raises StoreError.
         """
         like = self._likes.get(id(decision.policy))
+        if like is None and id(decision.policy) not in self._once:
+            return None
         holes, others = _parted(decision)
         if (
             like is None
