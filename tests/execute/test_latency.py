@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interlock.execute.trial import _ms
+from interlock.stats.rounding import milliseconds
 
 
 @given(st.floats(0, 1e6))
@@ -12,4 +12,4 @@ from interlock.execute.trial import _ms
 @example(0.0000015)
 @example(1.2345675)
 def test_a_latency_is_rounded_to_the_microsecond_as_round_does(seconds):
-    assert _ms(seconds) == round(seconds * 1_000_000) / 1000
+    assert milliseconds(seconds) == round(seconds * 1_000_000) / 1000

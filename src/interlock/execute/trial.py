@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from interlock.adapters import HttpCall
+from interlock.adapters.call import signed
 from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
@@ -19,15 +20,13 @@ from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
 from interlock.execute.validation.verdict import WORDS
 from interlock.resilience.learned import rest_s
+from interlock.stats.rounding import milliseconds
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
 from interlock.types.record import Attempt, Validation
 from interlock.types.request import Refusal, Request, Text, ToolCall
 
 _MAY_HAVE_COST: Final = ("ok", "timeout", "malformed", "schema_invalid", "cancelled")
-
-_NO_FRACTION: Final = 1.5 * 2**52
-"""Added to a float, it leaves no bit for a fraction: what is taken away again is the nearest whole number."""
 
 
 class Trial:
@@ -81,7 +80,7 @@ class Trial:
         """Whether it runs no model: then it takes no tokens and costs nothing."""
         self.request = request
         self.url = call.url
-        self._call: HttpCall | None = call if call.sign is None else call.sign(call, started_at)
+        self._call: HttpCall | None = signed(call, started_at)
         self.secret = destination.target.api_key
         self.mark = mark
         self.limits = limits
@@ -216,7 +215,7 @@ class Trial:
             model=step.model,
             outcome="ok" if self.words else self._outcome(),
             started_at=self.started_at,
-            latency_ms=_ms(now - self.began),
+            latency_ms=milliseconds(now - self.began),
             region=step.region,
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
@@ -232,7 +231,7 @@ class Trial:
             return found
         return msgspec.structs.replace(
             found,
-            ttft_ms=_ms(self.first - self.began) if self.first is not None else None,
+            ttft_ms=milliseconds(self.first - self.began) if self.first is not None else None,
             tool_calls=len(self.calls),
             refused=finish == "refusal" or self._refuses(),
             violations=self.validation.violations if self.validation is not None else (),
@@ -263,11 +262,6 @@ class Trial:
 
     def _without_secret(self, text: str) -> str:
         return without_pieces(text, self.secret)
-
-
-def _ms(seconds: float) -> float:
-    """Milliseconds, to the microsecond that `round` would give."""
-    return (seconds * 1e6 + _NO_FRACTION - _NO_FRACTION) / 1e3
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:

@@ -49,8 +49,7 @@ class Exchange:
 
     `extra` are header lines (`http1.field`) that its answer will carry. `began` is an instant of the loop.
     `decision`, `outcome`, `attempts` and `used` are those of its record, once there is one; `row` is what is
-    written of that already. `weight` is what
-    its body counts among those that are held in memory.
+    written of that already. `weight` is what its body counts among those that are held in memory.
     """
 
     __slots__ = (

@@ -39,6 +39,7 @@ from interlock.server.noticing import Noticer
 from interlock.server.records import budgets_used
 from interlock.server.rows import Rows
 from interlock.server.state import State, make_state, with_world
+from interlock.stats.rounding import milliseconds
 from interlock.store.rollouts import live
 from interlock.store.sqlite import DAY_US, Store
 from interlock.types.record import Attempt, Record, Status
@@ -223,10 +224,7 @@ class Gateway:
         ended, self._ended = self._ended, []
         if ended:
             now, line = self.clock.now(), self.lines.of
-            # To the microsecond. `round` finds the same number, and takes its time for it.
-            self.log.requests(
-                [line(one, now, int((at - one.began) * 1_000_000 + 0.5) / 1000) for one, at in ended]
-            )
+            self.log.requests([line(one, now, milliseconds(at - one.began)) for one, at in ended])
 
     async def close(self) -> None:
         """Let go of upstreams and store. Nothing may be served any more."""
@@ -254,8 +252,6 @@ def make_gateway(loaded: Loaded, log: Log) -> Gateway:
     acting = services(now=clock.now, fresh=fresh_nonce)
     gateway = Gateway(state, store, acting, clock, log, health, loaded.path.parent)
     gateway.mirrors.follow(store.read(live), state)
-    if (
-        loaded.config.server.workers == 1
-    ):  # else another worker might be asked for a record before it is there
+    if loaded.config.server.workers == 1:  # else another worker might be asked for a record too early
         store.go_ahead(gateway.store_failed)
     return gateway

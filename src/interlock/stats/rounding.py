@@ -21,3 +21,8 @@ def rounded(value: float, places: int) -> float:
     if 0.0 < product < _MOST and -0.5 < product - whole < 0.5:
         return whole / scale
     return round(value, places)
+
+
+def milliseconds(seconds: float) -> float:
+    """A length of time in milliseconds, to the microsecond that `round` would give."""
+    return (seconds * 1e6 + _NO_FRACTION - _NO_FRACTION) / 1e3

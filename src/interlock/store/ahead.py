@@ -15,9 +15,9 @@ import apsw
 from interlock.errors import StoreError
 from interlock.store import records
 from interlock.store.connect import as_store_error
-from interlock.store.journal import Journal, Row
+from interlock.store.journal import Journal
 from interlock.store.shapes import Shapes
-from interlock.store.write import Write
+from interlock.store.write import Row, Write
 
 
 class Ahead:
@@ -127,18 +127,19 @@ def take_in(db: apsw.Connection, path: Path) -> None:
         ) from error
     if journal is None:
         return  # its owner lives
+    refused = len(rows)
     try:
-        refused = _put(db, columns, rows) if rows else 0
+        if rows:
+            refused = _put(db, columns, rows)
     except apsw.Error as error:
-        journal.close(done=False)
         raise as_store_error(error, path) from error
     except ValueError:
-        journal.close(done=False)
         hint = "start the version that wrote it, once"
         raise StoreError(
             f"{Journal.beside(path)}: these are not rows that this version knows", hint=hint
         ) from None
-    journal.close(done=not refused)
+    finally:
+        journal.close(done=not refused)
     if refused:
         raise StoreError(
             f"{Journal.beside(path)}: {refused} of {len(rows)} rows do not fit this database",

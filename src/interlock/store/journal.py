@@ -22,17 +22,17 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+
+from interlock.store.write import Row
 
 SUFFIX: Final = "-rows"
 SIZE: Final = 256 * 1024
 ROWS_AT: Final = 1024
 _HEAD: Final = struct.Struct("<III")
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-Row = Sequence[Any]
 
 
 class Journal:
