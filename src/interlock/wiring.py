@@ -128,6 +128,21 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
     )
 
 
+def apart(live: Setting, health: Health, rules: Resilience) -> Setting:
+    """The same setting with a health of its own: what is tried there tells live requests nothing."""
+    return msgspec.structs.replace(
+        live,
+        destinations={
+            where: msgspec.structs.replace(
+                place,
+                health=health.target(place.target.base_url, place.model.upstream, rules),
+                upstream=health.upstream(place.model.provider, rules, None),
+            )
+            for where, place in live.destinations.items()
+        },
+    )
+
+
 def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, health: Health) -> Destination:
     model, deployment, provider = candidate.model, candidate.deployment, candidate.provider
     wire = provider.wire

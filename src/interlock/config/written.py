@@ -371,6 +371,7 @@ class Server(Section, frozen=True, kw_only=True):
     console: bool = False
     max_body_mb: Annotated[float, Meta(gt=0)] = 10
     max_bodies_mb: Annotated[float, Meta(gt=0)] = 256
+    keep_warm: bool = True
 
 
 class Telemetry(Section, frozen=True, kw_only=True):

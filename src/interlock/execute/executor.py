@@ -123,6 +123,11 @@ class Execution:
         """The tool calls of the answer; none without one."""
         return self._trial.calls if self._trial is not None and self.error is None else ()
 
+    def heard(self, limit: int) -> bytes | None:
+        """What the upstream said, as it came, where that is one small whole answer; gone with `release`."""
+        plain = self.error is None and len(self.attempts) == 1 and self._trial is not None
+        return self._trial.body(limit) if plain and self._trial is not None else None
+
     @property
     def elapsed_ms(self) -> float:
         """Since the request began."""

@@ -115,6 +115,10 @@ class Trial:
         self._response = response
         self.rest_s = rest_s(response.headers)
 
+    def body(self, limit: int) -> bytes | None:
+        """The bytes of an answer that came whole, if they are few and still here."""
+        return self._response.whole(limit) if self._response is not None else None
+
     def speaks(self, now: float) -> None:
         """Note the first word of a stream. A probe that speaks has found out: others need not wait."""
         self.first = now

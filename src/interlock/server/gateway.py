@@ -31,6 +31,7 @@ from interlock.server.case import LARGE, Case
 from interlock.server.content import content_of, is_kept
 from interlock.server.exchange import Exchange
 from interlock.server.ids import Clock, fresh_name, fresh_nonce
+from interlock.server.lately import Lately
 from interlock.server.latency import Latencies
 from interlock.server.lines import Lines
 from interlock.server.log import Log
@@ -88,6 +89,7 @@ class Gateway:
         self.reloads = 0
         self.reloads_failed = 0
         self.latencies = Latencies()
+        self.lately = Lately()
         self._rows = Rows(store.put_shape)
         self._alerted: dict[str, float] = {}
         self.load = Load(state.config.resilience.max_in_flight)

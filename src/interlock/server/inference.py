@@ -33,6 +33,7 @@ _NO_STORE: Final = "cache-control: no-store\r\n"
 async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> None:
     """Answer an inference call, whole or as a stream."""
     case = await decided(gateway, exchange, endpoint)
+    reads = exchange.call.reads() if gateway.lately.wanted else ()
     exchange.call.understood()
     services = gateway.services
     execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
@@ -52,6 +53,8 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
                     await keep(gateway, case, data)
                 # Answers that end in one turn leave together, as waking a reader is dear; one need not wait.
                 exchange.answer(data, alone=gateway.load.in_flight == 1)
+                if reads:
+                    gateway.lately.take(reads, case, execution)
     finally:
         gateway.load.in_flight -= 1
         execution.release()

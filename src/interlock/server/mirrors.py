@@ -21,7 +21,7 @@ from interlock.errors import StoreError
 from interlock.evals.graders.judge import Judge
 from interlock.evals.identity import are_related
 from interlock.evals.suite import GraderSpec
-from interlock.execute.setting import Destination, Setting
+from interlock.execute.setting import Setting
 from interlock.release.graders import restored
 from interlock.resilience.health import Health
 from interlock.route.arms import on_canary
@@ -33,7 +33,7 @@ from interlock.store import grades
 from interlock.store.rollouts import StoredRollout
 from interlock.store.sqlite import Store
 from interlock.types.world import Canary, World
-from interlock.wiring import put_world
+from interlock.wiring import apart, put_world
 
 NOTHING: Final[Mapping[str, "Mirror"]] = MappingProxyType({})
 _NO_RETRIES: Final = RetryBudget(ratio=0.0, min_per_s=0)
@@ -141,23 +141,14 @@ class Mirrors:
 
     def _setting(self, state: State, world: World, only: str | None) -> Setting:
         """The setting of calls that nobody sees: of one model's, or of all."""
-        live = state.setting
         rules = replace(state.config.resilience, retry_budget=_NO_RETRIES)
-
-        def apart(place: Destination) -> Destination:
-            health = self.health.target(place.target.base_url, place.model.upstream, rules)
-            return replace(
-                place, health=health, upstream=self.health.upstream(place.model.provider, rules, None)
-            )
-
+        live = apart(state.setting, self.health, rules)
         return replace(
             live,
             snapshot=self._snapshot(state.config),
             world=world,
             destinations={
-                where: apart(place)
-                for where, place in live.destinations.items()
-                if only is None or where[0] == only
+                where: place for where, place in live.destinations.items() if only is None or where[0] == only
             },
         )
 

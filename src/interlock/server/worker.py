@@ -28,6 +28,7 @@ from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.noticing import notice
 from interlock.server.pages import use_large_pages
+from interlock.server.rehearsal import Rehearsal
 from interlock.server.reload import Reloader
 from interlock.server.supervisor import DRAIN_S
 from interlock.server.watch import watch
@@ -73,7 +74,7 @@ async def _work(
     calm_collector()
     use_large_pages()
     reloader = Reloader(gateway, loaded, env, host)
-    server = Listener(Application(gateway))
+    server, rehearsal = Listener(Application(gateway)), Rehearsal(gateway)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -103,6 +104,7 @@ async def _work(
         await stop.wait()
         await server.stop(DRAIN_S)
     finally:
+        rehearsal.close()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

@@ -44,7 +44,10 @@ class Response(Protocol):
         """
 
     def whole(self, limit: int) -> bytes | None:
-        """All of the body, if it is here already and no longer than `limit` bytes; else None: `read` it."""
+        """All of the body, if it is here already and no longer than `limit` bytes; else None: `read` it.
+
+        A small one can be asked for again.
+        """
 
     async def read(self, limit: int, by: float | None) -> bytes:
         """All of the body. Raises TransportError as `chunk` does, and `malformed` over `limit` bytes."""

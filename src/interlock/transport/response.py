@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the two know each other; only one may import the other
 
 HIGH_WATER: Final = 128 * 1024
 """Buffered bytes above which the socket is not read; one more read may lie on top."""
+SMALL: Final = 16 * 1024
+"""A whole body of so many bytes can be asked for again, until its reader lets go of the answer."""
 _COST_OF_A_READ: Final = 64
 """What Python keeps beside the bytes of one read, so that single bytes cannot pile up cheaply."""
 
@@ -59,8 +61,9 @@ class Http1Response:
     def whole(self, limit: int) -> bytes | None:
         """The whole body, where it came in one read, as most do. See `transport.Response`."""
         reads = self._reads
-        if len(reads) == 1 and self._connection is None and self.error is None and self._buffered <= limit:
-            return reads.pop()
+        size = self._buffered
+        if len(reads) == 1 and self._connection is None and self.error is None and size <= limit:
+            return reads[0] if size <= SMALL else reads.pop()
         return None
 
     async def read(self, limit: int, by: float | None) -> bytes:

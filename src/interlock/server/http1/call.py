@@ -52,7 +52,8 @@ class Call:
     """Mutable: what has come of one request, and how far its answer has got.
 
     `headers` have lower-case names and the first value of each; `doubled` names those that came again
-    with another value. `body` is whole before the call is served. `held` is the application's. Of the `limit`
+    with another value. `body` is whole before the call is served; `again` are all bytes of a request whose
+    head its connection knew. `held` is the application's. Of the `limit`
     of its body there is `room` for so much; for more, `App.grow` is asked. While it is `exposed` its work is
     cancelled when the caller leaves (`gone`) or the server must end; else never: the commit of a record must
     not be.
@@ -63,6 +64,7 @@ class Call:
         "_chunked",
         "_head",
         "_wire",
+        "again",
         "begun",
         "body",
         "complete",
@@ -87,6 +89,7 @@ class Call:
         self.headers: dict[str, str] = {}
         self.doubled: tuple[str, ...] = ()
         self.body = b""
+        self.again = b""
         self.limit = 0
         self.room = maxsize
         self.keep_alive = True
@@ -102,6 +105,20 @@ class Call:
         self._chunked = False
         self.task: asyncio.Task[None] | None = None
 
+    def reads(self) -> tuple[bytes, ...]:
+        """The whole request as it came, or might have come to the same effect, read by read.
+
+        None where that takes more than a head and a body.
+        """
+        if self.again:
+            return (self.again,)
+        headers = self.headers
+        if "content-length" not in headers or "expect" in headers or "upgrade" in headers:
+            return ()
+        lines = "".join([f"{name}: {text}\r\n" for name, text in headers.items() if name != "connection"])
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.method.encode(), self.target, lines.encode("latin-1"))
+        return head, self.body
+
     # The work on a call, and its end before its time.
 
     def go_on(self) -> None:
@@ -111,7 +128,7 @@ class Call:
 
     def understood(self) -> None:
         """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
-        self.body = b""
+        self.body = self.again = b""
         self.headers = {}
 
     def forget(self) -> None:

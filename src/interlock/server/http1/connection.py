@@ -401,7 +401,7 @@ class Connection(asyncio.Protocol):
         call.method = "POST"
         call.target = head.target
         call.headers = head.headers
-        call.body = body
+        call.body, call.again = body, data
         call.keep_alive = not self.closing
         if not self._app.admit_again(call, head.again):
             return False

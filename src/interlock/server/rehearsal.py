@@ -1,0 +1,301 @@
+"""Going over the latest request again, while the next one may be about to come.
+
+On a server with time between two requests each finds the processor's caches taken by others: what it reads,
+some ten thousand lines of memory, comes at twenty times the price. So while requests come every few
+milliseconds the latest is gone over again in between, by the same code, in a gateway of its own in which
+nothing is real: no caller, no upstream, no store, no log, a health of its own. The next one finds everything
+warm.
+
+It costs nothing where there is no time between requests, nor where there is much; in between up to a tenth of
+a core. `server.keep_warm: false` turns it off.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from interlock.resilience.health import Health
+from interlock.server.app import Application
+from interlock.server.case import Case
+from interlock.server.gateway import Gateway
+from interlock.server.http1.connection import Connection
+from interlock.server.log import Log
+from interlock.server.noticing import Noticer
+from interlock.server.state import State
+from interlock.store.shapes import Shape
+from interlock.store.sqlite import Store
+from interlock.store.write import Write
+from interlock.store.writer import Writer
+from interlock.transport.connection import Connection as Upstream
+from interlock.transport.outbox import Outbox
+from interlock.transport.request import Origin, begin_head
+from interlock.transport.response import Http1Response
+from interlock.types.record import Status
+from interlock.wiring import apart
+
+EVERY_S: Final = 0.002
+"""In so short a time little leaves the cache; after two and a half times as much, half of it has."""
+TIMES: Final = 12
+"""So often after a request, unless another comes."""
+WITHIN_S: Final = 0.025
+"""Only where one follows another so soon: a caller that comes now and then is not waited for."""
+_OK: Final = b"HTTP/1.1 200 "
+
+
+class Rehearsal:
+    """Mutable: keeps one gateway warm, on the running loop, until `close`.
+
+    `count` is how many requests were gone over to their end.
+    """
+
+    def __init__(self, live: Gateway) -> None:
+        self.count = 0
+        self._live = live
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._left = 0
+        self._came = -inf
+        self._stage: Stage | None = None
+        self._closed = False
+        live.lately.wanted, live.lately.taken = True, self._begin
+
+    def close(self) -> None:
+        """End it, for good."""
+        self._closed = True
+        self._live.lately.forget()
+        self._live.lately.wanted, self._live.lately.taken = False, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._leave()
+
+    def _begin(self) -> None:
+        """A request was kept."""
+        if not self._live.state.config.server.keep_warm:
+            self._live.lately.forget()
+            self._live.lately.wanted = True
+        elif self._timer is None:
+            self._timer = self._loop.call_later(EVERY_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        lately = self._live.lately
+        if not lately.wanted:  # there was a real one since, and it has warmed what this would
+            before, self._came = self._came, self._loop.time()
+            lately.wanted, self._left = True, TIMES if self._came - before <= WITHIN_S else 0
+        elif lately.request:
+            self._left -= 1
+            self._go_over(lately.request, lately.answer)
+        if self._left > 0 and lately.request and not self._closed:
+            self._timer = self._loop.call_later(EVERY_S, self._tick)
+        else:
+            lately.forget()
+
+    def _go_over(self, request: tuple[bytes, ...], answer: bytes) -> None:
+        if self._stage is None or self._stage.closing:
+            self._leave()
+            self._stage = Stage(self._live, self._loop, self._ended, self._failed)
+        self._stage.play(self._live.state, request, answer)
+
+    def _ended(self, *, well: bool) -> None:
+        """One has got its answer. Where that is another than the real one's, something has changed since."""
+        if well:
+            self.count += 1
+        else:
+            self._live.lately.forget()
+
+    def _failed(self, what: dict[str, Any]) -> None:
+        """A fault that only a rehearsal has must cost nobody more than this line."""
+        self.close()
+        self._live.say(
+            "rehearsal_failed", **{name: what[name] for name in what if name not in ("at", "event")}
+        )
+
+    def _leave(self) -> None:
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            stage.close()
+
+
+class Stage:
+    """Mutable: a gateway in which nothing is real, its one caller, and its upstream.
+
+    `ended` hears if a request was answered well, `failed` of faults, as the log would.
+    """
+
+    def __init__(
+        self,
+        live: Gateway,
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[..., object],
+        failed: Callable[[dict[str, Any]], object],
+    ) -> None:
+        self._loop = loop
+        self._ended = ended
+        self._of: State | None = None
+        self._health = Health()
+        self._upstream = Prompter(loop)
+        self._gateway = Gateway(
+            live.state,
+            Nowhere(),
+            replace(live.services, transport=self._upstream),
+            live.clock,
+            Hushed(failed),
+            self._health,
+            live.folder,
+        )
+        self._gateway.noticer = Unheard(self._gateway.store, self._gateway.came_late)
+        self._caller = Pipe(self._answered)
+        self._connection = Connection(loop, Application(self._gateway), set(), Outbox(loop))
+        self._connection.connection_made(self._caller)
+
+    @property
+    def closing(self) -> bool:
+        """Whether its caller was sent away, and it is of no more use."""
+        return self._caller.is_closing()
+
+    def play(self, state: State, request: tuple[bytes, ...], answer: bytes) -> None:
+        """Have a request served under a state, and answered upstream with these bytes; not two at once."""
+        if self._gateway.load.in_flight:
+            return
+        if self._of is not state:
+            self._of = state
+            setting = apart(state.setting, self._health, state.config.resilience)
+            self._gateway.state = replace(state, setting=setting)
+        self._upstream.answer = answer
+        for read in request:
+            self._connection.data_received(read)
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._connection.connection_lost(None)
+        self._upstream.end()
+
+    def _answered(self, data: bytes) -> None:
+        self._ended(well=data.startswith(_OK))
+
+
+class Prompter:
+    """Implements `transport.Transport`: whoever calls is told at once what `answer` is. Nobody is called."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answer = b""
+        self.busy = 0
+        self._loop = loop
+        self._idle: list[Upstream] = []
+
+    async def send(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        connect_by: float,  # noqa: ARG002 - there is nothing to connect to
+        first_byte_by: float,
+    ) -> Http1Response:
+        """See `transport.Transport`."""
+        origin, begun = begin_head(url, tuple(headers))
+        connection = self._idle.pop() if self._idle else self._open(origin)
+        response = connection.start(begun, body, first_byte_by)
+        await response.waiter
+        return response
+
+    async def close(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Close what is open."""
+        while self._idle:
+            self._idle.pop().connection_lost(None)
+
+    def _open(self, origin: Origin) -> Upstream:
+        connection = Upstream(self._loop, origin, self, Outbox(self._loop))
+
+        def asked(_: bytes) -> None:
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            self._loop.call_soon(connection.data_received, head % len(self.answer) + self.answer)
+
+        connection.connection_made(Pipe(asked))
+        return connection
+
+    # For its connections.
+
+    def finished(self, connection: Upstream, headers: dict[str, str]) -> None:  # noqa: ARG002 - all are kept
+        self._idle.append(connection)
+
+    def lost(self, connection: Upstream) -> None:
+        """Nothing was held of it."""
+
+
+class Pipe(asyncio.Transport):
+    """What a connection takes for its socket; `heard` is given what it sends."""
+
+    def __init__(self, heard: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._heard = heard
+        self._closing = False
+
+    def write(self, data: Any) -> None:
+        self._heard(data)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+
+    abort = close
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nobody writes."""
+
+    resume_reading = pause_reading
+
+
+class Nowhere(Store):
+    """Keeps nothing. It has what a plain request asks of a store, and nothing else: no file, no thread."""
+
+    def __init__(self) -> None:
+        self.writer = NoWriter()
+
+    def note_row(self, row: tuple[Any, ...], *, since: float) -> bool:  # noqa: ARG002 - it goes nowhere
+        return True
+
+    def put_shape(self, shape: Shape) -> Write[None]:  # noqa: ARG002 - it goes nowhere
+        return Write(None)
+
+
+class NoWriter(Writer):
+    """Writes nothing."""
+
+    def __init__(self) -> None:
+        """Without a file."""
+
+    def probe(self, since: float) -> None:
+        """There is no other process at it."""
+
+
+class Hushed(Log):
+    """Says nothing of requests; of a fault to `failed`, not to the log."""
+
+    def __init__(self, failed: Callable[[dict[str, Any]], object]) -> None:
+        self._failed = failed
+
+    def line(self, fields: dict[str, Any]) -> None:
+        self._failed(fields)
+
+    def requests(self, lines: Any) -> None:
+        """They are not real."""
+
+
+class Unheard(Noticer):
+    """Notices nothing: who asks in a rehearsal has not asked again."""
+
+    def note(self, case: Case, status: Status) -> None:
+        """It was not asked."""
