@@ -22,6 +22,7 @@ from interlock.server.gateway import Gateway, make_gateway
 from interlock.server.http1 import Listener
 from interlock.server.log import Log
 from interlock.server.records import to_record
+from interlock.server.rehearsal import Rehearsal
 from interlock.server.reload import Reloader
 from interlock.server.watch import watch
 from interlock.server.webhooks import tell
@@ -65,11 +66,12 @@ def keyed(*keys: dict[str, Any]) -> list[dict[str, Any]]:
 
 @dataclass
 class Running:
-    """A server under test. `log` reads the lines that it has written so far."""
+    """A server under test, kept warm as any other. `log` reads the lines that it has written so far."""
 
     url: str
     gateway: Gateway
     reloader: Reloader
+    rehearsal: Rehearsal
     file: Path
     client: httpx2.AsyncClient
     log_file: Path
@@ -125,7 +127,7 @@ async def serving(
     descriptor = os.open(log_file, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     gateway = make_gateway(loaded, Log(descriptor))
     reloader = Reloader(gateway, loaded, full, "127.0.0.1")
-    server = Listener(Application(gateway))
+    server, rehearsal = Listener(Application(gateway)), Rehearsal(gateway)
     stopping = asyncio.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -140,10 +142,11 @@ async def serving(
     beside = [asyncio.create_task(work) for work in (tick(reloader), watch(gateway), tell(gateway))]
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
-            yield Running(url, gateway, reloader, file, client, log_file, stopping)
+            yield Running(url, gateway, reloader, rehearsal, file, client, log_file, stopping)
     finally:
         stopping.set()
         await running
+        rehearsal.close()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

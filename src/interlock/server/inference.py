@@ -49,11 +49,12 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
             await settle(gateway, exchange, case, execution)
             if not exchange.call.gone:
                 data = _encoded(endpoint, case, execution)
-                if case.request.keeping is not None and is_kept(case):
+                kept = case.request.keeping is not None and is_kept(case)
+                if kept:
                     await keep(gateway, case, data)
                 # Answers that end in one turn leave together, as waking a reader is dear; one need not wait.
                 exchange.answer(data, alone=gateway.load.in_flight == 1)
-                if reads:
+                if reads and not kept:
                     gateway.lately.take(reads, case, execution)
     finally:
         gateway.load.in_flight -= 1

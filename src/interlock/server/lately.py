@@ -25,13 +25,15 @@ class Lately:
         self.taken: Callable[[], object] | None = None
 
     def take(self, request: tuple[bytes, ...], case: Case, execution: Execution) -> None:
-        """Keep a request that has its answer, if it is small and plain: one attempt, part of nothing else.
+        """Keep a request that has its answer, if it is small, took one attempt and asks nothing of the store.
 
         What is logged strictly is kept nowhere.
         """
-        decision = case.decision
-        plain = decision.signals.session is None and decision.policy.logging != "strict"
-        if not plain or case.request.keeping is not None or sum(map(len, request)) > MOST:
+        decision, keeping = case.decision, case.request.keeping
+        goes_on = decision.signals.session is not None or (
+            keeping is not None and keeping.previous is not None
+        )
+        if goes_on or decision.policy.logging == "strict" or sum(map(len, request)) > MOST:
             return
         answer = execution.heard(MOST)
         if answer is not None:

@@ -100,9 +100,9 @@ class Rehearsal:
             self._stage = Stage(self._live, self._loop, self._ended, self._failed)
         self._stage.play(self._live.state, request, answer)
 
-    def _ended(self, *, well: bool) -> None:
-        """One has got its answer. Where that is another than the real one's, something has changed since."""
-        if well:
+    def _ended(self, answer: bytes) -> None:
+        """One has got its answer. Where that is none of a model, something has changed since the real one."""
+        if answer.startswith(_OK):
             self.count += 1
         else:
             self._live.lately.forget()
@@ -123,18 +123,17 @@ class Rehearsal:
 class Stage:
     """Mutable: a gateway in which nothing is real, its one caller, and its upstream.
 
-    `ended` hears if a request was answered well, `failed` of faults, as the log would.
+    `ended` is given each answer as a caller would get it, `failed` is told of faults as the log would be.
     """
 
     def __init__(
         self,
         live: Gateway,
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[..., object],
+        ended: Callable[[bytes], object],
         failed: Callable[[dict[str, Any]], object],
     ) -> None:
         self._loop = loop
-        self._ended = ended
         self._of: State | None = None
         self._health = Health()
         self._upstream = Prompter(loop)
@@ -148,7 +147,7 @@ class Stage:
             live.folder,
         )
         self._gateway.noticer = Unheard(self._gateway.store, self._gateway.came_late)
-        self._caller = Pipe(self._answered)
+        self._caller = Pipe(ended)
         self._connection = Connection(loop, Application(self._gateway), set(), Outbox(loop))
         self._connection.connection_made(self._caller)
 
@@ -173,9 +172,6 @@ class Stage:
         """End what is under way."""
         self._connection.connection_lost(None)
         self._upstream.end()
-
-    def _answered(self, data: bytes) -> None:
-        self._ended(well=data.startswith(_OK))
 
 
 class Prompter:

@@ -117,7 +117,7 @@ class Call:
             return ()
         lines = "".join([f"{name}: {text}\r\n" for name, text in headers.items() if name != "connection"])
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.method.encode(), self.target, lines.encode("latin-1"))
-        return head, self.body
+        return (head, self.body) if self.body else (head,)
 
     # The work on a call, and its end before its time.
 
