@@ -18,7 +18,12 @@ words = st.one_of(
     st.sampled_from(["I", "id-1", "content", '"', "\\", '","x":"', '"}}]}', "\n\n", "é", "\u2028", "data: "]),
 )
 choice_changes = st.sampled_from([{}, {"finish_reason": None}, {"logprobs": None}, {"index": 0}])
-chunk_changes = st.sampled_from([{}, {"usage": None}, {"system_fingerprint": "fp"}, {"obfuscation": "x7"}])
+paddings = st.sampled_from(["x7", "x7", "aB3dE", "", "a b", '"', "\\", '"}', "é", 7, None])
+chunk_changes = st.one_of(
+    st.sampled_from([{}, {"usage": None}, {"system_fingerprint": "fp"}]),
+    st.builds(lambda padding: {"obfuscation": padding}, paddings),
+    st.builds(lambda padding: {"obfuscation": padding, "usage": None}, paddings),
+)
 
 
 @st.composite
@@ -100,6 +105,23 @@ def test_words_are_read_where_the_bytes_around_them_are_the_same_and_nowhere_els
     assert words_in(place, chunk_of("sea").replace(b"chatcmpl-1", b"chatcmpl-2")) is None
     assert words_in(place, chunk_of('sea","refusal":"no').replace(b'\\"', b'"')) is None
     assert words_in(place, chunk_of("sea")[:-1]) is None
+
+
+def padded(text: str, padding: str, end: str = "}") -> bytes:
+    return chunk_of(text)[:-1] + f',"usage":null,"obfuscation":"{padding}"{end}'.encode()
+
+
+@pytest.mark.parametrize("first", ["", "x7"])
+def test_a_padding_behind_the_words_may_be_another_each_time(first):
+    place = around(padded("harbour", first), "harbour")
+    assert place is not None
+    for padding in ("", "a", "Zz09" * 9):
+        assert words_in(place, padded('"the" \\ sea', padding)) == '"the" \\ sea'
+    for padding in ("a b", '"', "\\", '","error":"x', "é", '","x":"y'):
+        assert words_in(place, padded("sea", padding)) is None
+    assert words_in(place, padded("sea", "a", ',"error":{}}')) is None
+    assert words_in(place, padded("sea", "")[:-2]) is None
+    assert words_in(place, chunk_of("sea")) is None
 
 
 def test_words_that_are_written_in_another_way_or_stand_elsewhere_too_are_no_place():
