@@ -118,7 +118,7 @@ class Net:
     answers: list[Answer] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
 
-    async def send(self, url, headers, body, *, connect_by, first_byte_by):
+    async def send(self, url, headers, body, *, connect_by, first_byte_by, proxy=None):
         loop = asyncio.get_running_loop()
         upstream = self.upstreams[urlsplit(url).hostname or ""]
         asked = json.loads(body)

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ def soon(seconds: float = 60.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def post(client: Transport, port: int, body: bytes = b"{}", **times: float) -> Response:
-    times = {"connect_by": soon(), "first_byte_by": soon(), **times}
-    return await client.send(f"http://127.0.0.1:{port}/v1", JSON, body, **times)
+async def post(client: Transport, port: int, body: bytes = b"{}", **more: Any) -> Response:
+    more = {"connect_by": soon(), "first_byte_by": soon(), **more}
+    return await client.send(f"http://127.0.0.1:{port}/v1", JSON, body, **more)
 
 
 async def until(condition: Callable[[], bool]) -> None:

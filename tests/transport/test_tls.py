@@ -1,30 +1,16 @@
-"""TLS: verified by default, and the same behaviour above it.
-
-`localhost.pem` is a self-signed certificate for localhost and 127.0.0.1, good for a hundred years; it
-was made for these tests (`openssl req -x509 -newkey ec`), and nothing else trusts it.
-"""
+"""TLS: verified by default, and the same behaviour above it."""
 
 import asyncio
 import ssl
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interlock.transport import Response, Transport, TransportError
 from interlock.transport.http1 import Http1Transport, _verifying_context
+from tests.transport.conftest import CERTIFICATE
 from tests.transport.test_http1 import soon
 from tests.transport.upstream import answer, chunked, scripted
-
-HERE = Path(__file__).parent
-CERTIFICATE = HERE / "localhost.pem"
-
-
-@pytest.fixture
-def serving() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, HERE / "localhost.key")
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 @pytest.fixture
@@ -34,8 +20,8 @@ async def client():
     await client.close()
 
 
-async def post(client: Transport, url: str, body: bytes = b"{}", **times: float) -> Response:
-    return await client.send(url, (), body, **{"connect_by": soon(), "first_byte_by": soon(), **times})
+async def post(client: Transport, url: str, body: bytes = b"{}", **more: Any) -> Response:
+    return await client.send(url, (), body, **{"connect_by": soon(), "first_byte_by": soon(), **more})
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from interlock.types.answer import AttemptOutcome
+from interlock.types.proxy import Proxy
 
 
 class TransportError(Exception):
     """A call that broke below the level of an HTTP status.
 
-    `outcome` is one of `connect_failed` (DNS, refused, TLS), `timeout` (any deadline),
+    `outcome` is one of `connect_failed` (DNS, refused, TLS, no tunnel), `timeout` (any deadline),
     `malformed` (not HTTP, or over a limit), `upstream_error` (closed or reset too early) and
     `cancelled` (read after our own `close`). `detail` is for the record and the log; it holds
     nothing that we sent.
@@ -67,11 +68,13 @@ class Transport(Protocol):
         *,
         connect_by: float,
         first_byte_by: float,
+        proxy: Proxy | None = None,
     ) -> Response:
         """POST `body`; return once the whole head of the answer is there.
 
-        `first_byte_by` is for that whole head, so that dripping it does not help. Host,
-        content-length and accept-encoding are set here. Raises TransportError, or ValueError
+        `connect_by` is also for the tunnel, where there is a `proxy` to go through. `first_byte_by` is
+        for that whole head, so that dripping it does not help. Host, content-length and
+        accept-encoding are set here. Raises TransportError, or ValueError
         where url or headers are not fit to be sent (a programmer's or an operator's mistake).
         """
 

@@ -1,7 +1,8 @@
 """The HTTP/1.1 client for upstreams: finds or opens a connection, sends, waits for the head.
 
-No redirects, cookies, proxies, HTTP/2 or unpacking of bodies. TLS certificates are verified unless the
-caller's own `ssl.SSLContext` says otherwise; the default one honours SSL_CERT_FILE and SSL_CERT_DIR.
+No redirects, cookies, HTTP/2 or unpacking of bodies. TLS certificates are verified unless the caller's own
+`ssl.SSLContext` says otherwise; the default one honours SSL_CERT_FILE and SSL_CERT_DIR. A proxy is used where
+a call names one (`tunnel`), never because the environment does.
 
 The keep-alive race. An upstream may close an idle connection in the very moment in which we reuse
 it. Then the request fails without one byte of an answer, and nobody has worked on it. Such a
@@ -22,6 +23,8 @@ from interlock.transport.outbox import Outbox
 from interlock.transport.pool import Pool
 from interlock.transport.request import Origin, begin_head
 from interlock.transport.response import Http1Response
+from interlock.transport.tunnel import open_tunnel
+from interlock.types.proxy import Proxy
 
 RACE_S: Final = 1.0
 _CLOSED: Final = "the client is closed"
@@ -49,9 +52,10 @@ class Http1Transport:
         *,
         connect_by: float,
         first_byte_by: float,
+        proxy: Proxy | None = None,
     ) -> Http1Response:
         """POST `body` and return when the head of the answer is here. See `transport.Transport`."""
-        origin, begun = begin_head(url, tuple(headers))
+        origin, begun = begin_head(url, tuple(headers), proxy)
         connection = self._pool.take(origin)
         reused = connection is not None
         while True:
@@ -90,15 +94,15 @@ class Http1Transport:
         scope = asyncio.timeout_at(by)
         try:
             async with scope:
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, origin, self._pool, self._outbox(loop)),
-                    origin.host,
-                    origin.port,
-                    ssl=context,
-                )
+                connection = Connection(loop, origin, self._pool, self._outbox(loop))
+                if origin.proxy is not None:
+                    await open_tunnel(connection, origin.proxy, context)
+                else:
+                    await loop.create_connection(lambda: connection, origin.host, origin.port, ssl=context)
         except OSError as error:  # of it: resolver, TLS and timeout errors
             if scope.expired():
-                raise TransportError("timeout", "not connected in time") from error
+                through = " through the proxy" if origin.proxy is not None else ""
+                raise TransportError("timeout", f"not connected{through} in time") from error
             raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
         if connection.transport.is_closing():
             raise TransportError("upstream_error", "closed before a request")

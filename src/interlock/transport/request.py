@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from interlock.types.proxy import Proxy
+
 _PORTS: Final = {"http": 80, "https": 443}
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _OURS: Final = frozenset(
@@ -31,11 +33,12 @@ _LINES_BESIDE_HEADERS: Final = 3
 
 
 class Origin(NamedTuple):
-    """What a connection is good for."""
+    """What a connection is good for: an upstream, through this proxy or through none."""
 
     tls: bool
     host: str
     port: int
+    proxy: Proxy | None = None
 
 
 class Destination(NamedTuple):
@@ -84,7 +87,9 @@ def _is_host(host: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def begin_head(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+def begin_head(
+    url: str, headers: tuple[tuple[str, str], ...], proxy: Proxy | None = None
+) -> tuple[Origin, bytes]:
     """Whom to send to, and the head up to the length of the body: the same for every request of a deployment.
 
     What is missing is that number and the empty line. Raises ValueError, which may name a header but never
@@ -102,7 +107,7 @@ def begin_head(url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, 
         raise ValueError(
             f"header `{_culprit(headers)}` holds a line break, a NUL or a character beyond ASCII"
         )
-    return destination.origin, text.encode("ascii") + b"content-length: "
+    return destination.origin._replace(proxy=proxy), text.encode("ascii") + b"content-length: "
 
 
 @lru_cache(maxsize=256)
