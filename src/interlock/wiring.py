@@ -27,6 +27,7 @@ from interlock.store.rollouts import StoredRollout, live
 from interlock.store.sqlite import Store
 from interlock.transport.http1 import Http1Transport
 from interlock.types.labels import DegradeMode
+from interlock.types.proxy import Proxy, parse_proxy
 from interlock.types.world import ActiveAlias, Canary, World
 
 KEYS_SECRET: Final = "keys"  # noqa: S105 - a name, not a secret
@@ -135,7 +136,7 @@ def apart(live: Setting, health: Health, rules: Resilience) -> Setting:
         destinations={
             where: msgspec.structs.replace(
                 place,
-                health=health.target(place.target.base_url, place.model.upstream, rules),
+                health=health.target(_way(place.target.base_url, place.proxy), place.model.upstream, rules),
                 upstream=health.upstream(place.model.provider, rules, None),
             )
             for where, place in live.destinations.items()
@@ -145,7 +146,9 @@ def apart(live: Setting, health: Health, rules: Resilience) -> Setting:
 
 def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, health: Health) -> Destination:
     model, deployment, provider = candidate.model, candidate.deployment, candidate.provider
-    wire = provider.wire
+    wire, proxy = provider.wire, None
+    if deployment.proxy is not None:
+        proxy = parse_proxy(deployment.proxy, secrets.proxies.get(deployment.id))
     return Destination(
         model=model,
         adapter=ADAPTERS[wire],
@@ -160,9 +163,15 @@ def _destination(candidate: Candidate, secrets: Secrets, rules: Resilience, heal
             api_version=provider.api_version,
             quirks=provider.quirks,
         ),
-        health=health.target(deployment.base_url, model.upstream, rules),
+        health=health.target(_way(deployment.base_url, proxy), model.upstream, rules),
         upstream=health.upstream(provider.name, rules, provider.limits),
+        proxy=proxy,
     )
+
+
+def _way(base_url: str, proxy: Proxy | None) -> str:
+    """What a breaker is about: an address, and how it is reached."""
+    return base_url if proxy is None else f"{base_url} through {proxy}"
 
 
 def _epoch_s() -> int:

@@ -16,6 +16,7 @@ ENV = {
     "AWS_ID": "AKIACANARYCANARY0001",
     "AWS_TEMPORARY_ID": "ASIACANARYCANARY0001",
     "AWS_SECRET": "canary-secret-0123456789",
+    "PROXY_PASSWORD": "canary-p@ss/w:rd%41",
     "HOOK_SECRET": "canary-hook-secret-0123456789",
     "SHORT_SECRET": "canary-short",
     "AWS_TOKEN": "canary-token-0123456789",

@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "MISTRAL_API_KEY": "k-1",
     "GROQ_API_KEY": "k-2",
     "AZURE_OPENAI_API_KEY": "k-3",
+    "PROXY_PASSWORD": "k-4",
     "HOOK_SECRET": "0123456789abcdef0123456789abcdef",
 }
 

@@ -19,10 +19,14 @@ def pytest_asyncio_loop_factories(config, item):
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture
-def serving() -> ssl.SSLContext:
+def serving_context() -> ssl.SSLContext:
     """What an upstream serves TLS with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, HERE / "localhost.key")
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@pytest.fixture
+def serving() -> ssl.SSLContext:
+    return serving_context()

@@ -7,7 +7,7 @@ It notes what it is asked and every byte that a caller sends into a tunnel.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -42,8 +42,10 @@ async def welcome(peer: Peer) -> None:
 
 
 @asynccontextmanager
-async def proxying(greet: Greet = welcome, *, to: int | None = None) -> AsyncIterator[Tunnels]:
-    """Run a proxy; `to` is the port on loopback to which every tunnel leads, whatever was asked for."""
+async def proxying(
+    greet: Greet = welcome, *, to: int | Mapping[str, int] | None = None
+) -> AsyncIterator[Tunnels]:
+    """Run a proxy. `to` is the port on loopback to which tunnels lead: all, or those to hosts by name."""
     tunnels = Tunnels()
 
     async def handler(peer: Peer) -> None:
@@ -51,8 +53,9 @@ async def proxying(greet: Greet = welcome, *, to: int | None = None) -> AsyncIte
         tunnels.asked.append(request)
         upwards = bytearray()
         tunnels.upwards.append(upwards)
-        _, _, port = request.line.split()[1].rpartition(":")
-        reader, writer = await asyncio.open_connection("127.0.0.1", to if to is not None else int(port))
+        host, _, asked = request.line.split()[1].rpartition(":")
+        port = to if isinstance(to, int) else (to or {}).get(host, int(asked))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             await greet(peer)
             await _pass(peer, reader, writer, upwards)

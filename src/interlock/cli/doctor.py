@@ -176,6 +176,9 @@ def _keys(loaded: "Loaded") -> Iterator[Finding]:
     for provider in config.providers.values():
         have = [deployment.id for deployment in provider.deployments if deployment.id in secrets.api_keys]
         found = f"a key for {', '.join(have)}" if have else "no key is configured"
+        proxies = dict.fromkeys(place.proxy for place in provider.deployments if place.proxy is not None)
+        if proxies:
+            found += f"; called through {', '.join(proxies)}"
         yield Finding(name=f"provider {provider.name}", ok=None, found=found)
     if config.keys:
         callers = ", ".join(f"{key.caller.key} ({key.caller.role})" for key in config.keys)

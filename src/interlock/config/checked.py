@@ -52,7 +52,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """One base URL of a provider. `id` is `provider`, or `provider/endpoint` for a regional one.
 
     `regions` is every place where it may process data; empty is unknown, which no residency rule
-    accepts. `region` is what a decision shows.
+    accepts. `region` is what a decision shows. `proxy` is the address of the one that all calls go through.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     base_url: str
     endpoint: str | None = None
     regions: tuple[str, ...] = ()
+    proxy: str | None = None
 
     @property
     def region(self) -> str | None:
@@ -177,10 +178,12 @@ class Config(Struct, frozen=True, kw_only=True):
 class Secrets(Struct, frozen=True, kw_only=True):
     """What must stay in memory only.
 
-    `api_keys` is by deployment id, `caller_keys` by key id, `webhooks` by the hook's name.
+    `api_keys` and `proxies` (what a proxy is shown, `USER:PASSWORD`) are by deployment id, `caller_keys` by
+    key id, `webhooks` by the hook's name.
     """
 
     api_keys: dict[str, str] = {}
+    proxies: dict[str, str] = {}
     caller_keys: dict[str, str] = {}
     webhooks: dict[str, str] = {}
 

@@ -57,6 +57,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "api_version": "for `azure`: the `api-version` of its older addresses; without it the newer are used",
         "regions": "every place where this address may process data; empty is unknown",
         "endpoints": "regional addresses, by region; each is a deployment of its own",
+        "proxy": "the HTTP proxy that calls go through: `http://USER:${PROXY_PASSWORD}@HOST:PORT`; "
+        "none is taken from the environment by itself",
         "jurisdiction": "whose law it is under, for rules",
         "trusted_for": "the highest data class it may see, on every hop",
         "limits": "how much may be sent to it",
@@ -65,6 +67,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "Endpoint": {
         "base_url": "the address of this region",
         "api_key": "its key, where it differs from the provider's",
+        "proxy": "its proxy, where it differs from the provider's",
     },
     "Limits": {
         "requests_per_minute": "most requests a minute",

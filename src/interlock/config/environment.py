@@ -1,12 +1,13 @@
 """`${NAME}` in a config's values, and where its secrets are. The environment comes as an argument.
 
-Secrets (the API keys of providers, the keys of callers, what webhooks are signed with) are taken out of
-the tree here, before anything is decoded: what stays in their place is a stand-in, so no later message,
-hash or record can hold one.
+Secrets (the API keys of providers, the keys of callers, what webhooks are signed with, the credentials in
+the URL of a proxy) are taken out of the tree here, before anything is decoded: what stays in their place is a
+stand-in, or the URL without them, so no later message, hash or record can hold one.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import re2
 from msgspec import Struct
@@ -77,6 +78,14 @@ def is_secret(place: Place) -> bool:
     return False
 
 
+def is_proxy(place: Place) -> bool:
+    """Whether the value at this place is a URL that may have credentials in it."""
+    match place:
+        case ("providers", _, "proxy") | ("providers", _, "endpoints", _, "proxy"):
+            return True
+    return False
+
+
 def path_of(place: Place) -> str:
     """A place as problems show it."""
     path = ""
@@ -103,6 +112,8 @@ class _Filler:
             return [self.value(inner, (*place, index)) for index, inner in enumerate(value)]
         if is_secret(place) and value is not None and not isinstance(value, dict | list):
             return self._secret(str(value), place)
+        if is_proxy(place) and isinstance(value, str):
+            return self._proxy(value, place)
         if isinstance(value, str) and "${" in value:
             text, known = self._replace(value, place)
             return FromEnvironment(text, value, known=known)
@@ -113,24 +124,45 @@ class _Filler:
         references = "${" in written
         text, known = self._replace(written, place) if references else (written, True)
         if not references:
-            self.literal = True
-            self.problems.append(
-                warning(
-                    path, "the key itself stands in the file", "keep it in the environment: `${SOME_NAME}`"
-                )
-            )
+            self._literal(place, "the key", "${SOME_NAME}")
         if known and _is_sendable(text, written, path, self.problems):
             self.secrets[place] = text
         return written if references else _LITERAL
 
-    def _replace(self, written: str, place: Place) -> tuple[str, bool]:
+    def _proxy(self, written: str, place: Place) -> str | None:
+        """The URL of a proxy without its credentials, which are a secret; None where a variable is missing.
+
+        They are written as in any URL (`%40` for `@`), but a variable among them is meant as it is.
+        """
+        known = True
+        credentials, url = _parted(written)
+        if credentials is not None:
+            user, colon, password = credentials.partition(":")
+            if "${" not in (password if colon else user):
+                self._literal(place, "the proxy's password", "http://USER:${SOME_NAME}@HOST:PORT")
+            credentials, known = self._replace(credentials, place, encode=True)
+        url, found = self._replace(url, place)
+        if credentials is None:  # one variable may hold all of it, as `HTTPS_PROXY` does
+            credentials, url = _parted(url)
+        if not (known and found):
+            return None
+        if credentials is not None:
+            self.secrets[place] = unquote(credentials)
+        return url
+
+    def _literal(self, place: Place, what: str, instead: str) -> None:
+        self.literal = True
+        hint = f"keep it in the environment: `{instead}`"
+        self.problems.append(warning(path_of(place), f"{what} itself stands in the file", hint))
+
+    def _replace(self, written: str, place: Place, *, encode: bool = False) -> tuple[str, bool]:
         known = True
 
         def replacement(found: Any) -> str:
             nonlocal known
             value = self._lookup(found.group(0), found.group(1), place)
             known = known and value is not None
-            return value or ""
+            return quote(value or "", safe=":", errors="surrogatepass") if encode else value or ""
 
         return _REFERENCE.sub(replacement, written), known
 
@@ -160,7 +192,7 @@ class _Filler:
 
     def _keep_apart(self, name: str, place: Place) -> None:
         """A variable that holds a secret may not fill another field: that field would be recorded."""
-        secret = is_secret(place)
+        secret = is_secret(place) or is_proxy(place)
         first, was_secret = self._used.setdefault(name, (place, secret))
         if secret != was_secret:
             shown, hidden = (first, place) if secret else (place, first)
@@ -183,6 +215,15 @@ class _Filler:
 
     def _note(self, path: str, problem: str, hint: str) -> None:
         self.problems.append(error(path, problem, hint))
+
+
+def _parted(url: str) -> tuple[str | None, str]:
+    """What stands before the last `@` of a URL, and the URL without it: only a password may hold another."""
+    before, at, rest = url.rpartition("@")
+    if not at:
+        return None, url
+    scheme, slashes, credentials = before.partition("://")
+    return (credentials, f"{scheme}://{rest}") if slashes else (before, rest)
 
 
 def _is_sendable(text: str, written: str, path: str, problems: list[Problem]) -> bool:

@@ -20,6 +20,7 @@ from interlock.config.aws import check_access_key
 from interlock.config.catalogue import Catalogue, Facts, look_up
 from interlock.config.environment import Place
 from interlock.config.problems import below, error, listed, nearest, warning
+from interlock.config.proxy import with_proxies
 from interlock.config.schema_file import read_schema
 from interlock.config.vendors import VENDORS, by_name, vendor_at
 from interlock.errors import Problem
@@ -59,8 +60,9 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
     """Resolve a file that lies in `folder`. Reads its schemas and looks whether its suites exist."""
     problems: list[Problem] = []
     api_keys: dict[str, str] = {}
+    proxies: dict[str, str] = {}
     providers = {
-        name: _provider(name, provider, secrets, api_keys, problems)
+        name: _provider(name, provider, secrets, api_keys, proxies, problems)
         for name, provider in file.providers.items()
     }
     models = {
@@ -104,13 +106,17 @@ def resolve(file: written.File, secrets: Mapping[Place, str], folder: Path, cata
     return Resolved(
         # What runs is exactly what a store gives back for this revision, down to the order of its names.
         config=checked.decode(checked.encode(config)),
-        secrets=_secrets(file, secrets, api_keys, problems),
+        secrets=_secrets(file, secrets, api_keys, proxies, problems),
         problems=tuple(problems),
     )
 
 
 def _secrets(
-    file: written.File, secrets: Mapping[Place, str], api_keys: dict[str, str], problems: list[Problem]
+    file: written.File,
+    secrets: Mapping[Place, str],
+    api_keys: dict[str, str],
+    proxies: dict[str, str],
+    problems: list[Problem],
 ) -> checked.Secrets:
     """The secrets by the name of whose they are."""
     callers: dict[str, Place] = {key.id: ("keys", place, "key") for place, key in enumerate(file.keys)}
@@ -124,6 +130,7 @@ def _secrets(
             problems.append(error(f"webhooks.{name}.secret", str(fault), hint))
     return checked.Secrets(
         api_keys=api_keys,
+        proxies=proxies,
         caller_keys={name: secrets[place] for name, place in callers.items() if place in secrets},
         webhooks=webhooks,
     )
@@ -150,6 +157,7 @@ def _provider(
     provider: written.Provider,
     secrets: Mapping[Place, str],
     api_keys: dict[str, str],
+    proxies: dict[str, str],
     problems: list[Problem],
 ) -> checked.Provider:
     path = f"providers.{name}"
@@ -169,6 +177,7 @@ def _provider(
         hint = "only `kind: openai` has two APIs; take `api` out"
         problems.append(error(below(path, "api"), f"`{kind}` has no API `{provider.api}`", hint))
     deployments = _deployments(name, provider, base_url, problems)
+    deployments = with_proxies(name, provider, deployments, secrets, proxies, problems)
     for deployment in deployments:
         own = secrets.get(("providers", name, "endpoints", deployment.endpoint or "", "api_key"))
         key = own if own is not None else shared

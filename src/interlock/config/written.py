@@ -50,6 +50,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Endpoint(Section, frozen=True, kw_only=True):
     base_url: str
     api_key: str | None = None
+    proxy: str | None = None
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -73,6 +74,7 @@ class Provider(Section, frozen=True, kw_only=True):
     api_version: str | None = None
     regions: Names = ()
     endpoints: dict[str, Endpoint] = {}
+    proxy: str | None = None
     jurisdiction: str | None = None
     trusted_for: DataClass = "internal"
     limits: Limits | None = None

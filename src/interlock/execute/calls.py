@@ -15,6 +15,7 @@ from interlock.execute.flow import Flow
 from interlock.execute.joint import Joint
 from interlock.transport import Response, Transport, TransportError
 from interlock.types.answer import Answer, Event, Failure
+from interlock.types.proxy import Proxy
 
 CONNECT_S: Final = 10.0
 IDLE_S: Final = 30.0
@@ -41,12 +42,22 @@ class Limits(Struct, frozen=True, gc=False):
 
 
 async def call_whole(
-    transport: Transport, adapter: WholeCall, call: HttpCall, limits: Limits, heard: Heard
+    transport: Transport,
+    adapter: WholeCall,
+    call: HttpCall,
+    limits: Limits,
+    heard: Heard,
+    proxy: Proxy | None,
 ) -> Answer | Failure:
     """Send a request and read its whole answer. `heard` is given the response as soon as there is one."""
     try:
         response = await transport.send(
-            call.url, call.headers, call.body, connect_by=limits.connect_by, first_byte_by=limits.first_by
+            call.url,
+            call.headers,
+            call.body,
+            connect_by=limits.connect_by,
+            first_byte_by=limits.first_by,
+            proxy=proxy,
         )
     except (TransportError, ValueError) as error:
         return _failure(error)
@@ -72,6 +83,7 @@ async def call_stream(
     flow: Flow | Joint,
     emit: Emit,
     heard: Heard,
+    proxy: Proxy | None,
 ) -> Failure | None:
     """Send a request and pass its events on through `flow` as they come.
 
@@ -81,7 +93,12 @@ async def call_stream(
     """
     try:
         response = await transport.send(
-            call.url, call.headers, call.body, connect_by=limits.connect_by, first_byte_by=limits.first_by
+            call.url,
+            call.headers,
+            call.body,
+            connect_by=limits.connect_by,
+            first_byte_by=limits.first_by,
+            proxy=proxy,
         )
     except (TransportError, ValueError) as error:
         return _failure(error)

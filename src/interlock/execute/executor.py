@@ -363,13 +363,21 @@ class Execution:
             return self._call_stream(trial)
         if self.decision.budgets.max_continuations:
             return self._call_on(trial)
-        return call_whole(self.services.transport, trial.whole, trial.take_call(), trial.limits, trial.heard)
+        return self._call_whole(trial)
+
+    def _call_whole(self, trial: Trial) -> Awaitable[Answer | Failure]:
+        return call_whole(
+            self.services.transport,
+            trial.whole,
+            trial.take_call(),
+            trial.limits,
+            trial.heard,
+            trial.destination.proxy,
+        )
 
     async def _call_on(self, trial: Trial) -> Answer | Failure:
         """A whole answer with what follows where its length cuts it."""
-        found = await call_whole(
-            self.services.transport, trial.whole, trial.take_call(), trial.limits, trial.heard
-        )
+        found = await self._call_whole(trial)
         if isinstance(found, Failure) or found.finish != "length":
             return found
         trial.answer = trial.cleaned(found)
@@ -426,9 +434,9 @@ class Execution:
 
         services, most = self.services, self.decision.budgets.max_continuations
         into = Joint(flow, most) if most else flow
-        adapter = trial.destination.adapter
+        to = trial.destination
         failure = await call_stream(
-            services.transport, adapter, trial.take_call(), trial.limits, into, emit, trial.heard
+            services.transport, to.adapter, trial.take_call(), trial.limits, into, emit, trial.heard, to.proxy
         )
         if isinstance(into, Joint) and into.cut is not None:
             await self._more().stream(trial, into, emit)

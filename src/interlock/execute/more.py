@@ -41,7 +41,14 @@ class More:
             call = self._next_call(trial, trial.text, answer.usage)
             if call is None:
                 break
-            found = await call_whole(self.services.transport, trial.whole, call, self._limits(), trial.heard)
+            found = await call_whole(
+                self.services.transport,
+                trial.whole,
+                call,
+                self._limits(),
+                trial.heard,
+                trial.destination.proxy,
+            )
             if isinstance(found, Failure):
                 trial.lose(found)
                 break
@@ -66,6 +73,7 @@ class More:
                 joint.resume(),
                 emit,
                 trial.heard,
+                trial.destination.proxy,
             )
             if failure is not None or joint.failed:
                 trial.lose(failure)

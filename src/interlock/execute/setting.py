@@ -15,13 +15,14 @@ from interlock.resilience.health import TargetHealth, UpstreamHealth
 from interlock.route.snapshot import Snapshot
 from interlock.transport import Transport
 from interlock.types.labels import Operation
+from interlock.types.proxy import Proxy
 from interlock.types.world import World
 
 
 class Destination(Struct, frozen=True, kw_only=True):
     """A model at one deployment, ready to be called: for whole answers by one of `calls`, else by `adapter`.
 
-    `health` and `upstream` outlive the config.
+    `health` and `upstream` outlive the config. All calls go through `proxy`, if there is one.
     """
 
     model: Model
@@ -30,6 +31,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     target: Target
     health: TargetHealth
     upstream: UpstreamHealth
+    proxy: Proxy | None = None
 
 
 class Setting(Struct, frozen=True, kw_only=True):

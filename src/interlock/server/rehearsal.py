@@ -33,6 +33,7 @@ from interlock.transport.connection import Connection as Upstream
 from interlock.transport.outbox import Outbox
 from interlock.transport.request import Origin, begin_head
 from interlock.transport.response import Http1Response
+from interlock.types.proxy import Proxy
 from interlock.types.record import Status
 from interlock.wiring import apart
 
@@ -191,9 +192,10 @@ class Prompter:
         *,
         connect_by: float,  # noqa: ARG002 - there is nothing to connect to
         first_byte_by: float,
+        proxy: Proxy | None = None,
     ) -> Http1Response:
         """See `transport.Transport`."""
-        origin, begun = begin_head(url, tuple(headers))
+        origin, begun = begin_head(url, tuple(headers), proxy)
         connection = self._idle.pop() if self._idle else self._open(origin)
         response = connection.start(begun, body, first_byte_by)
         await response.waiter

@@ -1,7 +1,7 @@
 """The way to an upstream through an HTTP proxy: CONNECT (RFC 9110, 9.3.6), and TLS over what that gives.
 
 The proxy is shown where to connect to, and its own credentials; all else goes through the tunnel, to the
-upstream. What a proxy says beside its status is read to its end and used for nothing.
+upstream. Of a proxy's answer nothing but its status is used.
 """
 
 import asyncio

@@ -26,16 +26,16 @@ def parse_proxy(url: str, credentials: str | None = None) -> Proxy:
     Raises ValueError with a reason that quotes neither: what stands in the wrong place may be a secret.
     """
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or "@" in url:
-        raise ValueError("is no address of a proxy")
+        raise ValueError("is not the address of a proxy")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("is no address of a proxy") from None
+        raise ValueError("is not the address of a proxy") from None
     if parts.scheme in _ABROAD and host:
-        raise ValueError(f"is the address of a proxy that is spoken to in `{parts.scheme}`")
+        raise ValueError(f"is a proxy of the kind `{parts.scheme}`; only `http` ones are spoken to")
     if parts.scheme != "http" or not host:
-        raise ValueError("is no address of a proxy")
+        raise ValueError("is not the address of a proxy")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("has a path, a query or a fragment")
     if not port:
@@ -50,6 +50,6 @@ def _basic(credentials: str | None) -> str | None:
     user, _, password = credentials.partition(":")
     if not user:
         raise ValueError("has credentials without a user")
-    if any(char < " " or char == "\x7f" for char in credentials):
-        raise ValueError("has a control character in its credentials")
+    if any(char < " " or char in "\x7f\ufffd" or "\ud800" <= char <= "\udfff" for char in credentials):
+        raise ValueError("has a control character in its credentials, or one that is not UTF-8")
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
