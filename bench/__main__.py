@@ -51,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5, help="of the gateway bench")
-    parser.add_argument("--soak", type=float, default=60, help="seconds of the streams bench")
+    parser.add_argument("--soak", type=float, default=600, help="seconds of the soak of the streams bench")
     parser.add_argument("--flips", type=int, default=20, help="of the rollback bench")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of the gateway bench")
     parser.add_argument("--seeds", type=int, default=10, help="releases of a real model, of each kind")

@@ -61,6 +61,7 @@ SCENARIOS: Final = (
     Scenario(name="plain", body=chat_body("mock"), connections=32),
     Scenario(name="unseen", body=chat_body("mock", unseen=True), connections=32),
     Scenario(name="burst", body=chat_body("mock", stream=True), connections=16, least_events=97),
+    Scenario(name="padded", body=chat_body("mock-padded", stream=True), connections=16, least_events=97),
     Scenario(
         name="paced", body=chat_body("mock-paced2", stream=True), connections=16, direct=True, least_events=97
     ),
@@ -206,13 +207,12 @@ def median(runs: Sequence[Run], of: str) -> float:
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One line of the table. `most` must be kept and `target` is aimed at; both are ratios to nginx."""
+    """One line of the table. `most` is the ratio to nginx that must be kept; None: it is told, not judged."""
 
     name: str
     nginx: float
     interlock: float
-    most: float
-    target: float
+    most: float | None
 
     @property
     def ratio(self) -> float:
@@ -220,8 +220,8 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        if self.ratio <= self.target:
-            return f"on target ({self.target:g}x)"
+        if self.most is None:
+            return "for information"
         return f"within {self.most:g}x" if self.ratio <= self.most else f"OVER {self.most:g}x"
 
 
@@ -234,20 +234,20 @@ def table(runs: Runs) -> list[Row]:
     def cpu(scenario: str, name: str) -> float:
         return median(runs[scenario, name], "cpu")
 
-    def row(name: str, values: tuple[float, float], most: float, target: float) -> Row:
-        return Row(name=name, nginx=values[0], interlock=values[1], most=most, target=target)
+    def row(name: str, values: Sequence[float], most: float | None, share: int = 1) -> Row:
+        return Row(name=name, nginx=values[0] / share, interlock=values[1] / share, most=most)
 
     both = ("nginx", "interlock")
-    plain, unseen, burst, paced = (
-        [cpu(scenario, name) for name in both] for scenario in ("plain", "unseen", "burst", "paced")
-    )
+    used = {scenario.name: [cpu(scenario.name, name) for name in both] for scenario in SCENARIOS}
     latency = [added("steady", "latency_us.p50", name) for name in both]
     return [
-        row("CPU us per request, 1 KB", (plain[0], plain[1]), 15, 8),
-        row("the same, no text seen before", (unseen[0], unseen[1]), 15, 8),
-        row("CPU us per event, 100 at once", (burst[0] / EVENTS, burst[1] / EVENTS), 15, 7),
-        row("CPU us per event, one every 2 ms", (paced[0] / EVENTS, paced[1] / EVENTS), 3, 2.2),
-        row("added latency us, p50 at 100 a second", (latency[0], latency[1]), 4, 2.5),
+        row("CPU us per request, 1 KB", used["plain"], 8),
+        row("the same, no text seen before", used["unseen"], 8),
+        row("CPU us per event, 100 at once", used["burst"], 7, EVENTS),
+        row("the same, padded as OpenAI's are", used["padded"], 7, EVENTS),
+        row("CPU us per event, one every 2 ms", used["paced"], None, EVENTS),
+        row("added latency us, p50 at 100 a second", latency, 2.5),
+        row("CPU us per request at 100 a second", used["steady"], None),
     ]
 
 
@@ -289,7 +289,7 @@ def report(runs: Runs, records: int) -> list[Line]:
         Line(name=row.name, value=f"{row.interlock:.2f} ({row.ratio:.1f}x nginx)", verdict=row.verdict)
         for row in rows
     ]
-    stalls = "on target (0.5 ms)" if extra <= 500 else "within 1 ms" if extra <= 1000 else "OVER 1 ms"
+    stalls = "within 0.5 ms" if extra <= 500 else "OVER 0.5 ms"
     return [*lines, Line(name="lag us of an event over direct, p50", value=f"{extra:.0f}", verdict=stalls)]
 
 

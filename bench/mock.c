@@ -5,6 +5,7 @@
  * It answers OpenAI chat completions, one at a time per connection, by what the request's body says:
  *     no "stream": true               one JSON object of about 1 KB
  *     "stream": true                  100 events and [DONE], handed to the kernel in one write
+ *     ... and a model named *padded   the same, each event padded by another string, as OpenAI does
  *     ... and a model named *pacedN   the same events, one every N ms; each text holds "@MICROSECONDS@", the
  *                                     monotonic time at which it was sent, so that a client here can tell its lag
  * Anything but a POST with a content-length is answered by closing the connection. One thread; ends by a signal.
@@ -43,7 +44,7 @@ struct peer {
 
 static int poller;
 static struct peer *pacing;
-static struct buffer whole_answer, burst_answer;
+static struct buffer whole_answer, burst_answer, padded_answer;
 
 static int64_t now_us(void) {
     struct timespec now;
@@ -70,18 +71,31 @@ static void append_text(struct buffer *buffer, const char *text) {
     append(buffer, text, strlen(text));
 }
 
-/* One HTTP chunk that holds one event. */
-static void append_event(struct buffer *buffer, const char *delta, const char *finish, const char *usage) {
+/* One HTTP chunk that holds one event; `padding` is empty, or a field and the comma before it. */
+static void append_padded(struct buffer *buffer, const char *delta, const char *finish, const char *usage,
+                          const char *padding) {
     char event[LARGEST_EVENT], size[16];
     int length = snprintf(event, sizeof event,
         "data: {\"id\":\"chatcmpl-mock\",\"object\":\"chat.completion.chunk\",\"created\":1790000000,"
-        "\"model\":\"mock-1\",\"choices\":[%s%s%s%s%s],\"usage\":%s}\n\n",
+        "\"model\":\"mock-1\",\"choices\":[%s%s%s%s%s],\"usage\":%s%s}\n\n",
         delta ? "{\"index\":0,\"delta\":{" : "", delta ? delta : "",
-        delta ? "},\"finish_reason\":" : "", delta ? finish : "", delta ? "}" : "", usage);
+        delta ? "},\"finish_reason\":" : "", delta ? finish : "", delta ? "}" : "", usage, padding);
     snprintf(size, sizeof size, "%x\r\n", length);
     append_text(buffer, size);
     append(buffer, event, (size_t)length);
     append_text(buffer, "\r\n");
+}
+
+static void append_event(struct buffer *buffer, const char *delta, const char *finish, const char *usage) {
+    append_padded(buffer, delta, finish, usage, "");
+}
+
+/* The text at a place of the stream, with the 1 to 16 characters of padding that go with it. */
+static void append_with_padding(struct buffer *buffer, int place) {
+    static const char letters[] = "q0Zr7LmC2xVb9TkE5sWyJ4uHa8NdPf1g";
+    char padding[64];
+    snprintf(padding, sizeof padding, ",\"obfuscation\":\"%.*s\"", 1 + place * 7 % 16, letters + place * 5 % 16);
+    append_padded(buffer, "\"content\":\"@0@ one more bit of text\"", "null", "null", padding);
 }
 
 /* The event at a place of the stream: the role, text, the finish, and last what was used. */
@@ -127,6 +141,13 @@ static void prepare_answers(void) {
     for (int place = 0; place < EVENTS; place++)
         append_nth(&burst_answer, place, 0);
     append_stream_end(&burst_answer);
+    append_stream_head(&padded_answer);
+    for (int place = 0; place < EVENTS; place++)
+        if (place == 0 || place >= EVENTS - 2)
+            append_nth(&padded_answer, place, 0);
+        else
+            append_with_padding(&padded_answer, place);
+    append_stream_end(&padded_answer);
 }
 
 static void watch(struct peer *peer, int operation, uint32_t events) {
@@ -167,13 +188,18 @@ static bool flush(struct peer *peer) {
     return true;
 }
 
-/* N of a model named "...pacedN", else 0. */
-static int period_of(const char *body, size_t length) {
+/* Where the name of the model has a word in it, or NULL. */
+static const char *in_model(const char *body, size_t length, const char *word) {
     const char *model = memmem(body, length, "\"model\"", 7);
     if (model == NULL)
-        return 0;
+        return NULL;
     size_t left = length - (size_t)(model - body);
-    const char *paced = memmem(model, left < 96 ? left : 96, "paced", 5);
+    return memmem(model, left < 96 ? left : 96, word, strlen(word));
+}
+
+/* N of a model named "...pacedN", else 0. */
+static int period_of(const char *body, size_t length) {
+    const char *paced = in_model(body, length, "paced");
     return paced == NULL ? 0 : atoi(paced + 5);
 }
 
@@ -182,6 +208,8 @@ static void answer(struct peer *peer, const char *body, size_t length) {
     int period_ms = stream ? period_of(body, length) : 0;
     if (!stream)
         append(&peer->out, whole_answer.bytes, whole_answer.used);
+    else if (period_ms <= 0 && in_model(body, length, "padded"))
+        append(&peer->out, padded_answer.bytes, padded_answer.used);
     else if (period_ms <= 0)
         append(&peer->out, burst_answer.bytes, burst_answer.used);
     else {

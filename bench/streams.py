@@ -94,7 +94,7 @@ def soak(port: int, pid: int, folder: Path, tools: object, seconds: float) -> li
     return samples[1:]
 
 
-def measure(soak_s: float = 60.0) -> list[Line]:
+def measure(soak_s: float = 600.0) -> list[Line]:
     """Open streams, then a soak of some seconds."""
     with tempfile.TemporaryDirectory(prefix="interlock-bench-") as name, ExitStack() as stack:
         folder = Path(name)

@@ -136,7 +136,7 @@ def test_the_config_of_the_benches_has_no_problem_and_the_size_that_is_claimed()
     env = {"INTERLOCK_BENCH_KEY": lab.KEY}
     assert check(lab.HERE / "interlock.yaml", env) == ()
     config = load(lab.HERE / "interlock.yaml", env).config
-    assert (len(config.models), len(config.rules), len(config.keys)) == (10, 20, 3)
+    assert (len(config.models), len(config.rules), len(config.keys)) == (11, 20, 3)
 
 
 def test_the_cpu_of_a_process_grows_with_what_it_does():
@@ -155,15 +155,16 @@ def test_the_table_shows_medians_per_request_and_per_event():
         for scenario in SCENARIOS
         for name, cpu in (("direct", 100), ("nginx", 1000), ("interlock", 4000))
     }
-    plain, unseen, burst, _, added = table(runs)
+    plain, unseen, burst, padded, _, added, steady = table(runs)
     assert (plain.nginx, plain.interlock, plain.ratio) == (100.0, 400.0, 4.0)
     assert (unseen.nginx, unseen.interlock) == (100.0, 400.0)
-    assert (burst.nginx, burst.interlock) == (1.0, 4.0)
+    assert (burst.nginx, burst.interlock) == (padded.nginx, padded.interlock) == (1.0, 4.0)
+    assert (steady.nginx, steady.interlock, steady.most) == (100.0, 400.0, None)
     assert (added.nginx, added.interlock) == (900.0, 3900.0)
 
 
 @pytest.mark.parametrize(
-    ("cost", "verdict"), [(6.0, "on target (6x)"), (8.0, "within 10x"), (11.0, "OVER 10x")]
+    ("most", "verdict"), [(6, "within 6x"), (5.9, "OVER 5.9x"), (None, "for information")]
 )
-def test_a_ratio_is_judged_by_target_and_bar(cost, verdict):
-    assert Row(name="x", nginx=1.0, interlock=cost, most=10, target=6).verdict == verdict
+def test_a_ratio_is_judged_by_its_bar_where_it_has_one(most, verdict):
+    assert Row(name="x", nginx=1.0, interlock=6.0, most=most).verdict == verdict
