@@ -180,13 +180,27 @@ async def test_a_request_that_would_not_be_let_in_any_more_is_let_go_of(tmp_path
         request, said = lately.request, lately.answer
         answers: list[bytes] = []
         stage = Stage(server.gateway, loop, answers.append, print)
+        stage.play(server.gateway.state, request, said)
+        await until(lambda: len(answers) == 1)
         server.write(pool(up.url, keys=keyed(other)))
         assert await server.reloader.reload()
         stage.play(server.gateway.state, request, said)
-        await until(lambda: answers)
+        await until(lambda: len(answers) == 2)
         stage.close()
-        assert answers[0].startswith(b"HTTP/1.1 401 ")
+        assert [one[:13] for one in answers] == [b"HTTP/1.1 200 ", b"HTTP/1.1 401 "]
         assert len(up.seen) == 1
+
+
+async def test_what_takes_long_is_not_gone_over_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "LONGEST_S", -1.0)
+    async with Upstream(chat("Hi")) as up, serving(tmp_path, pool(up.url)) as server:
+        for _ in range(20):
+            before = server.rehearsal.count
+            for _ in range(2):
+                await server.chat()
+            await asyncio.sleep(0.04)
+            assert server.rehearsal.count - before <= 2, "once after each, and no more"
+        assert server.rehearsal.count > 0
 
 
 async def test_a_fault_that_only_a_rehearsal_has_ends_it_and_costs_one_line(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 from interlock.transport import Response, Transport, TransportError
 from interlock.transport.connection import Connection
 from interlock.transport.http1 import Http1Transport
-from interlock.transport.response import HIGH_WATER, Http1Response
+from interlock.transport.response import HIGH_WATER, SMALL, Http1Response
 from tests.transport.upstream import answer, chunked, scripted
 
 JSON = (("content-type", "application/json"),)
@@ -71,6 +71,23 @@ async def test_a_post_arrives_as_given_and_its_answer_comes_back(client):
         "content-type": "application/json",
         "content-length": "7",
     }
+
+
+@pytest.mark.parametrize(("size", "again"), [(1, True), (SMALL - 100, True), (SMALL + 1, False)])
+async def test_a_body_that_came_whole_is_let_go_of_unless_it_is_small(client, size, again):
+    held = []
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(answer(b""))
+
+    async with scripted(handler) as port:
+        response = await post(client, port, b"")
+        assert isinstance(response, Http1Response)
+        assert response.whole(size) is None, "there is none"
+        response.put(b"x" * size)
+        held = [response.whole(10 * SMALL) for _ in range(2)]
+    assert held == [b"x" * size, b"x" * size if again else None]
 
 
 @pytest.mark.parametrize("size", [0, 64 * 1024, 64 * 1024 + 1, 3_000_000])

@@ -43,6 +43,8 @@ TIMES: Final = 12
 """So often after a request, unless another comes."""
 WITHIN_S: Final = 0.025
 """Only where one follows another so soon: a caller that comes now and then is not waited for."""
+LONGEST_S: Final = 0.003
+"""What takes longer is not gone over again: a dear request, or a server that has enough to do."""
 _OK: Final = b"HTTP/1.1 200 "
 
 
@@ -58,14 +60,12 @@ class Rehearsal:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._left = 0
-        self._came = -inf
+        self._came = self._played = -inf
         self._stage: Stage | None = None
-        self._closed = False
         live.lately.wanted, live.lately.taken = True, self._begin
 
     def close(self) -> None:
         """End it, for good."""
-        self._closed = True
         self._live.lately.forget()
         self._live.lately.wanted, self._live.lately.taken = False, None
         if self._timer is not None:
@@ -90,7 +90,7 @@ class Rehearsal:
         elif lately.request:
             self._left -= 1
             self._go_over(lately.request, lately.answer)
-        if self._left > 0 and lately.request and not self._closed:
+        if self._left > 0 and lately.request:
             self._timer = self._loop.call_later(EVERY_S, self._tick)
         else:
             lately.forget()
@@ -99,13 +99,14 @@ class Rehearsal:
         if self._stage is None or self._stage.closing:
             self._leave()
             self._stage = Stage(self._live, self._loop, self._ended, self._failed)
+        self._played = self._loop.time()
         self._stage.play(self._live.state, request, answer)
 
     def _ended(self, answer: bytes) -> None:
         """One has got its answer. Where that is none of a model, something has changed since the real one."""
-        if answer.startswith(_OK):
-            self.count += 1
-        else:
+        well = answer.startswith(_OK)
+        self.count += well
+        if not well or self._loop.time() - self._played > LONGEST_S:
             self._live.lately.forget()
 
     def _failed(self, what: dict[str, Any]) -> None:
