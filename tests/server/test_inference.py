@@ -149,6 +149,33 @@ async def test_u2_an_upstream_that_never_answers_leaves_time_for_the_next(tmp_pa
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
 
 
+async def test_u2_an_upstream_that_never_answers_is_followed_by_the_next_without_any_budget(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("interlock.execute.deadlines.LONGEST_ANSWER_S", 0.2)
+    async with (
+        Upstream(chat("from small"), HANG) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
+async def test_u12_a_whole_answer_that_stalls_is_followed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.execute.calls.IDLE_S", 0.1)
+    stalled = Reply(200, (b'{"id": "x", "choices": [', asyncio.Event(), b"]}"))
+    async with (
+        Upstream(chat("from small"), stalled) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
 async def test_a_deadline_that_nobody_meets_is_504(tmp_path):
     async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat(headers={"x-interlock-deadline-ms": "150"})

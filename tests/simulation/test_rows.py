@@ -10,7 +10,7 @@ import pytest
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
 from interlock.config.written import BudgetLimits, Fallback, Limits, Price, Resilience
-from interlock.execute.calls import IDLE_S
+from interlock.execute.deadlines import IDLE_S
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services, Setting
 from interlock.resilience.health import Health, TargetHealth

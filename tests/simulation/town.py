@@ -10,7 +10,8 @@ from random import Random
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
 from interlock.config.written import Breaker, BudgetLimits, Fallback, Limits, Price, Resilience, RetryBudget
-from interlock.execute.executor import DEADLINE_S, Execution
+from interlock.execute.deadlines import DEADLINE_S
+from interlock.execute.executor import Execution
 from interlock.execute.plan import LEAST_S, Step
 from interlock.execute.setting import Services, Setting
 from interlock.resilience.health import Health

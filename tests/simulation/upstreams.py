@@ -98,11 +98,15 @@ class Answer:
     def whole(self, limit: int) -> bytes | None:
         return None
 
-    async def read(self, limit: int, by: float | None) -> bytes:
+    async def read(self, limit: int, by: float | None, idle_s: float | None = None) -> bytes:
         whole = b""
-        while piece := await self.chunk(by):
+        while piece := await self.chunk(by if idle_s is None or not whole else self._idle_by(by, idle_s)):
             whole += piece
         return whole
+
+    def _idle_by(self, by: float | None, idle_s: float) -> float:
+        at = asyncio.get_running_loop().time() + idle_s
+        return at if by is None else min(at, by)
 
     def close(self) -> None:
         self.closed = True

@@ -14,8 +14,9 @@ import msgspec
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
 from interlock.execute.call_ids import with_call_ids
-from interlock.execute.calls import CONNECT_S, Limits, call_stream, call_whole
+from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
+from interlock.execute.deadlines import DEADLINE_S, limits
 from interlock.execute.door import Pass, Turned, admit, depart, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
@@ -34,10 +35,6 @@ from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Status, Validation
 from interlock.types.request import Request, ToolCall
 
-DEADLINE_S: Final = 600.0
-"""Where no budget sets a deadline: as long as the vendors' own SDKs wait."""
-RESERVE: Final = 0.25
-"""The share of the time left that a model leaves to the one that would follow a timeout."""
 OK: Final = AttemptEnd(outcome="ok")
 FAIR_S: Final = 10.0
 """A target that was not given so long by its caller is not taken for broken when it times out."""
@@ -259,7 +256,15 @@ class Execution:
         )
         whole = destination.calls[request.operation]  # the decision left out who has no such call
         call = whole.encode_request(request, destination.target)
-        return Trial(step, passed, request, call, mark, self._limits(step, now), now, self.services.now())
+        allowed = limits(
+            now,
+            self.deadline,
+            self.decision.budgets,
+            spare=step.spare,
+            stream=self._sink is not None,
+            answers=self.request.operation == "answer",
+        )
+        return Trial(step, passed, request, call, mark, allowed, now, self.services.now())
 
     def _pass_over(self, turned: Turned) -> AttemptEnd:
         """Note why a step was not called; an error of an earlier, real failure stays."""
@@ -308,19 +313,6 @@ class Execution:
         plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
         others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
         return any(other is not None and other.health.is_well(now) for other in others)
-
-    def _limits(self, step: Step, now: float) -> Limits:
-        """A model that another could replace leaves it time, until its first event has come."""
-        budgets = self.decision.budgets
-        left = self.deadline - now
-        first_s = left if budgets.first_token_ms is None else budgets.first_token_ms / 1000
-        end_by = self.deadline
-        if step.spare and budgets.deadline_ms is not None:
-            end_by -= min(left * RESERVE, first_s)
-        if self._sink is None:
-            return Limits(connect_by=min(now + CONNECT_S, end_by), first_by=end_by, end_by=end_by)
-        first_by = min(now + first_s, end_by)
-        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=self.deadline)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""

@@ -8,9 +8,10 @@ import asyncio
 
 from interlock.adapters import HttpCall
 from interlock.adapters.call import signed
-from interlock.execute.calls import CONNECT_S, IDLE_S, Emit, Limits, call_stream, call_whole
+from interlock.execute.calls import Emit, call_stream, call_whole
 from interlock.execute.continuing import joined, may_continue, next_request, output_left
 from interlock.execute.cost import affordable_tokens, cost_usd
+from interlock.execute.deadlines import CONNECT_S, IDLE_S, Limits
 from interlock.execute.joint import Joint
 from interlock.execute.plan import LEAST_S
 from interlock.execute.setting import Services, Setting

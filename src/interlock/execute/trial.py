@@ -7,9 +7,9 @@ import msgspec
 
 from interlock.adapters import HttpCall
 from interlock.adapters.call import signed
-from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
+from interlock.execute.deadlines import Limits
 from interlock.execute.door import Pass
 from interlock.execute.flow import Flow
 from interlock.execute.places import without_places
