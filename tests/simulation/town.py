@@ -12,7 +12,7 @@ from interlock.config.checked import Config, Deployment, Lane, Model, Provider, 
 from interlock.config.written import Breaker, BudgetLimits, Fallback, Limits, Price, Resilience, RetryBudget
 from interlock.execute.deadlines import DEADLINE_S
 from interlock.execute.executor import Execution
-from interlock.execute.plan import LEAST_S, Step
+from interlock.execute.plan import LEAST_S, MOST_CALLS, Step
 from interlock.execute.setting import Services, Setting
 from interlock.resilience.health import Health
 from interlock.route.decide import decide
@@ -232,8 +232,7 @@ def _check_caller(ran: Town, caller: Caller) -> None:
     assert len(caller.settled) == 1, f"{caller.name} was settled {caller.settled}"
     status = caller.settled[0]
     assert len(execution.attempts) == len(calls), f"{caller.name}: a call without an attempt, or the reverse"
-    if budgets.max_attempts is not None:
-        assert len(calls) <= budgets.max_attempts, f"{caller.name} called too often"
+    assert len(calls) <= (budgets.max_attempts or MOST_CALLS), f"{caller.name} called too often"
     for call in calls:
         allowed = DATA_CLASSES.index(TRUST[call.host]) >= DATA_CLASSES.index(
             caller.decision.signals.data_class
