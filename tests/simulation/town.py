@@ -277,5 +277,5 @@ def _check_upstreams(ran: Town) -> None:
     assert all(answer.closed or not answer.pieces for answer in ran.net.answers), "an answer was left open"
     for place, destination in ran.setting.destinations.items():
         assert not destination.health.breaker.probing, f"a probe of {place} never came back"
-        gate = destination.upstream.throttle
-        assert gate is None or gate.slots is None or (gate.slots.taken, gate.slots.waiting) == (0, 0)
+        slots = destination.upstream.slots
+        assert (slots.taken, slots.waiting) == (0, 0), f"a place at {place} was never given back"

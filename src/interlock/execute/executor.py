@@ -214,7 +214,7 @@ class Execution:
         spent_usd = (self.cost_usd or 0.0) + self._held_usd
         passed = admit(step, self.decision, self.setting, spent_usd, now)
         if isinstance(passed, Pass) and passed.gate is not None:
-            passed = await queue(passed, step, self.decision, self.deadline) or passed
+            passed = await queue(passed, step, self.decision, self.deadline)
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
@@ -286,16 +286,23 @@ class Execution:
         probe = passed.probe and (trial is None or trial.probes is not None)
         if trial is None or not trial.ended:
             nothing = Failure(outcome="cancelled", message="")
-            depart(passed, nothing, now, probe=probe, alone=True, output_tokens=None)
+            depart(passed, nothing, now, probe=probe, alone=True, output_tokens=None, began=now)
             return
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
         alone = failure is None or not self._others_are_well(trial.step, now)
         tokens = self.attempts[-1].output_tokens
-        depart(passed, failure, now, probe=probe, alone=alone, output_tokens=tokens)
-        if trial.rest_s:
-            passed.destination.health.rest(now, trial.rest_s)
+        depart(
+            passed,
+            failure,
+            now,
+            probe=probe,
+            alone=alone,
+            output_tokens=tokens,
+            began=trial.began,
+            explained=trial.explained,
+        )
 
     def _was_hurried(self, trial: Trial, now: float) -> bool:
         """Whether a timeout says less about the target than about the caller, or about a long answer.

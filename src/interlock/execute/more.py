@@ -83,7 +83,7 @@ class More:
         used = self.services.count(text, model.upstream) if used is None else used
         tokens = decision.signals.input_tokens + used
         gate = destination.upstream.throttle
-        limited = gate is not None and gate.start_at(now, tokens) > now
+        limited = gate is not None and not gate.fits(now, tokens, destination.health)
         too_long = model.context_tokens is not None and tokens >= model.context_tokens
         if self.deadline - now < LEAST_S or limited or too_long or not destination.health.is_well(now):
             return None
@@ -93,8 +93,7 @@ class More:
         cap = output_left(decision, model, used, affordable)
         if cap == 0:
             return None
-        if gate is not None:
-            gate.reserve(now, tokens)
+        trial.sent_again(now, () if gate is None else gate.begin(now, tokens, destination.health))
         trial.continuations += 1
         trial.under_way = tokens
         request = next_request(trial.request, text, cap)
