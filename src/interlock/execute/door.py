@@ -160,7 +160,10 @@ def depart(
             upstream.overloaded(now, began)
     if gate is not None:
         gate.produced(now, output_tokens or 0)
-    leave(upstream.slots)
+    if upstream.throttle is None:  # then nobody waits
+        upstream.slots.taken -= 1
+    else:
+        leave(upstream.slots)
 
 
 def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:

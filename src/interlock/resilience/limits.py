@@ -71,6 +71,8 @@ class Slots(Generic[Ticket]):
     At most `most` at once: as is configured (None: any number), or fewer, while `crowd` has learned so.
     """
 
+    __slots__ = ("_allowed", "_number", "_queue", "crowd", "places", "taken")
+
     def __init__(self, most: int | None = None) -> None:
         self.crowd = Crowd()
         self.places = LEAST_PLACES
