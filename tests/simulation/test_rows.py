@@ -377,9 +377,11 @@ def test_c1_of_500_callers_that_leave_at_any_moment_each_is_settled_once_and_not
             execution, stream = place.execution(stream=True), Stream()
             task = asyncio.ensure_future(execution.run_stream(stream))
             await asyncio.sleep(chance.uniform(0, 5))
+            left = asyncio.get_running_loop().time()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             execution.release()
+            assert asyncio.get_running_loop().time() - left <= 1.0
             ends = [attempt.outcome for attempt in execution.attempts]
             assert ends.count("cancelled") <= 1
             if stream.data and execution.attempts[-1].outcome == "cancelled":
