@@ -5,7 +5,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from interlock.resilience.learned import Said
-from interlock.resilience.quota import Quota
+from interlock.resilience.quota import OFTEN_S, Quota
 
 
 def told(remaining, most=None, full_s=20.0, *, unit="calls", steady=True):
@@ -85,6 +85,17 @@ def test_half_of_a_limit_is_left_for_those_who_are_waited_for():
     assert not heard(told(30, 60)).leaves_half(0.0, 1)
     assert heard(told(30, 60)).leaves_half(60.0, 1), "forgotten"
     assert not heard(told(0)).leaves_half(0.0, 1)
+
+
+def test_answers_need_not_be_read_each_time_while_most_is_left():
+    quota = Quota()
+    assert not heard(told(90)).is_known(0.0), "of how many, nobody said"
+    quota.hear([told(90, 100)], 0.0, 0.0, None)
+    assert quota.is_known(OFTEN_S / 2)
+    assert not quota.is_known(OFTEN_S)
+    for _ in range(45):
+        quota.begin(0.1, 1)
+    assert not quota.is_known(0.1), "less than half is left"
 
 
 @for_all(

@@ -117,12 +117,14 @@ async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -
     return _turned(step, refusal)
 
 
-def hear(passed: Pass, headers: Mapping[str, str], now: float, sent: float) -> bool:
+def hear(passed: Pass, headers: Mapping[str, str], now: float, sent: float, *, well: bool) -> bool:
     """Tell the account what the headers of an answer say of its limits, whose call was sent at `sent`.
 
-    True: nothing is left of one of them.
+    `well`: the answer is one. True: nothing is left of one of the limits.
     """
     place = passed.destination
+    if well and place.upstream.knows(place.health, now):
+        return False
     return place.upstream.hear(place.health, said(headers, now - sent), now, sent, passed.begun)
 
 

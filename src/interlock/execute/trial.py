@@ -122,7 +122,8 @@ class Trial:
         self._response = response
         if says(response.headers):
             now = asyncio.get_running_loop().time()
-            self.explained = hear(self._passed, response.headers, now, self._sent)
+            well = response.status == 200
+            self.explained = hear(self._passed, response.headers, now, self._sent, well=well)
 
     def sent_again(self, now: float, begun: Begun) -> None:
         """Note a further call of the attempt, and in which quotas it is counted."""

@@ -82,6 +82,11 @@ class UpstreamHealth:
             self.slots.allow(rules.concurrency)
         self._follow()
 
+    def knows(self, target: TargetHealth, now: float) -> bool:
+        """Whether what answers of a target tell of limits need not be read just now."""
+        quotas = self._quotas.of(target)
+        return bool(quotas) and all(quota.is_known(now) for quota in quotas)
+
     def hear(self, target: TargetHealth, told: Sequence[Said], now: float, sent: float, begun: Begun) -> bool:
         """What an answer of a target told of limits, whose call was sent at `sent` and counted in `begun`.
 

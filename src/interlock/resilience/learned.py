@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -150,13 +151,20 @@ def _full_s(reset: str, date: str, age_s: float) -> float | None:
         if seconds < _EPOCH:
             return seconds
         until = seconds / 1000 if seconds >= _EPOCH_MS else seconds
+    since = _dated(date)
+    return None if until is None or since is None else max(0.0, until - since) + age_s
+
+
+@lru_cache(maxsize=64)
+def _dated(date: str) -> float | None:
+    """Seconds since 1970 of a `date` header, of which all answers of a second have the same."""
     try:
-        since = parsedate_to_datetime(date)
+        return _aware(parsedate_to_datetime(date)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return None if until is None else max(0.0, until - _aware(since).timestamp()) + age_s
 
 
+@lru_cache(maxsize=64)
 def _instant(text: str) -> float | None:
     """Seconds since 1970 of an instant in RFC 3339."""
     try:

@@ -12,6 +12,8 @@ from interlock.resilience.learned import LONGEST_S, UNSAID_S, Said, Unit
 
 Mark = tuple[int, int]
 """How many calls and how many of their tokens had begun, with this one."""
+OFTEN_S: Final = 0.25
+"""While most of every limit is left, what answers tell is read no more often than this: calls are counted."""
 _NOTHING: Final = 1e-9
 
 
@@ -52,6 +54,9 @@ class Bucket:
             return True
         return 2 * (self._level(now) - units) >= (self.most or 0)
 
+    def has_plenty(self, now: float) -> bool:
+        return self.most is not None and 2 * self._level(now) >= self.most
+
     def _level(self, now: float) -> float:
         return self._capped(self.level + self.rate * (now - self.at))
 
@@ -62,12 +67,13 @@ class Bucket:
 class Quota:
     """Mutable: the limits of one model of an account, or of all of it, as its answers tell them."""
 
-    __slots__ = ("_buckets", "_calls_ahead", "_tokens_ahead", "calls", "tokens")
+    __slots__ = ("_buckets", "_calls_ahead", "_heard_at", "_tokens_ahead", "calls", "tokens")
 
     def __init__(self) -> None:
         self.calls = 0
         self.tokens = 0
         self._buckets: dict[str, Bucket] = {}
+        self._heard_at = 0.0
         self._calls_ahead = 0
         self._tokens_ahead = 0
 
@@ -77,12 +83,17 @@ class Quota:
         A call that began earlier than the one that told of a limit last knows less of it, and is not heard.
         """
         calls, tokens = mark or (0, 0)
+        self._heard_at = now
         for limit in told:
             known = self._buckets.get(limit.name)
             if known is not None and calls < known.mark and now < known.until:
                 continue
             since = self.calls - calls if limit.unit == "calls" else self.tokens - tokens
             self._buckets[limit.name] = Bucket(limit, now, sent, calls, since)
+
+    def is_known(self, now: float) -> bool:
+        """Whether there is no need to hear more just now."""
+        return now < self._heard_at + OFTEN_S and all(b.has_plenty(now) for b in self._buckets.values())
 
     def start_at(self, now: float, tokens: int) -> float:
         """The first instant at which a call with so many tokens fits, after those that wait already."""
