@@ -304,7 +304,10 @@ def test_the_next_answer_of_a_continuation_is_heard_too():
         place = Place(fallbacks=(), deadline_ms=5000, max_continuations=1)
         cut = json.loads(whole("one two three"))
         cut["choices"][0]["finish_reason"] = "length"
-        place.net.upstreams["one"].script.append(Answer(200, {}, [(0.0, json.dumps(cut).encode())]))
+        five = {**ONE_CALL, "x-ratelimit-remaining-requests": "5"}
+        tells(place, five)
+        await place.ask()
+        place.net.upstreams["one"].script.append(Answer(200, five, [(0.0, json.dumps(cut).encode())]))
         tells(place, ONE_CALL)
         assert code(await place.ask()) == "ok"
         assert code(await place.ask()) == "ok"
