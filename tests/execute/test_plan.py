@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from interlock.execute.plan import FAILS_AS, AttemptEnd, attempts, first_step
+from interlock.execute.plan import FAILS_AS, MOST_CALLS, AttemptEnd, attempts, first_step
 from tests.execute.given import decision, fallback
 
 OK = AttemptEnd(outcome="ok")
@@ -107,10 +107,10 @@ def test_a_step_says_whether_another_model_waits_behind_it():
 
 
 @for_all(st.data())
-def test_no_plan_tries_a_model_twice_or_more_often_than_it_may(data):
+def test_u3_no_plan_tries_a_model_twice_or_more_often_than_it_may(data):
     names = st.sampled_from("abcde")
     row = st.builds(fallback, names, st.sampled_from([*set(FAILS_AS.values()), "any"]), names | st.just("*"))
-    limit = data.draw(st.integers(1, 6))
+    limit = data.draw(st.none() | st.integers(1, 6))
     plan = decision(*data.draw(st.lists(row, max_size=8)), max_attempts=limit)
     ends = data.draw(
         st.lists(st.sampled_from([TIMEOUT, LIMITED, INVALID, FORBIDDEN]), min_size=9, max_size=9)
@@ -119,4 +119,4 @@ def test_no_plan_tries_a_model_twice_or_more_often_than_it_may(data):
     assert "…" not in tried
     assert len(set(tried)) == len(tried)
     called = [model for model, end in zip(tried, ends, strict=False) if end.calls]
-    assert len(called) <= limit
+    assert len(called) <= (limit or MOST_CALLS)

@@ -149,6 +149,33 @@ async def test_u2_an_upstream_that_never_answers_leaves_time_for_the_next(tmp_pa
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
 
 
+async def test_u2_an_upstream_that_never_answers_is_followed_by_the_next_without_any_budget(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("interlock.execute.deadlines.LONGEST_ANSWER_S", 0.2)
+    async with (
+        Upstream(chat("from small"), HANG) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
+async def test_u12_a_whole_answer_that_stalls_is_followed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.execute.calls.IDLE_S", 0.1)
+    stalled = Reply(200, (b'{"id": "x", "choices": [', asyncio.Event(), b"]}"))
+    async with (
+        Upstream(chat("from small"), stalled) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat()
+        assert got.status_code == 200
+        assert outcomes(server.record(got)) == [("gpt", "timeout"), ("small", "ok")]
+        await asyncio.wait_for(up.seen[0].gone.wait(), 2)
+
+
 async def test_a_deadline_that_nobody_meets_is_504(tmp_path):
     async with Upstream(HANG) as up, serving(tmp_path, pool(up.url)) as server:
         got = await server.chat(headers={"x-interlock-deadline-ms": "150"})
@@ -196,7 +223,7 @@ async def test_u3_a_cut_answer_may_have_been_paid_for_and_is_not_asked_for_again
         assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small"]
 
 
-async def test_max_attempts_bounds_calls_and_fallbacks_go_before_repeats(tmp_path):
+async def test_u3_max_attempts_bounds_calls_and_is_three_where_nothing_sets_it(tmp_path):
     rows = [{"from": "*", "to": name, "when": "any"} for name in ("small", "claude", "gpt")]
     async with (
         Upstream(answer({}, 500)) as up,
@@ -204,14 +231,16 @@ async def test_max_attempts_bounds_calls_and_fallbacks_go_before_repeats(tmp_pat
     ):
         got = await server.chat()
         assert got.status_code == 502
-        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "gpt", "small", "claude"]
-        up.seen.clear()
-        config = pool(up.url, up.url, fallbacks=rows, latency_classes={"interactive": {"max_attempts": 2}})
-        server.write(config)
-        assert await server.reloader.reload()
-        got = await server.chat()
-        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "small"]
-        assert len(up.seen) == 2
+        assert [model for model, _ in outcomes(server.record(got))] == ["gpt", "gpt", "small"]
+        assert len(up.seen) == 3
+        for most, tried in ((2, ["gpt", "small"]), (4, ["gpt", "gpt", "small", "claude"])):
+            up.seen.clear()
+            classes = {"interactive": {"max_attempts": most}}
+            server.write(pool(up.url, up.url, fallbacks=rows, latency_classes=classes))
+            assert await server.reloader.reload()
+            got = await server.chat()
+            assert [model for model, _ in outcomes(server.record(got))] == tried
+            assert len(up.seen) == most
 
 
 @pytest.mark.parametrize("said", ["17", "-5", "1000000000", "soon", "Wed, 21 Oct 2065 07:28:00 GMT"])

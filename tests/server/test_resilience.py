@@ -1,6 +1,7 @@
 """Bad days, end to end: breakers, limits, hedges, load and cut answers over real connections."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -151,6 +152,27 @@ async def test_u5_with_nobody_else_a_used_up_account_is_a_502_that_says_so_and_n
         assert got.json()["error"]["code"] == "upstream_failed"
         assert "used up" in got.json()["error"]["message"]
         assert "retry-after" not in got.headers
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+async def test_u5_a_crowd_after_headers_that_leave_one_call_does_not_all_go_out(tmp_path, is_stream):
+    left = (("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", "20s"))
+
+    def reply(seen):
+        said = chat_stream("fine") if is_stream else chat("fine")
+        return replace(said, headers=left) if seen.json["model"] == "up-1" else said
+
+    fallbacks = [{"from": "gpt", "to": "small", "when": "rate_limit"}]
+    async with Upstream(reply) as up, serving(tmp_path, pool(up.url, fallbacks=fallbacks)) as server:
+        assert (await server.chat(stream=is_stream)).status_code == 200
+        up.replies.append(replace(chat_stream("fine") if is_stream else chat("fine"), headers=()))
+        found = await asyncio.gather(*(server.chat(stream=is_stream) for _ in range(10)))
+        assert {got.status_code for got in found} == {200}
+        assert [seen.json["model"] for seen in up.seen].count("up-1") == 2
+        records = [server.record(got) for got in found]
+        assert [rules(record) for record in records].count([("gpt", "rate_limit")]) == 9
+        whys = {dropped.why for record in records for dropped in record.skipped}
+        assert all("limit is reached by what its answers say" in why for why in whys)
 
 
 # --- hedges -----------------------------------------------------------------------------------

@@ -226,6 +226,21 @@ async def test_u11_a_malformed_event_is_never_forwarded(tmp_path):
         assert events(got.text)[-1]["error"]["code"] == "upstream_failed"
 
 
+async def test_u2_a_stream_that_never_begins_falls_back_without_any_budget(tmp_path, monkeypatch):
+    monkeypatch.setattr("interlock.execute.deadlines.FIRST_EVENT_S", 0.2)
+    async with (
+        Upstream(chat_stream("from small"), HANG) as up,
+        serving(tmp_path, pool(up.url, fallbacks=FALLBACK)) as server,
+    ):
+        got = await server.chat(stream=True)
+        assert said(got.text) == "from small"
+        attempts = server.record(got).attempts
+        assert [(attempt.model, attempt.outcome) for attempt in attempts] == [
+            ("gpt", "timeout"),
+            ("small", "ok"),
+        ]
+
+
 async def test_u12_a_stalled_stream_ends_at_the_deadline(tmp_path):
     stalled = sse(ROLE, *words("w"), end="hang")
     async with Upstream(stalled) as up, serving(tmp_path, pool(up.url)) as server:

@@ -10,7 +10,7 @@ import pytest
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
 from interlock.config.written import BudgetLimits, Fallback, Limits, Price, Resilience
-from interlock.execute.calls import IDLE_S
+from interlock.execute.deadlines import IDLE_S
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services, Setting
 from interlock.resilience.health import Health, TargetHealth
@@ -31,7 +31,7 @@ BOTH = (Fallback(from_="a", to="b", when="timeout_or_5xx"), Fallback(from_="a", 
 
 
 class Place:
-    """Two providers, `one` with the model `a` and `two` with `b`, in weather that a test sets."""
+    """Two providers, `one` with the models `a` and `c`, `two` with `b`, in weather that a test sets."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Place:
             },
             models={
                 name: Model(name=name, provider=provider, upstream=name, price=price, max_output_tokens=most)
-                for name, provider in (("a", "one"), ("b", "two"))
+                for name, provider in (("a", "one"), ("b", "two"), ("c", "one"))
             },
             fallbacks=fallbacks,
             lanes=(
@@ -101,12 +101,19 @@ class Place:
         self.net.upstreams[host].weather.append((at, mix))
 
     def execution(
-        self, *, latency_class: LatencyClass = "interactive", stream: bool = False, **signals: Any
+        self,
+        *,
+        latency_class: LatencyClass = "interactive",
+        stream: bool = False,
+        model: str = "a",
+        **signals: Any,
     ) -> Execution:
         decision = decide(
             id="dec_1",
             now="2026-11-26T10:00:00.000000Z",
-            signals=Signals(model="a", input_tokens=10, latency_class=latency_class, task="work", **signals),
+            signals=Signals(
+                model=model, input_tokens=10, latency_class=latency_class, task="work", **signals
+            ),
             snapshot=self.setting.snapshot,
             world=self.setting.world,
             world_hash="w",
@@ -114,7 +121,7 @@ class Place:
         )
         request = Request(
             dialect="openai-chat",
-            model="a",
+            model=model,
             messages=(Message(role="user", parts=(Text(text="r1 please"),)),),
             stream=stream,
         )
@@ -370,9 +377,11 @@ def test_c1_of_500_callers_that_leave_at_any_moment_each_is_settled_once_and_not
             execution, stream = place.execution(stream=True), Stream()
             task = asyncio.ensure_future(execution.run_stream(stream))
             await asyncio.sleep(chance.uniform(0, 5))
+            left = asyncio.get_running_loop().time()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             execution.release()
+            assert asyncio.get_running_loop().time() - left <= 1.0
             ends = [attempt.outcome for attempt in execution.attempts]
             assert ends.count("cancelled") <= 1
             if stream.data and execution.attempts[-1].outcome == "cancelled":

@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulation.clock import run
 from tests.simulation.town import Town, check, town
+from tests.simulation.upstreams import KINDS
 
 SEEDS = 500
 PER_TEST = 50
@@ -63,7 +64,7 @@ def test_the_weather_leaves_nothing_out():
     executions = [caller.execution for ran in runs for caller in ran.callers if caller.execution is not None]
     outcomes = {attempt.outcome for execution in executions for attempt in execution.attempts}
     rules = {dropped.rule for execution in executions for dropped in execution.skipped}
-    assert len(kinds) == 12
+    assert kinds == set(KINDS)
     assert statuses == {"ok", "failed", "cancelled"}
     assert outcomes >= {
         "ok",
@@ -75,3 +76,5 @@ def test_the_weather_leaves_nothing_out():
         "cancelled",
     }
     assert {"breaker", "rate_limit", "limits", "max_cost_usd"} <= rules
+    whys = {dropped.why for execution in executions for dropped in execution.skipped}
+    assert any("by what its answers say" in why for why in whys)

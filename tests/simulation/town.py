@@ -10,8 +10,9 @@ from random import Random
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
 from interlock.config.written import Breaker, BudgetLimits, Fallback, Limits, Price, Resilience, RetryBudget
-from interlock.execute.executor import DEADLINE_S, Execution
-from interlock.execute.plan import LEAST_S, Step
+from interlock.execute.deadlines import DEADLINE_S
+from interlock.execute.executor import Execution
+from interlock.execute.plan import LEAST_S, MOST_CALLS, Step
 from interlock.execute.setting import Services, Setting
 from interlock.resilience.health import Health
 from interlock.route.decide import decide
@@ -231,8 +232,7 @@ def _check_caller(ran: Town, caller: Caller) -> None:
     assert len(caller.settled) == 1, f"{caller.name} was settled {caller.settled}"
     status = caller.settled[0]
     assert len(execution.attempts) == len(calls), f"{caller.name}: a call without an attempt, or the reverse"
-    if budgets.max_attempts is not None:
-        assert len(calls) <= budgets.max_attempts, f"{caller.name} called too often"
+    assert len(calls) <= (budgets.max_attempts or MOST_CALLS), f"{caller.name} called too often"
     for call in calls:
         allowed = DATA_CLASSES.index(TRUST[call.host]) >= DATA_CLASSES.index(
             caller.decision.signals.data_class
@@ -277,5 +277,5 @@ def _check_upstreams(ran: Town) -> None:
     assert all(answer.closed or not answer.pieces for answer in ran.net.answers), "an answer was left open"
     for place, destination in ran.setting.destinations.items():
         assert not destination.health.breaker.probing, f"a probe of {place} never came back"
-        gate = destination.upstream.throttle
-        assert gate is None or gate.slots is None or (gate.slots.taken, gate.slots.waiting) == (0, 0)
+        slots = destination.upstream.slots
+        assert (slots.taken, slots.waiting) == (0, 0), f"a place at {place} was never given back"

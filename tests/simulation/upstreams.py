@@ -25,6 +25,7 @@ KINDS = (
     "silent_end",
     "preamble",
     "400",
+    "tells",
 )
 DOWN = ("refuse", "stall", "5xx")
 
@@ -98,11 +99,15 @@ class Answer:
     def whole(self, limit: int) -> bytes | None:
         return None
 
-    async def read(self, limit: int, by: float | None) -> bytes:
+    async def read(self, limit: int, by: float | None, idle_s: float | None = None) -> bytes:
         whole = b""
-        while piece := await self.chunk(by):
+        while piece := await self.chunk(by if idle_s is None or not whole else self._idle_by(by, idle_s)):
             whole += piece
         return whole
+
+    def _idle_by(self, by: float | None, idle_s: float) -> float:
+        at = asyncio.get_running_loop().time() + idle_s
+        return at if by is None else min(at, by)
 
     def close(self) -> None:
         self.closed = True
@@ -152,11 +157,12 @@ class Net:
         if kind == "429":
             wait = self.chance.choice(["", "1", "3", "40", "-1", "1000000000", "soon"])
             return refusal(429, {"retry-after": wait} if wait else {})
+        headers = self._limits() if kind == "tells" else {}
         most = min(cap, 40) if cap is not None else 40
         words = self.chance.randint(1, max(1, most))
         usage = {"prompt_tokens": 10, "completion_tokens": words, "total_tokens": 10 + words}
         if asked.get("stream"):
-            return Answer(200, {}, self._stream(kind, words, usage))
+            return Answer(200, headers, self._stream(kind, words, usage))
         if kind in ("malformed", "preamble"):
             return Answer(200, {}, [(0.0, b"<html>")])
         choice = {
@@ -169,7 +175,18 @@ class Net:
             return Answer(200, {}, [(0.1, data[:20]), (0.1, TransportError("upstream_error", "cut"))])
         if kind == "drip":
             return Answer(200, {}, [(1.0, data[at : at + 40]) for at in range(0, len(data), 40)])
-        return Answer(200, {}, [(0.05, data)])
+        return Answer(200, headers, [(0.05, data)])
+
+    def _limits(self) -> dict[str, str]:
+        """What headers say of limits, true or not."""
+        start, what = self.chance.choice(
+            [("x-ratelimit-", "-requests"), ("x-ratelimit-", "-tokens"), ("ratelimit-", "")]
+        )
+        return {
+            f"{start}remaining{what}": self.chance.choice(["0", "1", "30", "-1", "nan"]),
+            f"{start}limit{what}": self.chance.choice(["60", "1", "", "none"]),
+            f"{start}reset{what}": self.chance.choice(["1s", "20", "6m0s", "1e9", "soon", ""]),
+        }
 
     def _stream(self, kind: str, words: int, usage: dict[str, int]) -> list[Piece]:
         gap = self.chance.uniform(3, 40) if kind == "drip" else self.chance.uniform(0.01, 0.2)

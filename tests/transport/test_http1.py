@@ -266,6 +266,48 @@ async def test_u12_a_stalled_stream_is_a_timeout_and_is_hung_up_on(client):
         await gone.wait()
 
 
+HALF_SENT = {
+    "chunked": chunked(b'{"id": "x"', end=False),
+    "of a known length": b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": "x"',
+    "of a known length, none of it": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n",
+    "until the end": b'HTTP/1.1 200 OK\r\n\r\n{"id": "x"',
+}
+
+
+@pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT)
+async def test_u12_a_whole_body_that_stalls_is_a_timeout_and_is_hung_up_on(client, sent):
+    gone = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(sent)
+        assert await peer.gone()
+        gone.set()
+
+    async with scripted(handler) as port:
+        response = await post(client, port)
+        with pytest.raises(TransportError) as late:
+            await response.read(1000, soon(60), 0.02)
+        assert (late.value.outcome, late.value.detail) == ("timeout", "stalled")
+        await gone.wait()
+
+
+async def test_u12_a_whole_body_may_take_its_time_to_begin_and_between_its_pieces(client):
+    """A head that comes before its answer has been made says nothing of when that will be."""
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.6)
+        for n in range(9):
+            await peer.send(b"1\r\n%d\r\n" % n)
+            await asyncio.sleep(0.06)
+        await peer.send(b"0\r\n\r\n")
+
+    async with scripted(handler) as port:
+        assert await (await post(client, port)).read(1000, soon(60), 0.4) == b"012345678"
+
+
 async def test_u12_a_deadline_that_has_passed_is_a_timeout_unless_bytes_are_there(client):
     async def handler(peer):
         await peer.request()

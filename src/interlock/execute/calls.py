@@ -8,18 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from interlock.adapters import AdapterModule, HttpCall, WholeCall
+from interlock.execute.deadlines import IDLE_S, Limits
 from interlock.execute.flow import Flow
 from interlock.execute.joint import Joint
 from interlock.transport import Response, Transport, TransportError
 from interlock.types.answer import Answer, Event, Failure
 from interlock.types.proxy import Proxy
 
-CONNECT_S: Final = 10.0
-IDLE_S: Final = 30.0
-"""How long a stream may go without completing a line."""
 MOST_ANSWER: Final = 32 * 1024 * 1024
 MOST_ERROR: Final = 1024 * 1024
 
@@ -31,14 +27,6 @@ _MESSAGES: Final = {
 
 Emit = Callable[[Sequence[Event]], Awaitable[None]]
 Heard = Callable[[Response], None]
-
-
-class Limits(Struct, frozen=True, gc=False):
-    """Instants of `loop.time()`: when a connection is due, the first event, and everything."""
-
-    connect_by: float
-    first_by: float
-    end_by: float
 
 
 async def call_whole(
@@ -67,7 +55,7 @@ async def call_whole(
             return await _error(adapter, response, limits)
         body = response.whole(MOST_ANSWER)
         if body is None:
-            body = await response.read(MOST_ANSWER, limits.end_by)
+            body = await response.read(MOST_ANSWER, limits.end_by, IDLE_S)
     except TransportError as error:
         return _failure(error)
     finally:
@@ -113,7 +101,7 @@ async def call_stream(
 
 
 async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:
-    body = await response.read(MOST_ERROR, limits.end_by)
+    body = await response.read(MOST_ERROR, limits.end_by, IDLE_S)
     return adapter.decode_error(response.status, response.headers, body)
 
 

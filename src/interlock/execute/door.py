@@ -5,8 +5,11 @@ turned away leaves a reason for the record; the plan decides what follows.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.errors import ApiError
 from interlock.execute.admission import Busy, Gate, enter, leave
@@ -15,6 +18,8 @@ from interlock.execute.failures import refused, verdict_on
 from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
 from interlock.execute.setting import Destination, Setting
 from interlock.resilience.health import Refusal, TargetHealth
+from interlock.resilience.learned import said
+from interlock.resilience.quota import Begun
 from interlock.route.arms import on_canary
 from interlock.route.decide import permits
 from interlock.types.answer import Failure
@@ -30,16 +35,21 @@ class Turned(Struct, frozen=True):
     wait_s: float | None = None
 
 
+_TOO_MUCH: Final = (429, 503, 529)
+"""Statuses by which an upstream says that it has too much to do."""
+
+
 class Pass(Struct, frozen=True, gc=False):
     """May be called: where, for how many output tokens (None: no bound), and whether it is a probe.
 
-    `leave` has to follow, however the call ends.
+    `depart` has to follow, however the call ends.
     """
 
     destination: Destination
     affordable: int | None
     probe: bool
     gate: Gate | None
+    begun: Begun = ()
 
 
 def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
@@ -74,12 +84,15 @@ def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, no
         probe = health.breaker.begin(now)
     if not step.again:
         upstream.retries.earn()
-    return Pass(destination, affordable, probe, upstream.throttle)
+    gate = upstream.throttle
+    if gate is None:
+        upstream.slots.taken += 1
+    return Pass(destination, affordable, probe, gate)
 
 
-async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Turned | None:
-    """Wait until the account's limits let a call begin; None when they do. Else it is turned away, and
-    has given back what it was let through with.
+async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
+    """Wait until the account's limits let a call begin. Where it is turned away, it has given back what it
+    was let through with.
     """
     health, gate = passed.destination.health, passed.gate
     assert gate is not None, "the account has limits"
@@ -87,20 +100,32 @@ async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -
     by = deadline - LEAST_S
     if _has_relief(step, decision):
         by = min(by, clock() + WORTH_WAITING_S)
-    refusal: Refusal | Busy | None = None
     try:
-        refusal = await enter(gate, decision.signals.input_tokens, decision.policy.latency_class, by)
+        found = await enter(gate, health, decision.signals.input_tokens, decision.policy.latency_class, by)
     except BaseException:
         health.breaker.drop(probe=passed.probe)
         raise
-    if refusal is None and not passed.probe:
-        refusal = health.refuses(clock())
-        if refusal is not None:
-            leave(gate)
-    if refusal is None:
-        return None
+    refusal: Refusal | Busy | None
+    if isinstance(found, Busy):
+        refusal = found
+    else:
+        refusal = None if passed.probe else health.refuses(clock())
+        if refusal is None:
+            return replace(passed, begun=found) if found else passed
+        leave(gate.slots)
     health.breaker.drop(probe=passed.probe)
     return _turned(step, refusal)
+
+
+def hear(passed: Pass, headers: Mapping[str, str], now: float, sent: float, *, well: bool) -> bool:
+    """Tell the account what the headers of an answer say of its limits, whose call was sent at `sent`.
+
+    `well`: the answer is one. True: nothing is left of one of the limits.
+    """
+    place = passed.destination
+    if well and place.upstream.knows(place.health, now):
+        return False
+    return place.upstream.hear(place.health, said(headers, now - sent), now, sent, passed.begun)
 
 
 def _has_relief(step: Step, decision: Decision) -> bool:
@@ -119,16 +144,28 @@ def depart(
     probe: bool,
     alone: bool,
     output_tokens: int | None,
+    began: float,
+    explained: bool = False,
 ) -> None:
-    """Tell the target how its call ended, and give its place to the next. `probe`: it is one to the end."""
-    health, gate = passed.destination.health, passed.gate
+    """Tell the target how its call ended, and give its place to the next. `probe`: it is one to the end.
+
+    `explained`: its headers say which limit is reached, so that it is not the number of calls at once.
+    """
+    health, upstream, gate = passed.destination.health, passed.destination.upstream, passed.gate
     if failure is None:
         health.breaker.succeed(now, probe=probe)
+        if upstream.throttle is not None:
+            upstream.answered(now)
     else:
         _blame(health, failure, now, probe=probe, alone=alone)
+        if failure.status in _TOO_MUCH and not failure.spent and not explained:
+            upstream.overloaded(now, began)
     if gate is not None:
         gate.produced(now, output_tokens or 0)
-        leave(gate)
+    if upstream.throttle is None:  # then nobody waits
+        upstream.slots.taken -= 1
+    else:
+        leave(upstream.slots)
 
 
 def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:
@@ -154,7 +191,7 @@ def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | No
 def _turned(step: Step, refusal: Refusal | Busy) -> Turned:
     if isinstance(refusal, Busy):
         outcome: Skipped = "busy"
-        dropped = Dropped(model=step.model, rule="limits", why=refusal.why)
+        dropped = Dropped(model=step.model, rule=refusal.rule, why=refusal.why)
     else:
         outcome = refusal.kind
         rule = "breaker" if refusal.kind == "open" else "rate_limit"

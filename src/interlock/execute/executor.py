@@ -14,8 +14,9 @@ import msgspec
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
 from interlock.execute.call_ids import with_call_ids
-from interlock.execute.calls import CONNECT_S, Limits, call_stream, call_whole
+from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
+from interlock.execute.deadlines import DEADLINE_S, limits
 from interlock.execute.door import Pass, Turned, admit, depart, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
@@ -34,10 +35,6 @@ from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Status, Validation
 from interlock.types.request import Request, ToolCall
 
-DEADLINE_S: Final = 600.0
-"""Where no budget sets a deadline: as long as the vendors' own SDKs wait."""
-RESERVE: Final = 0.25
-"""The share of the time left that a model leaves to the one that would follow a timeout."""
 OK: Final = AttemptEnd(outcome="ok")
 FAIR_S: Final = 10.0
 """A target that was not given so long by its caller is not taken for broken when it times out."""
@@ -217,7 +214,7 @@ class Execution:
         spent_usd = (self.cost_usd or 0.0) + self._held_usd
         passed = admit(step, self.decision, self.setting, spent_usd, now)
         if isinstance(passed, Pass) and passed.gate is not None:
-            passed = await queue(passed, step, self.decision, self.deadline) or passed
+            passed = await queue(passed, step, self.decision, self.deadline)
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
@@ -259,7 +256,15 @@ class Execution:
         )
         whole = destination.calls[request.operation]  # the decision left out who has no such call
         call = whole.encode_request(request, destination.target)
-        return Trial(step, passed, request, call, mark, self._limits(step, now), now, self.services.now())
+        allowed = limits(
+            now,
+            self.deadline,
+            self.decision.budgets,
+            spare=step.spare,
+            stream=self._sink is not None,
+            answers=self.request.operation == "answer",
+        )
+        return Trial(step, passed, request, call, mark, allowed, now, self.services.now())
 
     def _pass_over(self, turned: Turned) -> AttemptEnd:
         """Note why a step was not called; an error of an earlier, real failure stays."""
@@ -281,16 +286,23 @@ class Execution:
         probe = passed.probe and (trial is None or trial.probes is not None)
         if trial is None or not trial.ended:
             nothing = Failure(outcome="cancelled", message="")
-            depart(passed, nothing, now, probe=probe, alone=True, output_tokens=None)
+            depart(passed, nothing, now, probe=probe, alone=True, output_tokens=None, began=now)
             return
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
         alone = failure is None or not self._others_are_well(trial.step, now)
         tokens = self.attempts[-1].output_tokens
-        depart(passed, failure, now, probe=probe, alone=alone, output_tokens=tokens)
-        if trial.rest_s:
-            passed.destination.health.rest(now, trial.rest_s)
+        depart(
+            passed,
+            failure,
+            now,
+            probe=probe,
+            alone=alone,
+            output_tokens=tokens,
+            began=trial.began,
+            explained=trial.explained,
+        )
 
     def _was_hurried(self, trial: Trial, now: float) -> bool:
         """Whether a timeout says less about the target than about the caller, or about a long answer.
@@ -308,19 +320,6 @@ class Execution:
         plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
         others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
         return any(other is not None and other.health.is_well(now) for other in others)
-
-    def _limits(self, step: Step, now: float) -> Limits:
-        """A model that another could replace leaves it time, until its first event has come."""
-        budgets = self.decision.budgets
-        left = self.deadline - now
-        first_s = left if budgets.first_token_ms is None else budgets.first_token_ms / 1000
-        end_by = self.deadline
-        if step.spare and budgets.deadline_ms is not None:
-            end_by -= min(left * RESERVE, first_s)
-        if self._sink is None:
-            return Limits(connect_by=min(now + CONNECT_S, end_by), first_by=end_by, end_by=end_by)
-        first_by = min(now + first_s, end_by)
-        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=self.deadline)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""

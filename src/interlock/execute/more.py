@@ -8,9 +8,10 @@ import asyncio
 
 from interlock.adapters import HttpCall
 from interlock.adapters.call import signed
-from interlock.execute.calls import CONNECT_S, IDLE_S, Emit, Limits, call_stream, call_whole
+from interlock.execute.calls import Emit, call_stream, call_whole
 from interlock.execute.continuing import joined, may_continue, next_request, output_left
 from interlock.execute.cost import affordable_tokens, cost_usd
+from interlock.execute.deadlines import CONNECT_S, IDLE_S, Limits
 from interlock.execute.joint import Joint
 from interlock.execute.plan import LEAST_S
 from interlock.execute.setting import Services, Setting
@@ -90,7 +91,7 @@ class More:
         used = self.services.count(text, model.upstream) if used is None else used
         tokens = decision.signals.input_tokens + used
         gate = destination.upstream.throttle
-        limited = gate is not None and gate.start_at(now, tokens) > now
+        limited = gate is not None and not gate.fits(now, tokens, destination.health)
         too_long = model.context_tokens is not None and tokens >= model.context_tokens
         if self.deadline - now < LEAST_S or limited or too_long or not destination.health.is_well(now):
             return None
@@ -100,8 +101,7 @@ class More:
         cap = output_left(decision, model, used, affordable)
         if cap == 0:
             return None
-        if gate is not None:
-            gate.reserve(now, tokens)
+        trial.sent_again(now, () if gate is None else gate.begin(now, tokens, destination.health))
         trial.continuations += 1
         trial.under_way = tokens
         request = next_request(trial.request, text, cap)

@@ -39,7 +39,7 @@ _THEIRS: Final = ("budget", "not_permitted")
 LEAST_S: Final = 0.05
 """Nothing is started with less time left than this."""
 MOST_CALLS: Final = 3
-"""Calls of one request, above which nothing is repeated where no budget sets `max_attempts`."""
+"""Calls of one request where no budget sets `max_attempts`: repeats and fallbacks together."""
 BASE_S: Final = 0.05
 THROTTLED_BASE_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 20.0
@@ -97,10 +97,10 @@ def first_step(decision: Decision, hedge_after_s: float | None = None) -> Step:
 
     With `hedge_after_s` it has a hedge: the model that would follow a timeout, else itself.
     """
-    here, limit = decision.route, decision.budgets.max_attempts
+    here, limit = decision.route, decision.budgets.max_attempts or MOST_CALLS
     assert here is not None, "a decision without a route is never executed"
     model = here.model
-    may_call_again = limit is None or limit > 1
+    may_call_again = limit > 1
     return Step(
         provider=here.provider,
         model=model,
@@ -117,7 +117,7 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
     A step that was skipped for what the request is leaves the earlier failure in place: the next
     fallback is looked up for the model that really failed.
     """
-    limit = decision.budgets.max_attempts
+    limit = decision.budgets.max_attempts or MOST_CALLS
     step, hedge = first, first.hedge
     tried = {step.model}
     calls = repeats = 0
@@ -131,14 +131,13 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
         when = FAILS_AS.get(end.outcome)
         if end.final or (when is None and end.outcome != "no_retry"):
             return
-        if limit is not None and calls >= limit:
+        if calls >= limit:
             return
         if when is not None and (failed is None or end.outcome not in _THEIRS):
             failed = (step.model, when)
         assert failed is not None, "a repeat follows a failure"
         found = _find(decision, tried, *failed)
-        room = (MOST_CALLS if limit is None else limit) - calls
-        pause_s = _pause_s(end, repeats, room, stands_by=found is not None)
+        pause_s = _pause_s(end, repeats, limit - calls, stands_by=found is not None)
         place: Step | FallbackStep
         if pause_s is not None:
             repeats, place, again = repeats + 1, step, end.calls > 0 or step.again
@@ -147,7 +146,7 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
             tried.add(place.model)
         else:
             return
-        may_call_again = limit is None or calls + 1 < limit
+        may_call_again = calls + 1 < limit
         step = Step(
             provider=place.provider,
             model=place.model,
@@ -161,8 +160,8 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
 
 def _hedge(decision: Decision, after_s: float) -> Hedge | None:
     """The hedge of a decision's first step; None where there may be only one call."""
-    here, limit = decision.route, decision.budgets.max_attempts
-    if here is None or (limit is not None and limit < 2):
+    here = decision.route
+    if here is None or decision.budgets.max_attempts == 1:
         return None
     found = _find(decision, (here.model,), here.model, "timeout_or_5xx")
     place = here if found is None else decision.fallbacks[found]

@@ -1,5 +1,6 @@
 """One attempt while it runs, and the `Attempt` that is recorded of it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,10 +8,10 @@ import msgspec
 
 from interlock.adapters import HttpCall
 from interlock.adapters.call import signed
-from interlock.execute.calls import Limits
 from interlock.execute.continuing import total
 from interlock.execute.cost import cost_usd
-from interlock.execute.door import Pass
+from interlock.execute.deadlines import Limits
+from interlock.execute.door import Pass, hear
 from interlock.execute.flow import Flow
 from interlock.execute.places import without_places
 from interlock.execute.plan import Step
@@ -19,7 +20,8 @@ from interlock.execute.usage import Count, complete, credible
 from interlock.execute.validation.findings import Verdict, Violation
 from interlock.execute.validation.said import calls_of, text_of
 from interlock.execute.validation.verdict import WORDS
-from interlock.resilience.learned import rest_s
+from interlock.resilience.learned import says
+from interlock.resilience.quota import Begun
 from interlock.stats.rounding import milliseconds
 from interlock.transport import Response
 from interlock.types.answer import Answer, AttemptOutcome, Failure, Usage
@@ -34,13 +36,16 @@ class Trial:
 
     __slots__ = (
         "_call",
+        "_passed",
         "_response",
+        "_sent",
         "_usage",
         "answer",
         "began",
         "continuations",
         "destination",
         "ended",
+        "explained",
         "failure",
         "first",
         "flow",
@@ -49,7 +54,6 @@ class Trial:
         "mark",
         "probes",
         "request",
-        "rest_s",
         "secret",
         "started_at",
         "step",
@@ -100,7 +104,10 @@ class Trial:
         self.continuations = 0
         self.under_way = 0
         """Input tokens of a continuation that has not ended: it may cost that, whatever becomes of it."""
-        self.rest_s = 0.0
+        self.explained = False
+        """Whether the answer told that nothing is left of a limit."""
+        self._passed = passed
+        self._sent = began
         self._response: Response | None = None
         self._usage: Usage | None = None
 
@@ -111,9 +118,17 @@ class Trial:
         return call
 
     def heard(self, response: Response) -> None:
-        """Note an answer whose head has come, and how long its sender wants the next call to wait."""
+        """Note an answer whose head has come, and pass on what it says of its sender's limits."""
         self._response = response
-        self.rest_s = rest_s(response.headers)
+        if says(response.headers):
+            now = asyncio.get_running_loop().time()
+            well = response.status == 200
+            self.explained = hear(self._passed, response.headers, now, self._sent, well=well)
+
+    def sent_again(self, now: float, begun: Begun) -> None:
+        """Note a further call of the attempt, and in which quotas it is counted."""
+        self._sent = now
+        self._passed = msgspec.structs.replace(self._passed, begun=begun)
 
     def body(self, limit: int) -> bytes | None:
         """The bytes of an answer that came whole, if they are few and still here."""

@@ -4,6 +4,7 @@ A target is one model at one deployment: what breaks or is rate-limited there sa
 models of the vendor. An upstream is a provider's account: its limits and its retry budget are shared.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -12,8 +13,9 @@ from interlock.config.written import Breaker as BreakerRules
 from interlock.config.written import Limits, Resilience
 from interlock.config.written import RetryBudget as RetryRules
 from interlock.resilience.breaker import Breaker
-from interlock.resilience.learned import peace_s
-from interlock.resilience.limits import Throttle
+from interlock.resilience.learned import Said, peace_s
+from interlock.resilience.limits import Quotas, Slots, Throttle
+from interlock.resilience.quota import Begun
 from interlock.resilience.retries import RetryBudget
 
 
@@ -53,29 +55,73 @@ class TargetHealth:
 
     def cool(self, now: float, asked_s: float | None) -> None:
         """The target said that a limit of it is reached."""
-        self.rest(now, peace_s(asked_s))
-
-    def rest(self, now: float, seconds: float) -> None:
-        """Leave it in peace for so long, or for longer if that was said before."""
-        self.cooled_until = max(self.cooled_until, now + seconds)
+        self.cooled_until = max(self.cooled_until, now + peace_s(asked_s))
 
 
 class UpstreamHealth:
-    """Mutable: one provider's account. `throttle` is None where no limits are configured."""
+    """Mutable: one provider's account. `throttle` is None while no limit is configured and none is learned.
 
-    __slots__ = ("retries", "throttle")
+    `slots` counts the calls under way always: what is too much is learned of them.
+    """
+
+    __slots__ = ("_quotas", "_rules", "retries", "slots", "throttle")
 
     def __init__(self, rules: RetryRules, limits: Limits | None) -> None:
         self.retries = RetryBudget(rules)
+        self.slots: Slots[Any] = Slots()
         self.throttle: Throttle[Any] | None = None
+        self._quotas = Quotas()
+        self._rules = Limits()
         self.limit(limits)
 
     def limit(self, limits: Limits | None) -> None:
-        """Take on other limits. What runs under the old ones still counts there, to its end."""
-        if limits is None or limits == Limits():
+        """Take on other limits. What runs counts under them too, but for the minute's rates."""
+        rules = limits or Limits()
+        if rules != self._rules:
+            self._rules, self.throttle = rules, None
+            self.slots.allow(rules.concurrency)
+        self._follow()
+
+    def knows(self, target: TargetHealth, now: float) -> bool:
+        """Whether what answers of a target tell of limits need not be read just now."""
+        quotas = self._quotas.of(target)
+        return bool(quotas) and all(quota.is_known(now) for quota in quotas)
+
+    def hear(self, target: TargetHealth, told: Sequence[Said], now: float, sent: float, begun: Begun) -> bool:
+        """What an answer of a target told of limits, whose call was sent at `sent` and counted in `begun`.
+
+        True: it says that nothing is left of one.
+        """
+        for model, limits in (
+            (target, [limit for limit in told if not limit.account]),
+            (None, [limit for limit in told if limit.account]),
+        ):
+            if limits:
+                quota = self._quotas.made(model)
+                mark = next((mark for counted, mark in begun if counted is quota), None)
+                quota.hear(limits, now, sent, mark)
+        self._follow()
+        return any(limit.remaining == 0 for limit in told)
+
+    def answered(self, now: float) -> None:
+        """A call of it, which is still counted, had an answer. Asked only while there is a throttle."""
+        if self.slots.crowd.most is not None:
+            self.slots.crowd.succeed(now)
+            self._follow()
+
+    def overloaded(self, now: float, began: float) -> None:
+        """A call of it that began at `began`, and is still counted, came back as one too many."""
+        if self.slots.overload(now, began):
+            self._follow()
+
+    def _follow(self) -> None:
+        """Have a throttle just while there is something to hold back by."""
+        slots = self.slots
+        learned = self._quotas or slots.crowd.most is not None or slots.waiting
+        if not learned and self._rules == Limits():
             self.throttle = None
-        elif self.throttle is None or self.throttle.rules != limits:
-            self.throttle = Throttle(limits)
+        elif self.throttle is None:
+            self.throttle = Throttle(self._rules, slots, self._quotas)
 
 
 class Health:

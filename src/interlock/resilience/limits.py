@@ -1,4 +1,4 @@
-"""What an upstream's account allows: calls and tokens in a minute, calls at once.
+"""What an upstream's account allows: calls and tokens in a minute, calls at once; configured, or learned.
 
 A minute is any sixty seconds, not one of the clock's: what a provider counts, whichever way it counts, is
 never more. Who has to wait is told for how long, or stands in a short queue; nobody waits for ever.
@@ -6,9 +6,12 @@ never more. Who has to wait is told for how long, or stands in a short queue; no
 
 from bisect import insort
 from collections import deque
+from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
 from interlock.config.written import Limits as Rules
+from interlock.resilience.crowd import Crowd
+from interlock.resilience.quota import Begun, Quota
 
 SPAN_S: Final = 60.0
 PLACES_PER_SLOT: Final = 4
@@ -63,14 +66,40 @@ class Window:
 
 
 class Slots(Generic[Ticket]):
-    """Mutable: at most `most` at once, and a bounded queue ordered by rank, then arrival."""
+    """Mutable: the calls under way, and a bounded queue ordered by rank, then arrival.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.places = max(LEAST_PLACES, most * PLACES_PER_SLOT)
+    At most `most` at once: as is configured (None: any number), or fewer, while `crowd` has learned so.
+    """
+
+    __slots__ = ("_allowed", "_number", "_queue", "crowd", "places", "taken")
+
+    def __init__(self, most: int | None = None) -> None:
+        self.crowd = Crowd()
+        self.places = LEAST_PLACES
         self.taken = 0
         self._queue: list[tuple[int, int, Ticket]] = []
         self._number = 0
+        self.allow(most)
+
+    def allow(self, most: int | None) -> None:
+        """Take on another configured number."""
+        self._allowed = most
+        self.places = max(LEAST_PLACES, (most or 0) * PLACES_PER_SLOT)
+
+    @property
+    def most(self) -> int | None:
+        allowed, learned = self._allowed, self.crowd.most
+        return min(allowed, learned) if allowed and learned else allowed or learned
+
+    @property
+    def is_full(self) -> bool:
+        most = self.most
+        return most is not None and self.taken >= most
+
+    def overload(self, now: float, began: float) -> bool:
+        """A call that began at `began`, and is still counted, was too much. Whether fewer may go now."""
+        self.places = max(self.places, self.taken * PLACES_PER_SLOT)
+        return self.crowd.overload(now, began, self.taken)
 
     @property
     def waiting(self) -> int:
@@ -78,7 +107,7 @@ class Slots(Generic[Ticket]):
 
     def enter(self) -> bool:
         """Take a slot, if one is free."""
-        if self.taken >= self.most:
+        if self.is_full:
             return False
         self.taken += 1
         return True
@@ -97,25 +126,57 @@ class Slots(Generic[Ticket]):
         insort(self._queue, (rank, self._number, ticket))
         return True, gone
 
-    def leave(self) -> Ticket | None:
-        """Give a slot back. Who is first in the queue has it at once, and is the answer."""
+    def leave(self) -> None:
+        """Give a slot back. Whoever waits has it by `following`."""
         assert self.taken > 0, "nobody had a slot"
-        if self._queue:
-            return self._queue.pop(0)[2]
         self.taken -= 1
-        return None
+
+    def following(self) -> Ticket | None:
+        """Who is first in the queue, where there is a slot, which it has at once."""
+        if not self._queue or self.is_full:
+            return None
+        self.taken += 1
+        return self._queue.pop(0)[2]
 
     def give_up(self, ticket: Ticket) -> None:
         """Leave the queue without having had a slot."""
         self._queue = [entry for entry in self._queue if entry[2] is not ticket]
 
 
-class Throttle(Generic[Ticket]):
-    """Mutable: the configured limits of one upstream."""
+class Quotas:
+    """Mutable: the quotas that the headers of an account told of: by model, and of all of it."""
 
-    def __init__(self, rules: Rules) -> None:
+    __slots__ = ("_by_model", "account")
+
+    def __init__(self) -> None:
+        self.account: Quota | None = None
+        self._by_model: dict[Hashable, Quota] = {}
+
+    def __bool__(self) -> bool:
+        return self.account is not None or bool(self._by_model)
+
+    def of(self, model: Hashable) -> tuple[Quota, ...]:
+        """Those that a call of a model comes under."""
+        mine = self._by_model.get(model)
+        return tuple(quota for quota in (mine, self.account) if quota is not None)
+
+    def made(self, model: Hashable | None) -> Quota:
+        """The quota of a model, or the account's (None), from now on."""
+        if model is None:
+            self.account = self.account or Quota()
+            return self.account
+        return self._by_model.setdefault(model, Quota())
+
+
+class Throttle(Generic[Ticket]):
+    """Mutable: the limits of one upstream. `slots` and `quotas` are what it has learned, and outlive this."""
+
+    def __init__(
+        self, rules: Rules, slots: Slots[Ticket] | None = None, quotas: Quotas | None = None
+    ) -> None:
         self.rules = rules
-        self.slots: Slots[Ticket] | None = Slots(rules.concurrency) if rules.concurrency else None
+        self.slots: Slots[Ticket] = slots or Slots(rules.concurrency)
+        self.quotas = quotas or Quotas()
         self._calls = Window(rules.requests_per_minute) if rules.requests_per_minute else None
         self._tokens = Window(rules.tokens_per_minute) if rules.tokens_per_minute else None
 
@@ -128,9 +189,12 @@ class Throttle(Generic[Ticket]):
             at = max(at, self._tokens.start_at(now, tokens))
         return at
 
-    def is_quiet(self, now: float, tokens: int) -> bool:
+    def is_quiet(self, now: float, tokens: int, model: Hashable) -> bool:
         """Whether nobody waits, and one more call with so many tokens leaves half of every limit free."""
-        if self.slots is not None and (self.slots.waiting or 2 * (self.slots.taken + 1) > self.slots.most):
+        most = self.slots.most
+        if self.slots.waiting or (most is not None and 2 * (self.slots.taken + 1) > most):
+            return False
+        if not all(quota.leaves_half(now, tokens) for quota in self.quotas.of(model)):
             return False
         return all(
             window is None or window.leaves_half(now, units)
@@ -143,6 +207,16 @@ class Throttle(Generic[Ticket]):
             self._calls.reserve(at, 1)
         if self._tokens is not None:
             self._tokens.reserve(at, tokens)
+
+    def fits(self, now: float, tokens: int, model: Hashable) -> bool:
+        """Whether one more call of a model may begin within one that is under way."""
+        quotas = self.quotas.of(model)
+        return self.start_at(now, tokens) <= now and all(q.start_at(now, tokens) <= now for q in quotas)
+
+    def begin(self, now: float, tokens: int, model: Hashable) -> Begun:
+        """Count one that `fits`."""
+        self.reserve(now, tokens)
+        return tuple((quota, quota.begin(now, tokens)) for quota in self.quotas.of(model))
 
     def produced(self, now: float, tokens: int) -> None:
         """Count the tokens of an answer, which nobody could know before."""

@@ -12,11 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from interlock.errors import ApiError
-from interlock.execute.admission import Gate, enter, leave
+from interlock.execute.admission import Busy, Gate, enter, leave
 from interlock.execute.cost import cost_usd
 from interlock.execute.executor import Execution
 from interlock.execute.prepare import output_cap
 from interlock.execute.setting import Destination, Setting
+from interlock.resilience.health import TargetHealth
 from interlock.route.degrade import in_force
 from interlock.server.case import LARGE
 from interlock.server.content import content_of
@@ -47,10 +48,13 @@ class Unseen(Struct, frozen=True, kw_only=True):
 
 
 class Ready(Struct, frozen=True):
-    """One that may be sent, with so much money set aside. `gate` is the account's, live traffic's too."""
+    """One that may be sent, with so much money set aside. `gate` is the account's, live traffic's too;
+    `model` is what its quotas go by there.
+    """
 
     call: Unseen
     gate: Gate | None
+    model: TargetHealth
     worst_usd: float
 
 
@@ -77,14 +81,14 @@ async def admit(gateway: Gateway, call: Unseen) -> Ready | str:
     if not live.health.is_well(now):
         return "live_unwell"
     gate = live.upstream.throttle
-    if gate is not None and not gate.is_quiet(now, call.decision.signals.input_tokens):
+    if gate is not None and not gate.is_quiet(now, call.decision.signals.input_tokens, live.health):
         return "limits"
     worst = _worst_usd(call, own)
     if worst is None:
         return "unpriced"
     most = call.row.plan.shadow_limits.max_cost_usd
     paid = gateway.store.writer.call(lambda db: grades.reserve(db, call.row.id, worst, most))
-    return Ready(call, gate, worst) if await paid else "budget"
+    return Ready(call, gate, live.health, worst) if await paid else "budget"
 
 
 def _worst_usd(call: Unseen, place: Destination) -> float | None:
@@ -130,9 +134,9 @@ async def _run(gateway: Gateway, execution: Execution, ready: Ready) -> None:
     gate, loop = ready.gate, asyncio.get_running_loop()
     if gate is not None:
         by = loop.time() + SOON_S
-        busy = await enter(gate, execution.decision.signals.input_tokens, "batch", by)
-        if busy is not None:
-            execution.error = ApiError("overloaded", busy.why)
+        found = await enter(gate, ready.model, execution.decision.signals.input_tokens, "batch", by)
+        if isinstance(found, Busy):
+            execution.error = ApiError("overloaded", found.why)
             return
     try:
         await execution.run_whole()
@@ -146,7 +150,7 @@ async def _run(gateway: Gateway, execution: Execution, ready: Ready) -> None:
     finally:
         if gate is not None:
             gate.produced(loop.time(), sum(attempt.output_tokens or 0 for attempt in execution.attempts))
-            leave(gate)
+            leave(gate.slots)
 
 
 def _settle(gateway: Gateway, execution: Execution, ready: Ready) -> None:

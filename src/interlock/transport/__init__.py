@@ -50,8 +50,12 @@ class Response(Protocol):
         A small one can be asked for again.
         """
 
-    async def read(self, limit: int, by: float | None) -> bytes:
-        """All of the body. Raises TransportError as `chunk` does, and `malformed` over `limit` bytes."""
+    async def read(self, limit: int, by: float | None, idle_s: float | None = None) -> bytes:
+        """All of the body. Raises TransportError as `chunk` does, and `malformed` over `limit` bytes.
+
+        `idle_s` is the longest silence in it. Until its first byte that holds only where the head tells its
+        length, since that is known once all of it is there.
+        """
 
     def close(self) -> None:
         """Give up what has not arrived: the socket is closed. After the end this does nothing."""

@@ -66,20 +66,31 @@ class Http1Response:
             return reads[0] if size <= SMALL else reads.pop()
         return None
 
-    async def read(self, limit: int, by: float | None) -> bytes:
-        """The whole body, or a refusal as soon as it is known to be over `limit` bytes."""
+    async def read(self, limit: int, by: float | None, idle_s: float | None = None) -> bytes:
+        """The whole body, or a refusal as soon as it is known to be over `limit` bytes.
+
+        See `transport.Response`.
+        """
         promised = self.headers.get("content-length")
         if promised is not None and int(promised) > limit:
             raise self._refuse(limit)
         body: list[bytes] = []
         size = 0
-        while data := await self.chunk(by):
+        while data := await self.chunk(by if promised is None and not body else self._next_by(by, idle_s)):
             size += len(data)
             if size > limit:
                 body.clear()  # the error remembers this frame, and may outlast it
                 raise self._refuse(limit)
             body.append(data)
         return body[0] if len(body) == 1 else b"".join(body)
+
+    def _next_by(self, by: float | None, idle_s: float | None) -> float | None:
+        """When the next byte is due, where there may be no longer silence than `idle_s`."""
+        connection = self._connection
+        if idle_s is None or connection is None:  # with the connection gone nothing is waited for
+            return by
+        at = connection.loop.time() + idle_s
+        return at if by is None else min(at, by)
 
     def close(self) -> None:
         """Give up what has not arrived. Bytes that have can still be read."""
