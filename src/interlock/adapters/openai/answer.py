@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from interlock.adapters.citing import cites, of_annotation, of_list, on_texts
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -16,10 +17,11 @@ from interlock.adapters.failures import (
     to_failure,
 )
 from interlock.adapters.openai.usage import read_usage
-from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason, Usage
+from interlock.types.answer import Answer, AttemptOutcome, Citation, Failure, FinishReason, Usage
 from interlock.types.request import AnyPart, Extra, Refusal, Text, Thinking, ToolCall
 
 _decode: Final = msgspec.json.Decoder().decode
+OWN: Final = "openai-chat"
 
 FINISH: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -175,6 +177,11 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
         parts = _parts(choice.message)
     except Broken as broken:
         return broken.failure
+    kept: Extra | None = {"openai-chat": extra} if extra else None
+    found = citations_in(extra.get("message"), extra.get("top")) if extra else None
+    if found:
+        there = on_texts(parts, OWN, found)
+        parts, kept = (parts, {**(kept or {}), **cites(OWN, found)}) if there is None else (there, kept)
     return Answer(
         id=completion.id or "",
         upstream_model=completion.model or "",
@@ -182,8 +189,20 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
         finish=finish,
         usage=usage,
         created=completion.created,
-        extra={"openai-chat": extra} if extra else None,
+        extra=kept,
     )
+
+
+def citations_in(message: Extra | None, top: Extra | None) -> list[Citation]:
+    """The citations of a message (or of a delta), and those that are listed beside it."""
+    found: list[Citation] = []
+    if message is not None:
+        annotations = message.get("annotations")
+        if annotations and isinstance(annotations, list):
+            found = [of_annotation(raw) for raw in annotations]
+    if top is not None and ("citations" in top or "search_results" in top):
+        found += of_list(top.get("citations"), top.get("search_results"))
+    return found
 
 
 def _parts(message: _Message | _UsualMessage) -> tuple[AnyPart, ...]:

@@ -11,8 +11,17 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from interlock.adapters.citing import cites
 from interlock.adapters.failures import Broken, code_of, malformed
-from interlock.adapters.openai.answer import FINISH, MORE_THAN_ONE, Piece, failure_of, said_in
+from interlock.adapters.openai.answer import (
+    FINISH,
+    MORE_THAN_ONE,
+    OWN,
+    Piece,
+    citations_in,
+    failure_of,
+    said_in,
+)
 from interlock.adapters.openai.usage import read_usage
 from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
@@ -278,7 +287,9 @@ class StreamDecoder(SseDecoder):
                 fields["choice"] = {"content_filter_results": choice.content_filter_results}
             else:
                 self._filtered = choice.content_filter_results
-        return {"openai-chat": fields} if fields else None
+        if not fields:
+            return None
+        return {OWN: fields, **cites(OWN, citations_in(more, None))}
 
     def _say(self, kind: BlockKind, text: str, extra: Any, out: list[Event]) -> None:
         block = self._open
@@ -323,13 +334,18 @@ class StreamDecoder(SseDecoder):
     def _done(self, out: list[Event]) -> None:
         if self._finish is None:
             raise Broken(malformed("no finish_reason"))
+        listed = cites(OWN, citations_in(None, self._top)) if self._top else {}
+        if listed and self._open is not None and self._open[1] == "text":
+            out.append(BlockDelta(self._open[0], "", listed))
+            listed = {}
         self._close(out)
         out += [BlockStopped(index) for index in self._open_calls]
         usage, more_usage = read_usage(self._usage)
         last = {"content_filter_results": self._filtered} if self._filtered else {}
         places = (("usage", more_usage), ("top", self._top), ("choice", last))
         kept = {place: fields for place, fields in places if fields}
-        out.append(Finished(self._finish, None, usage, {"openai-chat": kept} if kept else None))
+        extra = {**({"openai-chat": kept} if kept else {}), **listed}
+        out.append(Finished(self._finish, None, usage, extra or None))
 
 
 def _is_rich(delta: _Delta) -> bool:

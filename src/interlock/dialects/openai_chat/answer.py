@@ -6,12 +6,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from interlock.dialects.citing import beside, cited, homeless, to_annotation
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import Answer, FinishReason, Usage
+from interlock.types.answer import CITATIONS, Answer, FinishReason, Usage
+from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
+OWN: Final[Dialect] = "openai-chat"
 _NOTHING: Final[dict[str, Any]] = {}
 
 FINISH: Final[dict[FinishReason, str]] = {
@@ -59,6 +62,7 @@ def _of_anything(answer: Answer, fields: dict[str, Any], model: str) -> bytes:
             }
         ],
         **fields.get("top", {}),
+        **beside(homeless(answer, OWN)),
     }
     if usage.input_tokens is not None or usage.output_tokens is not None:
         body["usage"] = usage_of(usage, fields.get("usage", {}))
@@ -100,6 +104,8 @@ def _of_words(answer: Answer, fields: dict[str, Any], model: str) -> bytes | Non
     parts, usage, top = answer.parts, answer.usage, fields.get("top", _NOTHING)
     only = parts[0] if len(parts) == 1 else None
     if type(only) is not Text or len(fields) > (top is not _NOTHING):
+        return None
+    if (only.extra and CITATIONS in only.extra) or (answer.extra and CITATIONS in answer.extra):
         return None
     if (
         usage.cached_tokens is not None
@@ -151,6 +157,11 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
+    annotations = [
+        to_annotation(one) for part in parts for one in cited(part.extra, OWN) if one["url"] is not None
+    ]
+    if annotations:
+        message["annotations"] = annotations
     return {**message, **more}
 
 
