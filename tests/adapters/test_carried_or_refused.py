@@ -229,24 +229,3 @@ def test_log_probabilities_of_an_answer_reach_whoever_could_ask_for_them():
     chosen = {"chosenCandidates": [{"token": "said", "logProbability": -0.5}]}
     google = shown("gemini", gemini("said", logprobsResult=chosen), "openai-chat")
     assert google["choices"][0]["logprobs"]["content"][0]["logprob"] == -0.5
-
-
-def test_citations_of_an_answer_reach_whoever_could_ask_for_them():
-    cited = {"type": "char_location", "cited_text": "x", "document_index": 0}
-    block = {"type": "text", "text": "said", "citations": [cited]}
-    assert shown("anthropic", message(block), "anthropic-messages")["content"] == [block]
-    page = {"documentChar": {"documentIndex": 0, "start": 0, "end": 1}}
-    quoted = {"location": page, "sourceContent": [{"text": "x"}], "title": "t"}
-    content = {"citationsContent": {"content": [{"text": "said"}], "citations": [quoted]}}
-    (got,) = shown("bedrock", converse(content), "anthropic-messages")["content"]
-    assert got["citations"][0]["cited_text"] == "x"
-    note = {"type": "url_citation", "url_citation": {"url": "https://x.test", "title": "t"}}
-    chat = shown("openai", completion({"content": "said", "annotations": [note]}), "openai-chat")
-    assert chat["choices"][0]["message"]["annotations"] == [note]
-    found = {"citationSources": [{"uri": "https://x.test", "startIndex": 0, "endIndex": 4}]}
-    google = shown("gemini", gemini("said", citationMetadata=found), "openai-chat")
-    assert google["choices"][0]["message"]["annotations"][0]["url_citation"]["url"] == "https://x.test"
-    flat = {"type": "url_citation", "url": "https://x.test", "title": "t", "start_index": 0, "end_index": 4}
-    part = {"type": "output_text", "text": "said", "annotations": [flat]}
-    own = shown("openai-responses", response(part), "openai-responses")
-    assert own["output"][0]["content"][0]["annotations"] == [flat]
