@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from interlock.types.answer import CITATIONS, Citation, Cites
+from interlock.types.answer import CITATIONS, Answer, Citation, Cites
 from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Extra, Text
 
@@ -76,27 +76,24 @@ def of_list(citations: Any, results: Any) -> list[Citation]:
     return list(listed.values())
 
 
-def on_texts(
-    parts: tuple[AnyPart, ...], known_to: Dialect | None, found: list[Citation]
-) -> tuple[AnyPart, ...] | None:
-    """The parts of an answer, each citation on the text that it begins in; None where there is no text."""
-    texts = [place for place, part in enumerate(parts) if isinstance(part, Text)]
+def with_citations(answer: Answer, known_to: Dialect | None, found: list[Citation]) -> Answer:
+    """An answer with these citations, each on the text that it begins in; without one, on it as a whole."""
+    texts = [place for place, part in enumerate(answer.parts) if isinstance(part, Text)]
     if not texts:
-        return None
-    done = list(parts)
+        return msgspec.structs.replace(answer, extra={**(answer.extra or {}), **cites(known_to, found)})
+    parts = list(answer.parts)
     before = 0
     for place in texts:
         part = parts[place]
         assert isinstance(part, Text)
-        end = before + len(part.text)
-        here = [
-            one for one in found if place == texts[-1] or (one["start"] is not None and one["start"] < end)
-        ]
+        before += len(part.text)
+        last = place == texts[-1]
+        here = [one for one in found if last or (one["start"] is not None and one["start"] < before)]
         found = [one for one in found if one not in here]
         if here:
-            done[place] = msgspec.structs.replace(part, extra={**(part.extra or {}), **cites(known_to, here)})
-        before = end
-    return tuple(done)
+            extra = {**(part.extra or {}), **cites(known_to, here)}
+            parts[place] = msgspec.structs.replace(part, extra=extra)
+    return msgspec.structs.replace(answer, parts=tuple(parts))
 
 
 def by_part(parts: Iterable[AnyPart], dialect: Dialect) -> tuple[AnyPart, ...]:

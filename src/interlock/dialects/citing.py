@@ -20,8 +20,13 @@ def cited(extra: Any, dialect: Dialect) -> list[Citation]:
 
 def homeless(answer: Answer, dialect: Dialect) -> list[Citation]:
     """The citations of a whole answer that the dialect has no place for."""
-    named = [one for part in answer.parts for one in cited(part.extra, dialect) if one["url"] is None]
-    return named + cited(answer.extra, dialect)
+    found: list[Citation] = []
+    for part in answer.parts:
+        if part.extra is not None and CITATIONS in part.extra:
+            found += [one for one in cited(part.extra, dialect) if one["url"] is None]
+    if answer.extra is not None and CITATIONS in answer.extra:
+        found += cited(answer.extra, dialect)
+    return found
 
 
 def beside(homeless: list[Citation]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import re2
 from msgspec import Struct
 
 from interlock.adapters.carrying import in_extra_content, seal
-from interlock.adapters.citing import cites, on_texts
+from interlock.adapters.citing import with_citations
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -124,16 +124,15 @@ def decode_answer(body: bytes) -> Answer | Failure:
         return broken.failure
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
         return malformed(f"not an answer: {type(error).__name__}")
-    there = on_texts(tuple(parts), None, found) if found else tuple(parts)
-    kept = {**({"openai-chat": extra} if extra else {}), **(cites(None, found) if there is None else {})}
-    return Answer(
+    answer = Answer(
         id=answer_id,
         upstream_model=reply.model_version or "",
-        parts=tuple(parts) if there is None else there,
+        parts=tuple(parts),
         finish=finish,
         usage=read_usage(reply.usage_metadata),
-        extra=kept or None,
+        extra={"openai-chat": extra} if extra else None,
     )
+    return with_citations(answer, None, found) if found else answer
 
 
 def first_candidate(reply: Reply) -> Candidate | None:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from interlock.adapters.citing import cites, of_annotation, of_list, on_texts
+from interlock.adapters.citing import of_annotation, of_list, with_citations
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -44,6 +44,7 @@ _CODES: Final[dict[str, AttemptOutcome]] = {
     "json_validate_failed": "schema_invalid",  # Groq: what the model wrote, not what the caller asked
     "tool_use_failed": "malformed",  # Groq: the model wrote a call that cannot be read
 }
+_UNCITED: Final[Extra] = {"annotations": None}
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 _CHOICE: Final = frozenset({"index", "message", "finish_reason"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"})
@@ -144,7 +145,10 @@ def decode_answer(body: bytes) -> Answer | Failure:
         return decode_unusual(body)
     usage, more_usage = read_usage(usual.usage)
     extra = _usual_extra(usual, more_usage, body)
-    return decode_unusual(body) if extra is None else _answer(usual, usage, extra)
+    if extra is None:
+        return decode_unusual(body)
+    answer = _answer(usual, usage, extra)
+    return _with_citations(answer, extra) if extra.get("message", _UNCITED)["annotations"] else answer
 
 
 def decode_unusual(body: bytes) -> Answer | Failure:
@@ -158,8 +162,8 @@ def decode_unusual(body: bytes) -> Answer | Failure:
         return malformed(f"not a chat completion: {type(error).__name__}")
     usage, more_usage = read_usage(raw.get("usage"))
     extra = _extra(raw, more_usage) if completion.choices else {}
-    answer = _answer(completion, usage, extra)
-    unjudged = _unjudged_calls(extra) if extra and isinstance(answer, Answer) else None
+    answer = _with_citations(_answer(completion, usage, extra), extra)
+    unjudged = unjudged_calls(extra) if extra and isinstance(answer, Answer) else None
     return answer if unjudged is None else malformed(f"calls in `{code_of(unjudged)}`")
 
 
@@ -177,11 +181,6 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
         parts = _parts(choice.message)
     except Broken as broken:
         return broken.failure
-    kept: Extra | None = {"openai-chat": extra} if extra else None
-    found = citations_in(extra.get("message"), extra.get("top")) if extra else None
-    if found:
-        there = on_texts(parts, OWN, found)
-        parts, kept = (parts, {**(kept or {}), **cites(OWN, found)}) if there is None else (there, kept)
     return Answer(
         id=completion.id or "",
         upstream_model=completion.model or "",
@@ -189,8 +188,14 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
         finish=finish,
         usage=usage,
         created=completion.created,
-        extra=kept,
+        extra={OWN: extra} if extra else None,
     )
+
+
+def _with_citations(answer: Answer | Failure, extra: Extra) -> Answer | Failure:
+    """An answer that tells other dialects as well what it cites in fields of this one."""
+    found = citations_in(extra.get("message"), extra.get("top"))
+    return with_citations(answer, OWN, found) if found and isinstance(answer, Answer) else answer
 
 
 def citations_in(message: Extra | None, top: Extra | None) -> list[Citation]:
@@ -243,9 +248,9 @@ def _joined(pieces: Iterable[Piece]) -> str:
     return "".join(text for _, text in said_in(list(pieces)))
 
 
-def _unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
+def unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
     """A field that is not empty and holds calls that would pass by those who judge `tool_calls`."""
-    for place in ("top", "choice", "message"):
+    for place in ("top", "choice", "message", "delta"):
         for name, value in extra.get(place, {}).items():
             if value and name.replace("_", "").lower().endswith(_CALLS):
                 return name

@@ -78,8 +78,8 @@ def _content(parts: Iterable[AnyPart]) -> list[dict[str, Any]]:
         if isinstance(part, Text | Refusal):
             if part.text:
                 found = [to_web_location(one) for one in cited(part.extra, OWN) if one["url"] is not None]
-                sources = {"citations": found} if found else {}
-                blocks.append({"type": "text", "text": part.text, **sources, **more})
+                sources = {"citations": [*more.get("citations", ()), *found]} if found else {}
+                blocks.append({"type": "text", "text": part.text, **more, **sources})
         elif isinstance(part, ToolCall):
             blocks.append(
                 {

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from interlock.dialects.citing import beside, cited, homeless, to_annotation
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import CITATIONS, Answer, FinishReason, Usage
+from interlock.types.answer import CITATIONS, Answer, Citation, FinishReason, Usage
 from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
 
@@ -62,11 +62,11 @@ def _of_anything(answer: Answer, fields: dict[str, Any], model: str) -> bytes:
             }
         ],
         **fields.get("top", {}),
-        **beside(homeless(answer, OWN)),
     }
     if usage.input_tokens is not None or usage.output_tokens is not None:
         body["usage"] = usage_of(usage, fields.get("usage", {}))
-    return _encode(body)
+    lost = homeless(answer, OWN)
+    return _encode({**body, **beside(lost)} if lost else body)
 
 
 class _Words(Struct, gc=False):
@@ -105,7 +105,7 @@ def _of_words(answer: Answer, fields: dict[str, Any], model: str) -> bytes | Non
     only = parts[0] if len(parts) == 1 else None
     if type(only) is not Text or len(fields) > (top is not _NOTHING):
         return None
-    if (only.extra and CITATIONS in only.extra) or (answer.extra and CITATIONS in answer.extra):
+    if only.extra is not None and CITATIONS in only.extra:
         return None
     if (
         usage.cached_tokens is not None
@@ -137,9 +137,12 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     refusals: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
+    named: list[Citation] = []
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
+            if part.extra is not None:
+                named += cited(part.extra, OWN)
         elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
             more_of_call = vendor_fields(part.extra, "openai-chat")
@@ -157,11 +160,9 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
-    annotations = [
-        to_annotation(one) for part in parts for one in cited(part.extra, OWN) if one["url"] is not None
-    ]
+    annotations = [to_annotation(one) for one in named if one["url"] is not None] if named else None
     if annotations:
-        message["annotations"] = annotations
+        more = {**more, "annotations": [*more.get("annotations", ()), *annotations]}
     return {**message, **more}
 
 

@@ -135,16 +135,15 @@ class StreamEncoder:
         homeless = [one for one in self._cited if one["url"] is None] + cited(event.extra, OWN)
         last = {
             "index": 0,
-            "delta": {},
+            "delta": fields.get("delta", {}),
             "logprobs": None,
             "finish_reason": FINISH[event.finish],
             **fields.get("choice", {}),
         }
-        out += (self._head, b',"choices":', _encode([last]), self._tail)
         top = {**fields.get("top", {}), **beside(homeless)}
-        if self._include_usage or top:
-            end: dict[str, Any] = {"choices": [], **top}
-            if self._include_usage:
-                end["usage"] = usage_of(event.usage, fields.get("usage", {}))
+        more = b"," + _encode(top)[1:-1] if top else b""
+        out += (self._head, b',"choices":', _encode([last]), more, self._tail)
+        if self._include_usage:
+            end = {"choices": [], "usage": usage_of(event.usage, fields.get("usage", {}))}
             out += (self._head, b",", _encode(end)[1:], b"\n\n")
         out.append(_DONE)
