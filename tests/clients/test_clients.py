@@ -53,7 +53,7 @@ PYTHON: Final = "tests/clients/suites"
 SUITES: Final = {
     "ai-sdk": Suite(".venv-clients", "tests/clients/ai_sdk/suite.test.mjs", 167),
     "embeddings": Suite(".venv-clients", f"{PYTHON}/embeddings_suite.py", 10),
-    "instructor": Suite(".venv-clients-instructor", f"{PYTHON}/instructor_suite.py", 68),
+    "instructor": Suite(".venv-clients-instructor", f"{PYTHON}/instructor_suite.py", 90),
     "langchain-anthropic": Suite(".venv-clients", f"{PYTHON}/langchain_anthropic_suite.py", 111),
     "langchain-openai": Suite(".venv-clients", f"{PYTHON}/langchain_openai_suite.py", 200),
     "litellm": Suite(".venv-clients", f"{PYTHON}/litellm_suite.py", 121),
