@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from interlock.mock import Answering, Mock
 from interlock.transport import Response, Transport, TransportError
 from interlock.transport.http1 import Http1Transport, _verifying_context
 from tests.transport.test_http1 import soon
@@ -84,6 +85,13 @@ async def test_u1_an_upstream_without_tls_is_connect_failed(client):
     async with scripted(handler) as port:
         with pytest.raises(TransportError) as error:
             await post(client, f"https://localhost:{port}/")
+    assert error.value.outcome == "connect_failed"
+
+
+async def test_u1_an_upstream_that_lets_the_handshake_fail_is_connect_failed(client):
+    async with Mock(Answering()) as mock:
+        with pytest.raises(TransportError) as error:
+            await post(client, f"https://localhost:{mock.port}/")
     assert error.value.outcome == "connect_failed"
 
 
