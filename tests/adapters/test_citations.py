@@ -283,6 +283,44 @@ def test_places_are_counted_from_where_each_dialect_counts_them():
     assert [in_text["start_index"], in_text["end_index"]] == [0, 4]
 
 
+def test_places_in_the_second_text_of_a_response_are_counted_from_the_first_in_a_chat():
+    def item(at: int, text: str, *notes: dict[str, Any]) -> dict[str, Any]:
+        part = {"type": "output_text", "text": text, "annotations": [*notes]}
+        return {"type": "message", "id": f"m{at}", "role": "assistant", "content": [part]}
+
+    for output in (
+        [item(0, "Äh. "), item(1, SAID, FLAT)],
+        [{**item(0, "Äh. "), "content": item(0, "Äh. ")["content"] + item(0, SAID, FLAT)["content"]}],
+    ):
+        body: dict[str, Any] = {"id": "r", "model": "m", "status": "completed", "output": output}
+        told: list[dict[str, Any]] = [
+            {"type": "response.created", "response": {**body, "output": [], "status": "in_progress"}}
+        ]
+        for at, one in enumerate(output):
+            told.append(
+                {"type": "response.output_item.added", "output_index": at, "item": {**one, "content": []}}
+            )
+            for number, part in enumerate(one["content"]):
+                place: dict[str, Any] = {"output_index": at, "content_index": number}
+                text = part["text"]
+                told += [
+                    {"type": "response.output_text.delta", **place, "delta": text},
+                    {"type": "response.output_text.done", **place, "text": text},
+                    {"type": "response.content_part.done", **place, "part": part},
+                ]
+            told.append({"type": "response.output_item.done", "output_index": at, "item": one})
+        bare = events(told[0], {"type": "response.completed", "response": body})
+        full = events(*told, {"type": "response.completed", "response": body})
+        for shown in (
+            whole("openai-responses", json.dumps(body).encode(), "openai-chat"),
+            streamed("openai-responses", bare, "openai-chat"),
+            streamed("openai-responses", full, "openai-chat"),
+        ):
+            (one,) = in_place(shown, "openai-chat")
+            fields = one["url_citation"]
+            assert (fields["start_index"], fields["end_index"]) == (4, 8)
+
+
 def test_sources_of_an_answer_without_words_stand_beside_it():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {**completion({"tool_calls": [call]}, "tool_calls"), "citations": [PAGE]}

@@ -81,7 +81,7 @@ def test_chat(dialect, model):
 def test_what_an_answer_cites_and_how_the_conversation_goes_on(dialect, model):
     first = ask(dialect, model, CITE).choices[0].message
     assert first.content == f"You said: {CITE}."
-    assert PAGE in str(first) or dialect == "openai/responses"  # that bridge keeps no annotations
+    assert PAGE in str(first)
     asked = [{"role": "user", "content": CITE}, first.model_dump(), {"role": "user", "content": "and now"}]
     assert ask(dialect, model, asked).choices[0].message.content == "You said: and now."
 
