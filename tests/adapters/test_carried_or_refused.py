@@ -6,13 +6,17 @@ from typing import Any, Final
 import pytest
 
 from interlock.adapters import ADAPTERS
+from interlock.config.written import ToolSpec
 from interlock.dialects import DIALECTS
+from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.types.answer import Answer
 from interlock.types.labels import Dialect, Wire
-from tests.adapters.carried import FEATURES, outcome, page
+from interlock.types.request import ToolCall
+from tests.adapters.carried import FEATURES, TARGET, chat, items, outcome, page
 from tests.adapters.every import DIALECTS_IN
 from tests.adapters.recorded import ask
 from tests.data import ROOT
+from tests.execute.given import decision
 
 MAY_BE_LEFT_OUT: Final = {
     "marks for the prompt cache": "where a prompt may be cached: the answer is the same",
@@ -89,6 +93,39 @@ def test_prompt_cache_marks_go_where_there_are_such_and_change_no_answer_elsewhe
 @pytest.mark.parametrize(("feature", "dialect", "wire"), of("a refusal in an earlier answer"))
 def test_an_earlier_refusal_is_said_to_every_model(feature, dialect, wire):
     assert found(feature, dialect, wire) == "carried"
+
+
+ONE_AT_MOST: Final[dict[Dialect, dict[str, Any]]] = {
+    "openai-chat": chat(
+        parallel_tool_calls=False, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    ),
+    "openai-responses": items(
+        parallel_tool_calls=False, tools=[{"type": "function", "name": "f", "parameters": {}}]
+    ),
+    "anthropic-messages": chat(
+        max_tokens=50,
+        tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+        tools=[{"name": "f", "input_schema": {"type": "object"}}],
+    ),
+}
+
+
+@pytest.mark.parametrize("wire", ADAPTERS)
+@pytest.mark.parametrize("dialect", ONE_AT_MOST)
+def test_one_call_at_most_is_asked_of_those_that_have_a_word_for_it_and_of_every_answer(dialect, wire):
+    asked = {"model": "m", **ONE_AT_MOST[dialect]}
+    request = DIALECTS[dialect].decode_request(json.dumps(asked).encode(), {})
+    assert ADAPTERS[wire].cannot_carry(request) == ()
+    sent = ADAPTERS[wire].encode_request(request, TARGET).body.decode()
+    word = '"disable_parallel_tool_use":true' if wire == "anthropic" else '"parallel_tool_calls":false'
+    assert (word in sent) == (wire not in ("gemini", "bedrock"))
+    calls = tuple(ToolCall(id=name, name="f", arguments="{}") for name in ("a", "b"))
+    expected = Expected(request, decision(), None, {}, ToolSpec())
+    one, two = (
+        judge_answer(Answer(id="", upstream_model="", parts=parts, finish="tool_calls"), expected)
+        for parts in (calls[:1], calls)
+    )
+    assert (one.violation, two.violation is None) == (None, False)
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -229,24 +266,3 @@ def test_log_probabilities_of_an_answer_reach_whoever_could_ask_for_them():
     chosen = {"chosenCandidates": [{"token": "said", "logProbability": -0.5}]}
     google = shown("gemini", gemini("said", logprobsResult=chosen), "openai-chat")
     assert google["choices"][0]["logprobs"]["content"][0]["logprob"] == -0.5
-
-
-def test_citations_of_an_answer_reach_whoever_could_ask_for_them():
-    cited = {"type": "char_location", "cited_text": "x", "document_index": 0}
-    block = {"type": "text", "text": "said", "citations": [cited]}
-    assert shown("anthropic", message(block), "anthropic-messages")["content"] == [block]
-    page = {"documentChar": {"documentIndex": 0, "start": 0, "end": 1}}
-    quoted = {"location": page, "sourceContent": [{"text": "x"}], "title": "t"}
-    content = {"citationsContent": {"content": [{"text": "said"}], "citations": [quoted]}}
-    (got,) = shown("bedrock", converse(content), "anthropic-messages")["content"]
-    assert got["citations"][0]["cited_text"] == "x"
-    note = {"type": "url_citation", "url_citation": {"url": "https://x.test", "title": "t"}}
-    chat = shown("openai", completion({"content": "said", "annotations": [note]}), "openai-chat")
-    assert chat["choices"][0]["message"]["annotations"] == [note]
-    found = {"citationSources": [{"uri": "https://x.test", "startIndex": 0, "endIndex": 4}]}
-    google = shown("gemini", gemini("said", citationMetadata=found), "openai-chat")
-    assert google["choices"][0]["message"]["annotations"][0]["url_citation"]["url"] == "https://x.test"
-    flat = {"type": "url_citation", "url": "https://x.test", "title": "t", "start_index": 0, "end_index": 4}
-    part = {"type": "output_text", "text": "said", "annotations": [flat]}
-    own = shown("openai-responses", response(part), "openai-responses")
-    assert own["output"][0]["content"][0]["annotations"] == [flat]

@@ -213,7 +213,7 @@ def test_what_an_answer_cites_is_found_whole_and_streamed():
     for extras in (
         [part.extra for part in found.parts if part.extra],
         [e.extra for e in streamed if isinstance(e, BlockDelta) and e.extra]
-        or [e.value for e in streamed if isinstance(e, BlockStarted) and e.value],
+        + [e.value for e in streamed if isinstance(e, BlockStarted) and e.value],
     ):
         assert [citation.value for citation in native(extras)] == ["https://x.test/a"]
 

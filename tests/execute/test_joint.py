@@ -1,14 +1,21 @@
 """A stream of several calls reads as one, however its events are cut."""
 
+import json
+from typing import Any
+
+import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from interlock.adapters import ADAPTERS
 from interlock.config.written import ToolSpec
-from interlock.execute.continuing import after_seam, may_continue, total
+from interlock.dialects import DIALECTS
+from interlock.execute.continuing import after_seam, joined, may_continue, total
 from interlock.execute.flow import Flow
 from interlock.execute.joint import Joint
 from interlock.execute.validation.verdict import Expected
 from interlock.types.answer import (
+    Answer,
     BlockDelta,
     BlockStarted,
     BlockStopped,
@@ -19,6 +26,7 @@ from interlock.types.answer import (
     Usage,
 )
 from interlock.types.request import Refusal, Text, Thinking, ToolCall
+from tests.adapters.recorded import KINDS, ask
 from tests.execute.given import decision, request
 
 EXPECTED = Expected(request(tools=("search",)), decision(), None, {}, ToolSpec())
@@ -150,3 +158,107 @@ def test_a_sum_with_an_unknown_part_is_unknown():
     assert total(ONE, Usage(input_tokens=3)).output_tokens is None
     assert total(Usage(cached_tokens=2), ONE).cached_tokens == 2
     assert total(ONE, Usage(estimated=True)).estimated
+
+
+# --- what is cited ------------------------------------------------------------------------------
+
+FIRST = "It rains in the far North of it"
+SECOND = " the far North of it, and snows"
+"""The model says the end of FIRST again."""
+SAID = "It rains in the far North of it, and snows"
+
+
+def note(page: str, start: int, end: int, **nested: Any) -> dict[str, Any]:
+    fields = {"url": f"https://x.test/{page}", "title": page, "start_index": start, "end_index": end}
+    flat = {"type": "url_citation", **fields}
+    return {"type": "url_citation", "url_citation": fields} if nested else flat
+
+
+def answered(dialect: str, text: str, cited: dict[str, Any], *, cut: bool) -> dict[str, Any]:
+    if dialect == "openai-chat":
+        message = {"role": "assistant", "content": text, "annotations": [cited]}
+        choice = {"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}
+        return {"id": "a", "model": "m", "choices": [choice]}
+    part = {"type": "output_text", "text": text, "annotations": [cited]}
+    item = {"type": "message", "id": "i", "role": "assistant", "status": "completed", "content": [part]}
+    why = {"incomplete_details": {"reason": "max_output_tokens"}} if cut else {}
+    return {"id": "a", "model": "m", "status": "incomplete" if cut else "completed", "output": [item], **why}
+
+
+def told(body: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """The annotations of an answer of either of OpenAI's dialects."""
+    found = (
+        body["choices"][0]["message"]["annotations"]
+        if "choices" in body
+        else body["output"][0]["content"][0]["annotations"]
+    )
+    listed = [one.get("url_citation", one) for one in found]
+    return [(one["title"], one["start_index"], one["end_index"]) for one in listed]
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses", "anthropic-messages"])
+@pytest.mark.parametrize("vendor", ["openai-chat", "openai-responses"])
+def test_what_each_part_of_an_answer_cites_is_told_with_places_in_the_whole(vendor, dialect):
+    nested = {"nested": True} if vendor == "openai-chat" else {}
+    decode = ADAPTERS[KINDS[vendor]].decode_answer
+    one, two = (
+        decode(json.dumps(answered(vendor, text, cited, cut=cut)).encode())
+        for text, cited, cut in (
+            (FIRST, note("rain", 0, 8, **nested), True),
+            (SECOND, note("snow", 22, 31, **nested), False),
+        )
+    )
+    assert isinstance(one, Answer)
+    assert isinstance(two, Answer)
+    whole = joined(one, two)
+    body = json.loads(DIALECTS[dialect].encode_answer(whole, ask(dialect), "m"))
+    if dialect == "anthropic-messages":
+        cited = body["content"][0]["citations"]
+        found = [(one["title"], one["start_index"], one["end_index"]) for one in cited]
+    else:
+        found = told(body)
+    assert [(title, SAID[start:end]) for title, start, end in found] == [
+        ("rain", "It rains"),
+        ("snow", "and snows"),
+    ]
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses"])
+def test_what_each_part_of_a_stream_cites_is_told_with_places_in_the_whole(dialect):
+    def streamed(text: str, cited: dict[str, Any], *, finish: str) -> bytes:
+        deltas = [{"content": text}, {"annotations": [cited]}]
+        made = [{"id": "a", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+        made.append(
+            {"id": "a", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
+        )
+        return b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in made) + b"data: [DONE]\n\n"
+
+    one, two = (
+        ADAPTERS["openai"].StreamDecoder().feed(data)
+        for data in (
+            streamed(FIRST, note("rain", 0, 8, nested=True), finish="length"),
+            streamed(SECOND, note("snow", 22, 31, nested=True), finish="stop"),
+        )
+    )
+    written = DIALECTS[dialect].StreamEncoder(ask(dialect), "m").encode(play(one, two))
+    events = [json.loads(line[6:]) for line in written.split(b"\n") if line.startswith(b"data: {")]
+    if dialect == "openai-responses":
+        found = told(events[-1]["response"])
+    else:
+        deltas = [choice["delta"] for event in events for choice in event["choices"]]
+        notes = [one for delta in deltas for one in delta.get("annotations", ())]
+        found = told({"choices": [{"message": {"annotations": notes}}]})
+    assert [(title, SAID[start:end]) for title, start, end in found] == [
+        ("rain", "It rains"),
+        ("snow", "and snows"),
+    ]
+
+
+def test_sources_that_each_part_of_a_stream_lists_beside_it_are_listed_together():
+    def listed(*pages: str, finish: Any) -> list[Event]:
+        end = Finished(finish, usage=ONE, extra={"openai-chat": {"top": {"citations": list(pages), "x": 1}}})
+        return [*part("words", finish=finish)[:-1], end]
+
+    end = play(listed("a", "b", finish="length"), listed("b", "c", finish="stop"))[-1]
+    assert isinstance(end, Finished)
+    assert end.extra == {"openai-chat": {"top": {"citations": ["a", "b", "c"], "x": 1}}}

@@ -47,6 +47,7 @@ async def test_each_fault_changes_what_is_sent(fault):
     [
         ("hang", "open", b""),
         ("drop", "reset", b""),
+        ("refuse", "reset", b""),
         ("cut", "closed", b"HTTP/1.1 200"),
         ("reset", "reset", b"HTTP/1.1 200"),
         ("stall", "open", b"HTTP/1.1 200"),
@@ -169,6 +170,15 @@ async def test_large_things_are_large_and_sent_as_they_go():
     assert len(got.partition(b"\r\n\r\n")[0]) > 1_000_000
     (got, _), _ = await sent("many_headers", most=1 << 22)
     assert got.partition(b"\r\n\r\n")[0].count(b"\r\n") > 100_000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_broken_header_is_a_line_without_a_colon_among_others(stream):
+    for got, _ in await sent("broken_header", stream=stream):
+        head, _, rest = got.partition(b"\r\n\r\n")
+        broken = [line for line in head.split(b"\r\n")[1:] if b":" not in line]
+        assert broken == [b"this line has no colon"]
+        assert rest
 
 
 async def test_compressed_answers_are_what_they_say():

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import ssl
+from collections.abc import Iterator
 
 import pytest
 
-from interlock.mock import Answering, Close, Hang, Mock, Pause, Repeat, Reset
+from interlock.mock import Answering, Close, Hang, Mock, Pause, Plan, Refuse, Repeat, Reset
 from tests.mock.raw import CHAT, chat, exchange, post
 from tests.server.harness import until
 
@@ -85,3 +87,28 @@ async def test_leaving_ends_whatever_is_open():
         asking = asyncio.create_task(exchange(mock.port, chat()))
         await until(lambda: mock.received)
     assert (await asking)[0] == b""
+
+
+async def test_a_request_can_have_connections_refused_for_a_while():
+    plans: Iterator[Plan] = iter([(OK, Refuse(0.2)), (OK + b"ok", Close())])
+    async with Mock(lambda _: next(plans)) as mock:
+        assert await exchange(mock.port, chat()) == (OK, "reset")
+        with pytest.raises(ConnectionRefusedError):
+            await exchange(mock.port, chat())
+        await until(lambda: mock.listening)
+        assert await exchange(mock.port, chat()) == (OK + b"ok", "closed")
+
+
+async def test_leaving_while_connections_are_refused_leaves_nothing_behind():
+    async with Mock(lambda _: (Refuse(60),)) as mock:
+        assert (await exchange(mock.port, chat()))[1] == "reset"
+    with pytest.raises(ConnectionRefusedError):
+        await exchange(mock.port, chat())
+
+
+async def test_a_handshake_of_tls_is_told_that_it_failed():
+    async with Mock(Answering()) as mock:
+        with pytest.raises(ssl.SSLError, match="handshake failure"):
+            await asyncio.open_connection("127.0.0.1", mock.port, ssl=ssl.create_default_context())
+        assert mock.received == []
+        assert (await exchange(mock.port, chat()))[0].startswith(b"HTTP/1.1 200 ")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from interlock.mock import Answering, Mock
 from interlock.transport import Response, Transport, TransportError
 from interlock.transport.http1 import Http1Transport, _verifying_context
 from tests.transport.conftest import CERTIFICATE
@@ -70,6 +71,13 @@ async def test_u1_an_upstream_without_tls_is_connect_failed(client):
     async with scripted(handler) as port:
         with pytest.raises(TransportError) as error:
             await post(client, f"https://localhost:{port}/")
+    assert error.value.outcome == "connect_failed"
+
+
+async def test_u1_an_upstream_that_lets_the_handshake_fail_is_connect_failed(client):
+    async with Mock(Answering()) as mock:
+        with pytest.raises(TransportError) as error:
+            await post(client, f"https://localhost:{mock.port}/")
     assert error.value.outcome == "connect_failed"
 
 

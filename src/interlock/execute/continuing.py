@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from interlock.config.checked import Model
+from interlock.execute.cited import moved
 from interlock.execute.usage import credible
-from interlock.types.answer import Answer, Usage
+from interlock.types.answer import CITATIONS, Answer, Usage
 from interlock.types.decision import Decision
 from interlock.types.request import AnyPart, Message, Request, Text, Thinking
 
@@ -75,7 +76,13 @@ def joined(first: Answer, more: Answer) -> Answer:
     last = max(place for place, part in enumerate(first.parts) if isinstance(part, Text))
     tail = first.parts[last]
     assert isinstance(tail, Text), "the last part with words"
-    whole = msgspec.structs.replace(tail, text=tail.text + after_seam(text, rest))
+    seam = after_seam(text, rest)
+    by = len(text) - (len(rest) - len(seam))
+    cited = moved((more.extra, *(part.extra for part in more.parts)), by)
+    extra = tail.extra
+    if cited:
+        extra = {**(extra or {}), CITATIONS: [*(extra or {}).get(CITATIONS, ()), *cited]}
+    whole = msgspec.structs.replace(tail, text=tail.text + seam, extra=extra)
     others = tuple(part for part in more.parts if not isinstance(part, Text | Thinking))
     return msgspec.structs.replace(
         first,

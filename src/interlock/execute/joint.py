@@ -5,9 +5,11 @@ and of the stream, is held back until it is known that nothing follows.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
+from interlock.execute.cited import moved_delta, with_lists
 from interlock.execute.continuing import MOST_SEAM, after_seam, total
 from interlock.execute.flow import Flow
 from interlock.execute.usage import credible
@@ -20,6 +22,7 @@ from interlock.types.answer import (
     Finished,
     Usage,
 )
+from interlock.types.request import Extra
 
 
 class Joint:
@@ -41,6 +44,9 @@ class Joint:
         self._further = False
         self._places: dict[int, int | None] = {}
         self._seam: list[str] | None = None
+        self._by = 0  # where in the words of the answer those of this call begin
+        self._beside: list[Any] = []
+        self._told: Extra | None = None
 
     @property
     def over(self) -> bool:
@@ -70,13 +76,15 @@ class Joint:
         assert self.cut is not None, "nothing is left to be said"
         self.calls_left -= 1
         self.cut, self._further, self._places, self._seam = None, True, {}, []
+        self._by = len(self.text)
         return self
 
     def finish(self, cut: Finished) -> list[Event]:
         """The end, where nothing follows: the stream stays cut as it was."""
         self.cut = None
         usage = self._usage or cut.usage
-        ends = [*self._flushed(), *self._block_end(), msgspec.structs.replace(cut, usage=usage)]
+        last = msgspec.structs.replace(cut, usage=usage, extra=with_lists(self._told, cut.extra))
+        ends = [*self._flushed(), *self._block_end(), last]
         return self.flow.take(ends)
 
     def _first(self, event: Event) -> list[Event]:
@@ -104,10 +112,12 @@ class Joint:
                 return []
             if place == self._text and self._seam is not None:
                 self._seam.append(event.text)
+                self._beside += [event.extra] if event.extra is not None else []
                 return self._flushed() if sum(map(len, self._seam)) >= MOST_SEAM else []
             if place == self._text:
                 self._words.append(event.text)
-            return [msgspec.structs.replace(event, index=place)]
+            extra = moved_delta(event.extra, self._by)
+            return [BlockDelta(place, event.text, extra)] if event.text or extra is not None else []
         if isinstance(event, BlockStarted):
             return self._next_block(event)
         if isinstance(event, BlockStopped):
@@ -138,8 +148,10 @@ class Joint:
         can_go_on = self._text is not None and bool(self.text) and not self._calls_tools
         if event.finish == "length" and self.calls_left > 0 and can_go_on:
             self.cut = event
+            self._told = with_lists(self._told, event.extra)
             return []
-        return [*self._block_end(), msgspec.structs.replace(event, usage=self._usage)]
+        extra = with_lists(self._told, event.extra)
+        return [*self._block_end(), msgspec.structs.replace(event, usage=self._usage, extra=extra)]
 
     def _block_end(self) -> list[Event]:
         """The end of the block of text that was held back, if one was."""
@@ -156,4 +168,8 @@ class Joint:
         more, self._seam = "".join(self._seam), None
         rest = after_seam(self.text, more)
         self._words.append(rest)
-        return [BlockDelta(self._text, rest)] if rest else []
+        self._by -= len(more) - len(rest)
+        beside = [moved_delta(extra, self._by) for extra in self._beside]
+        self._beside = []
+        words = [BlockDelta(self._text, rest)] if rest else []
+        return [*words, *(BlockDelta(self._text, "", extra) for extra in beside if extra is not None)]

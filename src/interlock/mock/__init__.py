@@ -17,7 +17,7 @@ It knows nothing of the gateway and shares nothing with it but the way in which 
 """
 
 from interlock.mock.answering import Answering
-from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Repeat, Reset
+from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Refuse, Repeat, Reset
 from interlock.mock.request import Received
 from interlock.mock.script import Behaviour, Rule, Script, When, read_script
 from interlock.mock.server import Mock
@@ -32,6 +32,7 @@ __all__ = [
     "Pause",
     "Plan",
     "Received",
+    "Refuse",
     "Repeat",
     "Reset",
     "Rule",

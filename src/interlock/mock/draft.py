@@ -5,12 +5,13 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Repeat, Reset
+from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Refuse, Repeat, Reset
 
 SSE: Final = "text/event-stream; charset=utf-8"
 JSON: Final = "application/json"
 
-End = Literal["whole", "reset", "close", "hang"]
+End = Literal["whole", "reset", "close", "hang", "refuse"]
+REFUSED_S: Final = 1.0
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ def moves(draft: Draft) -> Plan:
             made.append(Close())
         case "hang":
             made.append(Hang())
+        case "refuse":
+            made.append(Refuse(REFUSED_S))
     return tuple(made)
 
 

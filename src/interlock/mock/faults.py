@@ -202,6 +202,10 @@ def _multiline(event: bytes) -> bytes:
 SENT: Final[dict[str, Fault[Draft]]] = {
     "hang": Fault("accepted, never answered", lambda draft, _: _replace(draft, silent=True, end="hang")),
     "drop": Fault("reset before any answer", lambda draft, _: _replace(draft, silent=True, end="reset")),
+    "refuse": Fault(
+        "reset before any answer, and new connections refused for a second",
+        lambda draft, _: _replace(draft, silent=True, end="refuse"),
+    ),
     "html": Fault("200 with a page for people", _body(200, "text/html", _HTML)),
     "redirect": Fault(
         "302 to an address inside a cloud", _body(302, "text/plain", b"", ("location", _ELSEWHERE))
@@ -234,6 +238,10 @@ SENT: Final[dict[str, Fault[Draft]]] = {
         lambda draft, _: _replace(
             draft, headers=(*draft.headers, *((f"x-{number}", "x") for number in range(100_000)))
         ),
+    ),
+    "broken_header": Fault(
+        "a header line without a colon",
+        lambda draft, _: draft.with_header("this line has no colon\r\nx-mock", "mock"),
     ),
     "cookies": Fault(
         "headers that must not reach a caller",

@@ -1,7 +1,7 @@
 """The moves of an answer: what the mock does on a connection, one after the other.
 
 Bytes are written as they stand, each in a write of its own. An asyncio.Event is waited for: a test
-holds an answer with it. A plan that ends without Hang, Reset or Close leaves the connection open for
+holds an answer with it. A plan that ends without Hang, Reset, Refuse or Close leaves the connection open for
 the next request.
 """
 
@@ -31,9 +31,15 @@ class Reset(Struct, frozen=True):
     """Break the connection with a TCP reset."""
 
 
+class Refuse(Struct, frozen=True):
+    """Break the connection with a TCP reset, and refuse new ones for a while."""
+
+    seconds: float
+
+
 class Close(Struct, frozen=True):
     """Close the connection in order."""
 
 
-Move = bytes | Pause | Repeat | Hang | Reset | Close | asyncio.Event
+Move = bytes | Pause | Repeat | Hang | Reset | Refuse | Close | asyncio.Event
 Plan = tuple[Move, ...]

@@ -1,6 +1,7 @@
 """The mock's sockets: accepts, reads requests, makes the moves of their answers, counts.
 
-Raw on purpose: nothing between a plan and the wire completes, buffers or corrects what is sent.
+Raw on purpose: nothing between a plan and the wire completes, buffers or corrects what is sent. It speaks no
+TLS: who begins a handshake is told that it failed.
 """
 
 import asyncio
@@ -9,9 +10,13 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Final, Self, cast
 
-from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Repeat, Reset
+from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Refuse, Repeat, Reset
 from interlock.mock.request import MOST_HEAD, NotHttpError, Received, read_request
 
+_HELLO: Final = b"\x16\x03"
+"""How a client begins a handshake of any version of TLS."""
+_NO_HANDSHAKE: Final = b"\x15\x03\x03\x00\x02\x02\x28"
+"""An alert: fatal, handshake_failure (RFC 8446, section 6)."""
 _NOT_HTTP: Final = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -41,6 +46,7 @@ class Mock:
         self._tell = tell
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._away: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -51,18 +57,26 @@ class Mock:
     def open(self) -> int:
         return len(self._tasks)
 
+    @property
+    def listening(self) -> bool:
+        """Whether new connections are accepted."""
+        return self._server is not None
+
     async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.refuse()
-        for task in self._tasks:
+        tasks = [*self._tasks, *([] if self._away is None else [self._away])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def listen(self) -> None:
         """Accept connections, on the same port as before. Raises OSError where it cannot be had."""
+        if self._server is not None:
+            return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._protocol, self.host, self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -73,6 +87,11 @@ class Mock:
             self._server.close()
             self._server = None
             await asyncio.sleep(0)
+
+    async def _refuse_for(self, seconds: float) -> None:
+        await self.refuse()
+        await asyncio.sleep(seconds)
+        await self.listen()
 
     def _protocol(self) -> "_Connection":
         return _Connection(self._begin)
@@ -126,7 +145,9 @@ class Mock:
             case Hang():
                 await gone.wait()
                 return False
-            case Reset():
+            case Reset() | Refuse():
+                if isinstance(move, Refuse) and (self._away is None or self._away.done()):
+                    self._away = asyncio.get_running_loop().create_task(self._refuse_for(move.seconds))
                 raw = writer.get_extra_info("socket")
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
@@ -147,6 +168,7 @@ class _Connection(asyncio.StreamReaderProtocol):
         self, begin: Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], None]
     ) -> None:
         self._gone = asyncio.Event()
+        self._begins = True
         super().__init__(
             asyncio.StreamReader(limit=MOST_HEAD),
             lambda reader, writer: begin(reader, writer, self._gone),
@@ -155,7 +177,16 @@ class _Connection(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
-        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        begins, self._begins = self._begins, False
+        if begins and data.startswith(_HELLO):
+            self._transport.write(_NO_HANDSHAKE)
+            self._transport.close()
+        else:
+            super().data_received(data)
 
     def eof_received(self) -> bool | None:
         self._gone.set()

@@ -5,10 +5,11 @@ Exactly one terminal event ends it: Finished, or a Failure in its place. Blocks 
 (two tool calls growing side by side); `index` tells them apart.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from msgspec import Struct
 
+from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Extra
 
 FinishReason = Literal["stop", "length", "tool_calls", "stop_sequence", "content_filter", "refusal", "pause"]
@@ -25,6 +26,32 @@ AttemptOutcome = Literal[
     "schema_invalid",
     "cancelled",
 ]
+
+
+CITATIONS: Final = "citations"
+"""Where the `extra` of an answer, or of a text or a delta of one, has its Cites: a list of them."""
+
+
+class Citation(TypedDict):
+    """A source that an answer names. `quoted` are words of that source.
+
+    `start` and `end` count characters of all the answer's text; without them it is the text that the
+    citation stands on. `own` is the citation as its vendor wrote it; without a `url` there is no other form.
+    """
+
+    url: str | None
+    title: str
+    quoted: str
+    start: int | None
+    end: int | None
+    own: Any
+
+
+class Cites(TypedDict):
+    """Citations for callers of every dialect but `known_to`: that one has them in fields of its own."""
+
+    known_to: Dialect | None
+    found: list[Citation]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -76,7 +103,8 @@ class BlockDelta(Struct, frozen=True, gc=False):
     """More of a block: text, thinking, refusal, or the JSON text of a tool call's arguments.
 
     `extra` holds what rides along in the same dialect only: logprobs, a signature, a citation. A
-    signature stands in it under `signature` too, for dialects with a place of their own for one.
+    signature stands in it under `signature` too, for dialects with a place of their own for one, and
+    citations under CITATIONS.
     """
 
     index: int

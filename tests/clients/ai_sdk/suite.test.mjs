@@ -67,6 +67,24 @@ for (const [dialect, connect] of Object.entries(DIALECTS)) {
         assert.equal((await answer.usage).outputTokens, 5);
       });
 
+      test("an answer that cites is read, and its sources are there where the provider looks for them", async () => {
+        const unkept = { providerOptions: { openai: { store: false } } };
+        const whole = await generateText(ask("[[cite]]", unkept));
+        const streamed = streamText(ask("[[cite]]", unkept));
+        for (const answer of [whole, streamed]) {
+          assert.equal(await answer.text, "You said: [[cite]].");
+          const pages = (await answer.sources).map((source) => source.url);
+          assert.deepEqual(pages, dialect === "openai-compatible" ? [] : ["https://news.example/rain"]);
+        }
+        const messages = [
+          { role: "user", content: "[[cite]]" },
+          ...whole.response.messages,
+          { role: "user", content: "and now" },
+        ];
+        const next = await generateText({ ...ask("", unkept), prompt: undefined, messages });
+        assert.equal(next.text, "You said: and now.");
+      });
+
       test("an answer that reaches its limit says so", async () => {
         const answer = await generateText(ask("one two three", { maxOutputTokens: 3 }));
         assert.deepEqual([answer.text, answer.finishReason], ["You said: one", "length"]);

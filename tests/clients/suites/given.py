@@ -14,6 +14,9 @@ BEHIND: Final = ("gpt", "answers", "claude")
 """A model behind each wire format: chat, Responses, messages. Every client speaks to all, in each dialect."""
 
 CUT: Final = "one two three four five [[cut]]"
+CITE: Final = "[[cite]]"
+PAGE: Final = "https://news.example/rain"
+"""What an answer to CITE cites."""
 SLOW_DOWN: Final = "[[429]]"
 BROKEN: Final = "[[500]]"
 CARD: Final = "charge my card 4111 1111 1111 1111"

@@ -11,7 +11,7 @@ from instructor import Mode
 from instructor.exceptions import InstructorRetryException
 from pydantic import AfterValidator, BaseModel
 
-from tests.clients.suites.given import BEHIND, BROKEN, CARD, KEY, OPENAI, SLOW_DOWN, URL
+from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, KEY, OPENAI, SLOW_DOWN, URL
 
 
 def chat(mode: Mode, key: str = KEY) -> Any:
@@ -28,6 +28,9 @@ MODES = [
     (messages, Mode.ANTHROPIC_TOOLS),
     (chat, Mode.RESPONSES_TOOLS),
 ]
+CALLING = [row for row in MODES if row[1] != Mode.JSON_SCHEMA]
+"""Each dialect once."""
+DIALECTS = ["chat", "messages", "responses"]
 SDKS = {chat: openai, messages: anthropic}
 
 
@@ -99,19 +102,28 @@ def test_an_answer_that_does_not_hold_is_asked_for_again(client, model):
     ("text", "error"),
     [(SLOW_DOWN, "RateLimitError"), (BROKEN, "InternalServerError"), (CARD, "PermissionDeniedError")],
 )
-@pytest.mark.parametrize(("connect", "mode"), MODES[::2], ids=["chat", "messages"])
+@pytest.mark.parametrize(("connect", "mode"), CALLING, ids=DIALECTS)
 def test_an_error_keeps_the_sdks_type_as_its_cause(connect, mode, model, text, error):
     with pytest.raises(InstructorRetryException) as caught:
         connect(mode).chat.completions.create(response_model=Person, **ask(text, model))
     assert isinstance(first_cause(caught.value), getattr(SDKS[connect], error))
 
 
-@pytest.mark.parametrize(("connect", "mode"), MODES[::2], ids=["chat", "messages"])
+@pytest.mark.parametrize(("connect", "mode"), CALLING, ids=DIALECTS)
 def test_errors_before_any_vendor_is_asked_keep_their_types_too(connect, mode):
     for key, model, error in ((KEY, "nobody", "NotFoundError"), ("wrong", "gpt", "AuthenticationError")):
         with pytest.raises(InstructorRetryException) as caught:
             connect(mode, key).chat.completions.create(response_model=Person, **ask("hi", model))
         assert isinstance(first_cause(caught.value), getattr(SDKS[connect], error))
+
+
+@pytest.mark.parametrize(("connect", "mode"), MODES)
+def test_u8_a_stream_that_is_cut_raises(connect, mode, model):
+    """A call of a tool is cut before anything of it is shown, a text in the middle."""
+    asked = ask(f"'Ada' is 36. {CUT}", model)
+    with pytest.raises((SDKS[connect].APIError, InstructorRetryException)) as caught:
+        list(connect(mode).chat.completions.create_partial(response_model=Person, **asked))
+    assert isinstance(first_cause(caught.value), SDKS[connect].APIError)
 
 
 def first_cause(error: BaseException) -> BaseException:

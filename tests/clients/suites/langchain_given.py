@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
 from pydantic import BaseModel
 
-from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, PICTURE, SLOW_DOWN
+from tests.clients.suites.given import BEHIND, BROKEN, CARD, CITE, CUT, PICTURE, SLOW_DOWN
 
 PAPER: Final = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
@@ -92,6 +92,13 @@ class OurTests:
     def test_errors_are_those_of_the_sdk_below(self, model: str, text: str, error: str) -> None:
         with pytest.raises(getattr(self.sdk, error)):
             self.chat(model).invoke(text)
+
+    @pytest.mark.parametrize("model", BEHIND)
+    def test_an_answer_that_cites_is_read_and_the_conversation_goes_on(self, model: str) -> None:
+        chat = self.chat(model)
+        first = chat.invoke(CITE)
+        assert first.text == "".join(piece.text for piece in chat.stream(CITE)) == f"You said: {CITE}."
+        assert chat.invoke([("user", CITE), first, ("user", "and now")]).text == "You said: and now."
 
     def test_errors_before_any_vendor_is_asked(self) -> None:
         with pytest.raises(self.sdk.NotFoundError):

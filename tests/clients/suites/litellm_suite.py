@@ -8,7 +8,19 @@ import litellm
 import pytest
 from pydantic import BaseModel
 
-from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, KEY, OPENAI, PICTURE, SLOW_DOWN, URL
+from tests.clients.suites.given import (
+    BEHIND,
+    BROKEN,
+    CARD,
+    CITE,
+    CUT,
+    KEY,
+    OPENAI,
+    PAGE,
+    PICTURE,
+    SLOW_DOWN,
+    URL,
+)
 
 DIALECTS = {"openai": OPENAI, "openai/responses": OPENAI, "anthropic": URL}
 WEATHER = {
@@ -64,6 +76,19 @@ def test_chat(dialect, model):
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.prompt_tokens > 0 < answer.usage.completion_tokens
     assert answer.model.endswith(model)
+
+
+def test_what_an_answer_cites_and_how_the_conversation_goes_on(dialect, model):
+    first = ask(dialect, model, CITE).choices[0].message
+    assert first.content == f"You said: {CITE}."
+    assert PAGE in str(first)
+    asked = [{"role": "user", "content": CITE}, first.model_dump(), {"role": "user", "content": "and now"}]
+    assert ask(dialect, model, asked).choices[0].message.content == "You said: and now."
+
+
+def test_what_a_streamed_answer_cites_is_read(dialect, model):
+    chunks = list(ask(dialect, model, CITE, stream=True))
+    assert litellm.stream_chunk_builder(chunks).choices[0].message.content == f"You said: {CITE}."
 
 
 async def test_chat_without_waiting_for_it(dialect, model):

@@ -23,7 +23,7 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.suites.given import BEHIND, BROKEN, CARD, CUT, KEY, OPENAI, PICTURE, SLOW_DOWN, URL
+from tests.clients.suites.given import BEHIND, BROKEN, CARD, CITE, CUT, KEY, OPENAI, PICTURE, SLOW_DOWN, URL
 
 
 def chat(name: str, key: str = KEY) -> Model[Any]:
@@ -73,6 +73,20 @@ async def test_a_conversation_goes_on(model):
     first = await agent.run("hi")
     second = await agent.run("and now", message_history=first.all_messages())
     assert second.output == "You said: and now."
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_conversation_goes_on_after_an_answer_that_cites(model, streamed):
+    agent = Agent(model)
+    if streamed:
+        async with agent.run_stream(CITE) as stream:
+            first = await stream.get_output()
+            said = stream.all_messages()
+    else:
+        result = await agent.run(CITE)
+        first, said = result.output, result.all_messages()
+    assert first == f"You said: {CITE}."
+    assert (await agent.run("and now", message_history=said)).output == "You said: and now."
 
 
 async def test_streaming(model):

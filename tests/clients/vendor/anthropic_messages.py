@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.clients.vendor.mind import Asked, Refused, Said
+from tests.clients.vendor.mind import PAGE, Asked, Refused, Said
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import event
 
@@ -33,6 +33,8 @@ TOOL: Final = frozenset(
         *("defer_loading", "eager_input_streaming", "input_examples"),
     }
 )
+INDEX: Final = "Eo8BCioIAhgBIiQ"
+"""What the vendor knows a page by that it has cited."""
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 KINDS: Final = {
@@ -108,6 +110,9 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
         _only(block, BLOCKS[block["type"]] | {"type"}, f"messages.content.{block['type']}.")
         if block["type"] == "text" and not block["text"]:
             raise Refused(400, "messages: text content blocks must be non-empty")
+        for cited in block.get("citations") or () if block["type"] == "text" else ():
+            if cited["encrypted_index"] != INDEX:
+                raise Refused(400, "messages.content.text.citations: Invalid `encrypted_index`")
         if block["type"] == "tool_result":
             _blocks(block.get("content") or [])
     return blocks
@@ -198,7 +203,9 @@ def _content(said: Said) -> list[dict[str, Any]]:
     if said.thought:
         found.append({"type": "thinking", "thinking": said.thought, "signature": "c2lnbmVk"})
     if said.pieces:
-        found.append({"type": "text", "text": "".join(said.pieces)})
+        cited = {**PAGE, "cited_text": "It rains.", "encrypted_index": INDEX}
+        more = {"citations": [{"type": "web_search_result_location", **cited}]} if said.cites else {}
+        found.append({"type": "text", "text": "".join(said.pieces), **more})
     for at, call in enumerate(said.calls):
         found.append(
             {"type": "tool_use", "id": f"toolu_0{at}Ab3Xy", "name": call.name, "input": call.arguments}
@@ -269,7 +276,7 @@ def stream(said: Said, body: dict[str, Any]) -> Reply:
 def _opened(block: dict[str, Any]) -> dict[str, Any]:
     """A block as it begins: of its kind, and empty."""
     empty: dict[str, dict[str, Any]] = {
-        "text": {"text": ""},
+        "text": {"text": "", **({"citations": []} if "citations" in block else {})},
         "thinking": {"thinking": "", "signature": ""},
         "tool_use": {"input": {}},
     }
@@ -278,6 +285,8 @@ def _opened(block: dict[str, Any]) -> dict[str, Any]:
 
 def _deltas(block: dict[str, Any], said: Said) -> Iterator[dict[str, Any]]:
     if block["type"] == "text":
+        for cited in block.get("citations", ()):
+            yield {"type": "citations_delta", "citation": cited}
         yield from ({"type": "text_delta", "text": piece} for piece in said.pieces)
     elif block["type"] == "thinking":
         yield {"type": "thinking_delta", "thinking": block["thinking"]}

@@ -14,10 +14,12 @@ DIRECTIONS: Final = {
     "[[each]]": "every tool that is offered is called, in one answer",
     "[[think]]": "some reasoning comes before the answer, and is shown where the vendor shows any",
     "[[cached]]": "of 100 more tokens read, 60 come from the prompt cache and 40 go into it",
+    "[[cite]]": "the answer cites PAGE for all of its words",
     "[[insist]]": "where a tool's answer quotes something, the tool is called once more, with that",
 }
 """What a user's message may ask for. Without any: call the first tool, else fill in the schema, else echo."""
 
+PAGE: Final = {"url": "https://news.example/rain", "title": "Rain"}
 QUOTED: Final = re.compile(r"'([^']*)'")
 NUMBER: Final = re.compile(r"-?\d+")
 PIECE: Final = re.compile(r"\s*\S+|\s+$")
@@ -68,6 +70,7 @@ class Said:
     why: Literal["stop", "length", "tools", "stop_sequence"] = "stop"
     stopped_by: str | None = None
     cut: bool = False
+    cites: bool = False
     read: int = 1
     cached: int = 0
     cache_written: int = 0
@@ -95,6 +98,7 @@ def think(asked: Asked) -> Said:
         why=why,
         stopped_by=stopped_by,
         cut="[[cut]]" in last,
+        cites="[[cite]]" in last,
         read=_count(asked) + 100 * cached,
         cached=60 * cached,
         cache_written=40 * cached,

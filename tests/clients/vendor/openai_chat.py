@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.clients.vendor.mind import Asked, Refused, Said
+from tests.clients.vendor.mind import PAGE, Asked, Refused, Said
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import DONE, event
 
@@ -180,12 +180,17 @@ def _usage(said: Said) -> dict[str, Any]:
     }
 
 
+def _annotations(said: Said) -> list[dict[str, Any]]:
+    span = {"start_index": 0, "end_index": len("".join(said.pieces))}
+    return [{"type": "url_citation", "url_citation": {**PAGE, **span}}] if said.cites else []
+
+
 def whole(said: Said, body: dict[str, Any]) -> Reply:
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(said.pieces) if said.pieces else None,
         "refusal": None,
-        "annotations": [],
+        "annotations": _annotations(said),
     }
     if said.calls:
         message["tool_calls"] = _calls(said)
@@ -223,6 +228,8 @@ def stream(said: Said, body: dict[str, Any]) -> Reply:
 
     pieces = [chunk({"role": "assistant", "content": None if said.calls else "", "refusal": None})]
     pieces += [chunk({"content": piece}) for piece in said.pieces]
+    if said.cites:
+        pieces.append(chunk({"annotations": _annotations(said)}))
     for at, call in enumerate(_calls(said)):
         arguments = call["function"]["arguments"]
         first = {**call, "function": {**call["function"], "arguments": ""}}

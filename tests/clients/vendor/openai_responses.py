@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.clients.vendor.mind import Asked, Refused, Said
+from tests.clients.vendor.mind import PAGE, Asked, Refused, Said
 from tests.clients.vendor.openai_chat import NAME, check_strict, parameters, refuse, words
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import event
@@ -121,7 +121,10 @@ def _items(said: Said) -> list[dict[str, Any]]:
         summary = [{"type": "summary_text", "text": said.thought}]
         found.append({"id": "rs_1", "type": "reasoning", "summary": summary})
     if said.pieces:
-        part = {"type": "output_text", "annotations": [], "logprobs": [], "text": "".join(said.pieces)}
+        text = "".join(said.pieces)
+        cited = {"type": "url_citation", **PAGE, "start_index": 0, "end_index": len(text)}
+        notes = [cited] if said.cites else []
+        part = {"type": "output_text", "annotations": notes, "logprobs": [], "text": text}
         status = "incomplete" if said.why == "length" else "completed"
         found.append(
             {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": [part]}
@@ -198,9 +201,16 @@ def _of_item(at: int, item: dict[str, Any], said: Said) -> Iterator[dict[str, An
         yield _item("added", at, {**item, "status": "in_progress", "content": []})
         (part,) = item["content"]
         place = {**where, "content_index": 0}
-        yield {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}
+        yield {
+            "type": "response.content_part.added",
+            **place,
+            "part": {**part, "text": "", "annotations": []},
+        }
         for piece in said.pieces:
             yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
+        for number, note in enumerate(part["annotations"]):
+            kind = "response.output_text.annotation.added"
+            yield {"type": kind, **place, "annotation_index": number, "annotation": note}
         yield {"type": "response.output_text.done", **place, "text": part["text"], "logprobs": []}
         yield {"type": "response.content_part.done", **place, "part": part}
     elif item["type"] == "function_call":

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from interlock.adapters import ADAPTERS
 from interlock.cited import Cited, marks_in
 from interlock.config.written import ToolSpec
 from interlock.execute.validation.contract import Contract
@@ -200,6 +201,24 @@ def test_perplexitys_numbers_go_to_the_list_that_comes_with_the_answer():
     top = {"openai-chat": {"top": {"citations": ["https://a.example", "https://b.example"]}}}
     assert judged(answer(Text(text="So [2]."), extra=top), asked()).verdict == "passed"
     assert judged(answer(Text(text="So [3]."), extra=top), asked()).verdict == "failed"
+
+
+def test_what_gemini_cites_is_held_against_what_its_search_may_find():
+    body = {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "So."}]},
+                "finishReason": "STOP",
+                "citationMetadata": {"citationSources": [{"uri": "https://found.example"}]},
+            }
+        ]
+    }
+    cited = ADAPTERS["gemini"].decode_answer(msgspec.json.encode(body))
+    assert judged(cited, asked()).violations == (
+        "citations: the answer cites a URL that is none of the sources",
+    )
+    search = Tool(name="google_search", vendor={"type": "web_search"})
+    assert judged(cited, asked(tools=(search,))).verdict == "passed"
 
 
 def test_answers_that_experts_judged_cite_only_what_they_list():

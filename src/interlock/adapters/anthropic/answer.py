@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.adapters.anthropic.usage import read_usage
+from interlock.adapters.citing import by_part
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -131,7 +132,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
     return Answer(
         id=message.id or "",
         upstream_model=message.model or "",
-        parts=parts,
+        parts=by_part(parts, "anthropic-messages"),
         finish=finish,
         stop_sequence=message.stop_sequence,
         usage=usage,

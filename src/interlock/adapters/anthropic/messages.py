@@ -12,6 +12,7 @@ import msgspec
 from interlock.adapters.carrying import is_sealed, with_name
 from interlock.types.request import (
     AnyPart,
+    Extra,
     File,
     Image,
     Message,
@@ -77,7 +78,22 @@ def _add_turn(
 
 def _block(part: AnyPart, *, own: bool) -> _Block:
     block = _bare_block(part, own=own)
-    return {**block, **part.extra} if own and part.extra is not None else block
+    if not own or part.extra is None:
+        return block
+    return {**block, **(_own_citations(part.extra) if isinstance(part, Text) else part.extra)}
+
+
+def _own_citations(extra: Extra) -> Extra:
+    """The fields of a text without citations that were another vendor's: this one would not know them."""
+    cited = extra.get("citations")
+    if type(cited) is not list or not any(map(_is_foreign, cited)):
+        return extra
+    return {**extra, "citations": [one for one in cited if not _is_foreign(one)] or None}
+
+
+def _is_foreign(cited: Any) -> bool:
+    """Whether a caller has been shown a citation of another vendor in this form (`dialects.citing`)."""
+    return type(cited) is dict and cited.get("encrypted_index") == ""
 
 
 def _bare_block(part: AnyPart, *, own: bool) -> _Block:

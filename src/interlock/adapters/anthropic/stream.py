@@ -18,6 +18,7 @@ from interlock.adapters.anthropic.answer import (
     read_block,
 )
 from interlock.adapters.anthropic.usage import read_usage
+from interlock.adapters.citing import cites, of_block
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
@@ -64,6 +65,7 @@ _LAST_EVENT: Final = frozenset({"type", "delta", "usage"})
 
 
 _ORDER: Final = "an event where it does not belong"
+_UNCITED: Final[tuple[int, list[Any]]] = (0, [])
 
 
 class StreamDecoder(SseDecoder):
@@ -74,6 +76,8 @@ class StreamDecoder(SseDecoder):
         self._seen: set[int] = set()
         self._usage: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
+        self._said = 0
+        self._cited: dict[int, tuple[int, list[Any]]] = {}
 
     def _take(self, found: list[bytes], out: list[Event]) -> None:
         for data in found:
@@ -107,6 +111,7 @@ class StreamDecoder(SseDecoder):
         word = delta.type
         if word == "text_delta" and kind == "text":
             text = delta.text
+            self._said += len(text)
         elif word == "input_json_delta" and kind == "tool_call":
             text = delta.partial_json
         elif word == "thinking_delta" and kind == "thinking":
@@ -116,6 +121,8 @@ class StreamDecoder(SseDecoder):
             extra = {"anthropic-messages": raw}
             if word == "signature_delta":
                 extra["signature"] = raw.get("signature")
+            elif word == "citations_delta" and kind == "text":
+                self._cited[event.index][1].append(raw.get("citation"))
             out.append(BlockDelta(event.index, "", extra))
             return
         if text:
@@ -143,6 +150,9 @@ class StreamDecoder(SseDecoder):
         part = read_block(block)
         if isinstance(part, Text):
             self._begin(BlockStarted(index, "text", value=part.extra), part.text, out)
+            given = block.get("citations")
+            self._cited[index] = (self._said, list(given) if isinstance(given, list) else [])
+            self._said += len(part.text)
         elif isinstance(part, ToolCall):
             called = BlockStarted(index, "tool_call", part.id, part.name, part.extra)
             self._begin(called, part.arguments if block["input"] else "", out)
@@ -167,6 +177,14 @@ class StreamDecoder(SseDecoder):
         index = raw.get("index")
         if type(index) is not int or self._open.pop(index, None) is None:
             raise Broken(malformed(_ORDER))
+        self._end(index, out)
+
+    def _end(self, index: int, out: list[Event]) -> None:
+        """The end of a block, and before it where its citations stand: all of its text is cited."""
+        start, cited = self._cited.get(index, _UNCITED)
+        if cited:
+            found = [of_block(raw, start, self._said) for raw in cited]
+            out.append(BlockDelta(index, "", cites("anthropic-messages", found)))
         out.append(BlockStopped(index))
 
     def _message_delta(self, raw: dict[str, Any]) -> None:
@@ -184,7 +202,8 @@ class StreamDecoder(SseDecoder):
         finish = FINISH.get(word) if type(word) is str else None
         if finish is None or not (sequence is None or type(sequence) is str):
             raise Broken(malformed(f"stop_reason `{code_of(word)}`"))
-        out += [BlockStopped(index) for index in self._open]
+        for index in self._open:
+            self._end(index, out)
         usage, _ = read_usage(self._usage)
         _, more_usage = read_usage(self._last.get("usage"))
         extra = for_own_dialect(

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from interlock.adapters.bedrock.usage import read_usage
 from interlock.adapters.carrying import seal
+from interlock.adapters.citing import by_part
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -122,7 +123,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
     return Answer(
         id="",
         upstream_model="",
-        parts=parts,
+        parts=by_part(parts, "anthropic-messages"),
         finish=finish,
         stop_sequence=stop_sequence_of(reply.additional_model_response_fields),
         usage=read_usage(reply.usage),
@@ -178,10 +179,7 @@ _LOCATIONS: Final = {
 
 
 def to_citation(raw: dict[str, Any]) -> dict[str, Any]:
-    """A citation in the form that callers of Anthropic's dialect know. Raises Broken for what is none.
-
-    Other dialects cannot ask for citations of documents, so that they need no place for them.
-    """
+    """A citation in the form that callers of Anthropic's dialect know. Raises Broken for what is none."""
     location, quoted = raw.get("location"), raw.get("sourceContent") or []
     if type(location) is not dict or type(quoted) is not list:
         raise Broken(malformed("a citation of no place"))
@@ -197,6 +195,15 @@ def to_citation(raw: dict[str, Any]) -> dict[str, Any]:
                 start: place.get("start", 0),
                 end: place.get("end", 0),
             }
+    page = location.get("web")
+    if type(page) is dict:
+        return {
+            "type": "web_search_result_location",
+            "url": page.get("url") or "",
+            "title": raw.get("title"),
+            "cited_text": text,
+            "encrypted_index": "",
+        }
     raise Broken(malformed("a citation of an unknown kind of place"))
 
 

@@ -20,6 +20,7 @@ from interlock.adapters.bedrock.answer import (
 from interlock.adapters.bedrock.frames import BadFrameError, Frame, FrameParser
 from interlock.adapters.bedrock.usage import read_usage
 from interlock.adapters.carrying import seal
+from interlock.adapters.citing import cites, of_block
 from interlock.adapters.failures import Broken, malformed
 from interlock.types.answer import (
     BlockDelta,
@@ -107,6 +108,9 @@ class StreamDecoder:
         self._sequence: str | None = None
         self._usage: Any = None
         self._measured = False
+        self._said = 0
+        self._began = 0
+        self._cited: list[dict[str, Any]] = []
 
     def feed(self, data: bytes) -> list[Event]:
         """The events in the next piece of a stream, however it was cut."""
@@ -171,6 +175,7 @@ class StreamDecoder:
         at, delta = event.content_block_index, event.delta
         if delta.text is not None:
             out.append(BlockDelta(self._block(at, "text", out), delta.text))
+            self._said += len(delta.text)
         elif delta.tool_use is not None:
             block = self._open.get(at)
             if block is None or block[1] != "tool_call":
@@ -179,8 +184,10 @@ class StreamDecoder:
         elif delta.reasoning_content is not None:
             self._reason(at, delta.reasoning_content, out)
         elif delta.citation is not None:
-            citation = {"type": "citations_delta", "citation": to_citation(delta.citation)}
-            out.append(BlockDelta(self._block(at, "text", out), "", {"anthropic-messages": citation}))
+            found = to_citation(delta.citation)
+            own = {"anthropic-messages": {"type": "citations_delta", "citation": found}}
+            out.append(BlockDelta(self._block(at, "text", out), "", own))
+            self._cited.append(found)
         else:
             raise Broken(malformed("a delta of an unknown kind"))
 
@@ -210,6 +217,7 @@ class StreamDecoder:
             self._stop_words(out)
             block = self._open[at] = (self._next, kind)
             self._next += 1
+            self._began = self._said
             out.append(BlockStarted(block[0], kind))
         return block[0]
 
@@ -227,8 +235,13 @@ class StreamDecoder:
     def _stop_at(self, at: int, out: list[Event]) -> None:
         """A block that was empty, or is over already, has nothing to stop."""
         block = self._open.pop(at, None)
-        if block is not None:
-            out.append(BlockStopped(block[0]))
+        if block is None:
+            return
+        if self._cited and block[1] == "text":
+            found = [of_block(raw, self._began, self._said) for raw in self._cited]
+            self._cited = []
+            out.append(BlockDelta(block[0], "", cites("anthropic-messages", found)))
+        out.append(BlockStopped(block[0]))
 
     def _stop_words(self, out: list[Event]) -> None:
         for at in [at for at, (_, kind) in self._open.items() if kind != "tool_call"]:

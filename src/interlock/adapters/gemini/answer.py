@@ -14,6 +14,7 @@ import re2
 from msgspec import Struct
 
 from interlock.adapters.carrying import in_extra_content, seal
+from interlock.adapters.citing import with_citations
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -23,7 +24,7 @@ from interlock.adapters.failures import (
     retry_after_s,
     to_failure,
 )
-from interlock.adapters.gemini.sources import to_annotations, to_logprobs
+from interlock.adapters.gemini.sources import sources_of, to_logprobs
 from interlock.adapters.gemini.usage import read_usage
 from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason
 from interlock.types.request import AnyPart, Extra, Text, Thinking, ToolCall
@@ -117,12 +118,13 @@ def decode_answer(body: bytes) -> Answer | Failure:
         parts = _parts(candidate, answer_id)
         text = "".join(part.text for part in parts if isinstance(part, Text))
         finish = finish_of(candidate.finish_reason, calls=any(isinstance(part, ToolCall) for part in parts))
-        extra = _extra(candidate, parts, text)
+        extra = _extra(candidate, parts)
+        found = sources_of(candidate.grounding_metadata, candidate.citation_metadata, text)
     except Broken as broken:
         return broken.failure
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
         return malformed(f"not an answer: {type(error).__name__}")
-    return Answer(
+    answer = Answer(
         id=answer_id,
         upstream_model=reply.model_version or "",
         parts=tuple(parts),
@@ -130,6 +132,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
         usage=read_usage(reply.usage_metadata),
         extra={"openai-chat": extra} if extra else None,
     )
+    return with_citations(answer, None, found) if found else answer
 
 
 def first_candidate(reply: Reply) -> Candidate | None:
@@ -208,12 +211,9 @@ def _parts(candidate: Candidate, answer_id: str) -> list[AnyPart]:
     return found
 
 
-def _extra(candidate: Candidate, parts: list[AnyPart], text: str) -> dict[str, dict[str, Any]]:
+def _extra(candidate: Candidate, parts: list[AnyPart]) -> dict[str, dict[str, Any]]:
     """What only callers of OpenAI's dialect have a place for."""
     message: dict[str, Any] = {}
-    annotations = to_annotations(candidate.grounding_metadata, candidate.citation_metadata, text)
-    if annotations:
-        message["annotations"] = annotations
     for before, after in pairwise(parts):
         if isinstance(before, Text) and isinstance(after, Thinking) and after.redacted is not None:
             message |= in_extra_content(after.redacted.partition(":")[2])

@@ -1,12 +1,17 @@
-"""What Gemini says beside the words of an answer, in the form that callers of OpenAI's dialect know.
+"""What Gemini says beside the words of an answer: log probabilities, and the sources of what was said.
 
-Log probabilities, and the sources of what was said: pages that a search found (`groundingMetadata`) and
-texts that an answer repeats (`citationMetadata`). Gemini counts positions in bytes of UTF-8, OpenAI in
-characters.
+Log probabilities are in the form that callers of OpenAI's dialect know. Sources are pages that a search found
+(`groundingMetadata`) and texts that an answer repeats (`citationMetadata`). Gemini counts positions in bytes
+of UTF-8, everyone else in characters.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+from interlock.types.answer import Citation
+
+_PAGES: Final = ("web", "retrievedContext", "maps", "image")
+"""What a chunk of a search may be; each has its `uri` and its `title`."""
 
 
 def to_logprobs(raw: Any) -> dict[str, Any] | None:
@@ -36,49 +41,53 @@ def _token(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def to_annotations(grounding: Any, citations: Any, text: str) -> list[dict[str, Any]]:
-    """The sources of an answer whose whole text is `text`, as OpenAI's `annotations`."""
+def sources_of(grounding: Any, citations: Any, text: str) -> list[Citation]:
+    """The sources of an answer whose whole text is `text`."""
     said = text.encode("utf-8", "surrogatepass")
-    found = [*_of_search(grounding), *_of_citations(citations)]
-    return [
-        {
-            "type": "url_citation",
-            "url_citation": {
-                "url": url,
-                "title": title,
-                "start_index": _characters(said, start),
-                "end_index": _characters(said, end),
-            },
-        }
-        for url, title, start, end in found
-    ]
+    return [*_of_search(grounding, said), *_of_citations(citations, said)]
 
 
-_Source = tuple[str, str, int, int]
-
-
-def _of_search(raw: Any) -> Iterable[_Source]:
+def _of_search(raw: Any, said: bytes) -> Iterable[Citation]:
+    """What stands behind each piece of the answer; a page that stands behind none stands behind it all."""
     if type(raw) is not dict:
         return
     given = raw.get("groundingChunks")
-    chunks = given if type(given) is list else ()
+    chunks = given if type(given) is list else []
+    left = dict.fromkeys(range(len(chunks)))
     for support in raw.get("groundingSupports") or ():
         segment = support.get("segment") or {}
         for index in support.get("groundingChunkIndices") or ():
-            page = chunks[index].get("web") if type(index) is int and 0 <= index < len(chunks) else None
-            if type(page) is dict and type(page.get("uri")) is str:
-                title = str(page.get("title") or "")
-                yield page["uri"], title, _at(segment.get("startIndex")), _at(segment.get("endIndex"))
+            if type(index) is int and 0 <= index < len(chunks):
+                left.pop(index, None)
+                span = _at(segment.get("startIndex")), _at(segment.get("endIndex"))
+                yield _citation(_page(chunks[index]), chunks[index], said, span)
+    for index in left:
+        yield _citation(_page(chunks[index]), chunks[index], said, None)
 
 
-def _of_citations(raw: Any) -> Iterable[_Source]:
+def _page(chunk: dict[str, Any]) -> dict[str, Any]:
+    return next((page for name in _PAGES if type(page := chunk.get(name)) is dict), {})
+
+
+def _of_citations(raw: Any, said: bytes) -> Iterable[Citation]:
     """Two names for one list: the Gemini API's and Vertex AI's."""
     if type(raw) is not dict:
         return
     for source in raw.get("citationSources") or raw.get("citations") or ():
-        if type(source.get("uri")) is str:
-            title = str(source.get("title") or "")
-            yield source["uri"], title, _at(source.get("startIndex")), _at(source.get("endIndex"))
+        yield _citation(source, source, said, (_at(source.get("startIndex")), _at(source.get("endIndex"))))
+
+
+def _citation(page: dict[str, Any], own: Any, said: bytes, span: tuple[int, int] | None) -> Citation:
+    url = page.get("uri")
+    start, end = (0, len(said)) if span is None else span
+    return {
+        "url": url if type(url) is str else None,
+        "title": str(page.get("title") or ""),
+        "quoted": "",
+        "start": _characters(said, start),
+        "end": _characters(said, end),
+        "own": own,
+    }
 
 
 def _at(value: Any) -> int:

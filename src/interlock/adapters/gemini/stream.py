@@ -8,6 +8,7 @@ servers say so in every chunk, so the first such word is no end.
 from typing import Any
 
 from interlock.adapters.carrying import in_extra_content, seal
+from interlock.adapters.citing import cites
 from interlock.adapters.gemini.answer import (
     Candidate,
     Part,
@@ -20,7 +21,7 @@ from interlock.adapters.gemini.answer import (
     first_candidate,
     signed,
 )
-from interlock.adapters.gemini.sources import to_annotations, to_logprobs
+from interlock.adapters.gemini.sources import sources_of, to_logprobs
 from interlock.adapters.gemini.usage import read_usage
 from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
@@ -152,10 +153,9 @@ class StreamDecoder(SseDecoder):
 
     def _cite(self, out: list[Event]) -> None:
         """The sources of all that was said, known only at its end."""
-        found = to_annotations(self._grounding, self._citations, "".join(self._pieces))
+        found = sources_of(self._grounding, self._citations, "".join(self._pieces))
         if found:
-            extra = {"openai-chat": {"delta": {"annotations": found}}}
-            out.append(BlockDelta(self._block("text", out), "", extra))
+            out.append(BlockDelta(self._block("text", out), "", cites(None, found)))
 
 
 def _of_input(raw: Any) -> Usage | None:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from interlock.adapters.citing import of_annotation, of_list, with_citations
 from interlock.adapters.failures import (
     Broken,
     Complaint,
@@ -16,10 +17,11 @@ from interlock.adapters.failures import (
     to_failure,
 )
 from interlock.adapters.openai.usage import read_usage
-from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason, Usage
+from interlock.types.answer import Answer, AttemptOutcome, Citation, Failure, FinishReason, Usage
 from interlock.types.request import AnyPart, Extra, Refusal, Text, Thinking, ToolCall
 
 _decode: Final = msgspec.json.Decoder().decode
+OWN: Final = "openai-chat"
 
 FINISH: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -42,6 +44,7 @@ _CODES: Final[dict[str, AttemptOutcome]] = {
     "json_validate_failed": "schema_invalid",  # Groq: what the model wrote, not what the caller asked
     "tool_use_failed": "malformed",  # Groq: the model wrote a call that cannot be read
 }
+_UNCITED: Final[Extra] = {"annotations": None}
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 _CHOICE: Final = frozenset({"index", "message", "finish_reason"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"})
@@ -142,7 +145,10 @@ def decode_answer(body: bytes) -> Answer | Failure:
         return decode_unusual(body)
     usage, more_usage = read_usage(usual.usage)
     extra = _usual_extra(usual, more_usage, body)
-    return decode_unusual(body) if extra is None else _answer(usual, usage, extra)
+    if extra is None:
+        return decode_unusual(body)
+    answer = _answer(usual, usage, extra)
+    return _with_citations(answer, extra) if extra.get("message", _UNCITED)["annotations"] else answer
 
 
 def decode_unusual(body: bytes) -> Answer | Failure:
@@ -156,8 +162,8 @@ def decode_unusual(body: bytes) -> Answer | Failure:
         return malformed(f"not a chat completion: {type(error).__name__}")
     usage, more_usage = read_usage(raw.get("usage"))
     extra = _extra(raw, more_usage) if completion.choices else {}
-    answer = _answer(completion, usage, extra)
-    unjudged = _unjudged_calls(extra) if extra and isinstance(answer, Answer) else None
+    answer = _with_citations(_answer(completion, usage, extra), extra)
+    unjudged = unjudged_calls(extra) if extra and isinstance(answer, Answer) else None
     return answer if unjudged is None else malformed(f"calls in `{code_of(unjudged)}`")
 
 
@@ -182,8 +188,26 @@ def _answer(completion: _Completion | _Usual, usage: Usage, extra: Extra) -> Ans
         finish=finish,
         usage=usage,
         created=completion.created,
-        extra={"openai-chat": extra} if extra else None,
+        extra={OWN: extra} if extra else None,
     )
+
+
+def _with_citations(answer: Answer | Failure, extra: Extra) -> Answer | Failure:
+    """An answer that tells other dialects as well what it cites in fields of this one."""
+    found = citations_in(extra.get("message"), extra.get("top"))
+    return with_citations(answer, OWN, found) if found and isinstance(answer, Answer) else answer
+
+
+def citations_in(message: Extra | None, top: Extra | None) -> list[Citation]:
+    """The citations of a message (or of a delta), and those that are listed beside it."""
+    found: list[Citation] = []
+    if message is not None:
+        annotations = message.get("annotations")
+        if annotations and isinstance(annotations, list):
+            found = [of_annotation(raw) for raw in annotations]
+    if top is not None and ("citations" in top or "search_results" in top):
+        found += of_list(top.get("citations"), top.get("search_results"))
+    return found
 
 
 def _parts(message: _Message | _UsualMessage) -> tuple[AnyPart, ...]:
@@ -224,9 +248,9 @@ def _joined(pieces: Iterable[Piece]) -> str:
     return "".join(text for _, text in said_in(list(pieces)))
 
 
-def _unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
+def unjudged_calls(extra: dict[str, dict[str, Any]]) -> str | None:
     """A field that is not empty and holds calls that would pass by those who judge `tool_calls`."""
-    for place in ("top", "choice", "message"):
+    for place in ("top", "choice", "message", "delta"):
         for name, value in extra.get(place, {}).items():
             if value and name.replace("_", "").lower().endswith(_CALLS):
                 return name

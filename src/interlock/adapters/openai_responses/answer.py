@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from interlock.adapters.citing import by_part
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.openai.answer import failure_of
 from interlock.adapters.openai_responses.items import OWN, others, read_item
@@ -64,7 +65,7 @@ def decode_answer(body: bytes) -> Answer | Failure:
     return Answer(
         id=ended.id or "",
         upstream_model=ended.model or "",
-        parts=parts,
+        parts=by_part(parts, OWN),
         finish=finish,
         usage=usage,
         created=int(ended.created_at) if ended.created_at is not None else None,

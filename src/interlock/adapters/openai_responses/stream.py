@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
+from interlock.adapters.citing import cites, of_annotation, of_part
 from interlock.adapters.failures import Broken, malformed
 from interlock.adapters.openai.answer import failure_of
 from interlock.adapters.openai_responses.answer import Ended, finish_of, told_of
@@ -33,7 +34,7 @@ from interlock.types.answer import (
     Finished,
     Started,
 )
-from interlock.types.request import AnyPart, Opaque, Refusal, Thinking, ToolCall
+from interlock.types.request import AnyPart, Opaque, Refusal, Text, Thinking, ToolCall
 
 
 class _Event(Struct, gc=False):
@@ -93,9 +94,12 @@ _ON_PARTS: Final = ("message", "reasoning")
 
 
 class _Growing:
-    """An item that is not complete yet. `open` is its block that grows now, `place` which part that is."""
+    """An item that is not complete yet. `open` is its block that grows now, `place` which part that is.
 
-    __slots__ = ("annotations", "first", "logprobs", "open", "parts", "place", "said")
+    `length` is that of the answer's own words in this part, once they are known as a whole.
+    """
+
+    __slots__ = ("annotations", "first", "length", "logprobs", "open", "parts", "place", "said")
 
     def __init__(self, first: dict[str, Any]) -> None:
         self.first = first
@@ -103,7 +107,8 @@ class _Growing:
         self.place: tuple[str, int] | None = None
         self.parts = 0
         self.said = False
-        self.annotations = 0
+        self.length = 0
+        self.annotations: list[Any] = []
         self.logprobs = False
 
 
@@ -114,6 +119,7 @@ class StreamDecoder(SseDecoder):
         self._items: dict[int, _Growing] = {}
         self._done: dict[int, tuple[AnyPart, ...]] = {}
         self._next = 0
+        self._before = 0  # how many characters of the answer's own words are complete
 
     def _take(self, found: list[bytes], out: list[Event]) -> None:
         for data in found:
@@ -193,8 +199,11 @@ class StreamDecoder(SseDecoder):
         item = self._item(raw)
         if item.open < 0:
             raise Broken(malformed(_ORDER))
-        item.annotations += 1
-        out.append(BlockDelta(item.open, "", {OWN: {"annotation": raw.get("annotation")}}))
+        self._cite(item, raw.get("annotation"), out)
+
+    def _cite(self, item: _Growing, annotation: Any, out: list[Event]) -> None:
+        item.annotations.append(annotation)
+        out.append(BlockDelta(item.open, "", {OWN: {"annotation": annotation}}))
 
     def _begin_part(
         self, item: _Growing, place: tuple[str, int], part: dict[str, Any], out: list[Event]
@@ -203,18 +212,20 @@ class StreamDecoder(SseDecoder):
         if block is None:
             raise Broken(malformed(_ORDER))
         self._stop(item, out)
-        msgspec.convert(part, _Lists)
+        given = msgspec.convert(part, _Lists).annotations or ()
         kind, field = block
-        rest = {name: value for name, value in part.items() if value not in (None, [])}
+        rest = {name: value for name, value in part.items() if value not in (None, [], given)}
         known = frozenset({field} if kind == "thinking" else {"type", field})
         own = extra(item_fields(item.first), others(rest, known))
-        item.open, item.place, item.said, item.annotations = self._number(), place, False, 0
+        item.open, item.place, item.said, item.annotations = self._number(), place, False, []
         item.parts += 1
         item.logprobs = False
         out.append(BlockStarted(item.open, kind, value=own))
         text = part.get(field)
         if text:
             self._say(item, msgspec.convert(text, str), None, out)
+        for annotation in given:
+            self._cite(item, annotation, out)
 
     def _delta(self, event: _Event, out: list[Event]) -> None:
         item = self._items.get(event.output_index)
@@ -247,6 +258,8 @@ class StreamDecoder(SseDecoder):
         """A text once more: it is said only if nothing of it was."""
         item = self._item(raw)
         text = raw.get(_WHOLE[raw["type"]])
+        if raw["type"] == "response.output_text.done" and isinstance(text, str):
+            item.length = len(text)
         if text and not item.said:
             event = _Event(
                 raw["type"].removesuffix("done") + "delta",
@@ -267,18 +280,24 @@ class StreamDecoder(SseDecoder):
         text = part.get(field)
         if text and not item.said:
             self._say(item, msgspec.convert(text, str), None, out)
+        if part.get("type") == "output_text" and isinstance(text, str):
+            item.length = len(text)
         lists = msgspec.convert(part, _Lists)
-        for annotation in (lists.annotations or ())[item.annotations :]:
-            item.annotations += 1
-            out.append(BlockDelta(item.open, "", {OWN: {"annotation": annotation}}))
+        for annotation in (lists.annotations or ())[len(item.annotations) :]:
+            self._cite(item, annotation, out)
         if lists.logprobs and not item.logprobs:
             item.logprobs = True
             out.append(BlockDelta(item.open, "", {OWN: {"logprobs": lists.logprobs}}))
 
     def _stop(self, item: _Growing, out: list[Event]) -> None:
         if item.open >= 0:
+            found = [of_annotation(raw, self._before, item.length) for raw in item.annotations]
+            if found:  # for other dialects, now that it is known how long the text is
+                out.append(BlockDelta(item.open, "", cites(OWN, found)))
             out.append(BlockStopped(item.open))
             item.open, item.place = -1, None
+            self._before += item.length
+            item.length = 0
 
     # --- items and responses that are complete --------------------------------------------------
 
@@ -344,6 +363,10 @@ class StreamDecoder(SseDecoder):
             text = getattr(part, "text", "")
         if text:
             out.append(BlockDelta(index, text))
+        if isinstance(part, Text):
+            found = of_part(part, OWN, self._before)
+            out += [BlockDelta(index, "", cites(OWN, found))] if found else []
+            self._before += len(text)
         out.append(BlockStopped(index))
 
     def _ended(self, raw: dict[str, Any], out: list[Event]) -> None:

@@ -5,13 +5,16 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.dialects.citing import beside, cited, homeless, to_web_location
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, FinishReason, Usage
+from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Opaque, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+OWN: Final[Dialect] = "anthropic-messages"
 
 _STOP_REASONS: Final[dict[FinishReason, str]] = {
     "stop": "end_turn",
@@ -50,6 +53,7 @@ def encode_answer(answer: Answer, request: Request, model: str) -> bytes:  # noq
             "stop_sequence": answer.stop_sequence,
             "usage": usage_of(answer.usage, fields.get("usage", {})),
             **fields.get("top", {}),
+            **beside(homeless(answer, OWN)),
         }
     )
 
@@ -73,7 +77,9 @@ def _content(parts: Iterable[AnyPart]) -> list[dict[str, Any]]:
         more = vendor_fields(part.extra, "anthropic-messages")
         if isinstance(part, Text | Refusal):
             if part.text:
-                blocks.append({"type": "text", "text": part.text, **more})
+                found = [to_web_location(one) for one in cited(part.extra, OWN) if one["url"] is not None]
+                sources = {"citations": [*more.get("citations", ()), *found]} if found else {}
+                blocks.append({"type": "text", "text": part.text, **more, **sources})
         elif isinstance(part, ToolCall):
             blocks.append(
                 {

@@ -9,10 +9,20 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.dialects.anthropic_messages.answer import error_of, stop_reason, usage_of
+from interlock.dialects.anthropic_messages.answer import OWN, error_of, stop_reason, usage_of
+from interlock.dialects.citing import beside, cited, to_web_location
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import BlockDelta, BlockStarted, BlockStopped, Event, Finished, Started, Usage
+from interlock.types.answer import (
+    BlockDelta,
+    BlockStarted,
+    BlockStopped,
+    Citation,
+    Event,
+    Finished,
+    Started,
+    Usage,
+)
 from interlock.types.request import Opaque, Request
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -46,6 +56,7 @@ class StreamEncoder:
         self._next = 0
         self._calls = False
         self._refused = False
+        self._homeless: list[Citation] = []
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The bytes for a run of events."""
@@ -123,6 +134,12 @@ class StreamEncoder:
             number = self._numbers.get(event.index)
             if delta and number is not None:
                 out.append(_event("content_block_delta", {"index": number, "delta": delta}))
+            for one in cited(event.extra, OWN):
+                if one["url"] is None or number is None:
+                    self._homeless.append(one)
+                else:
+                    delta = {"type": "citations_delta", "citation": to_web_location(one)}
+                    out.append(_event("content_block_delta", {"index": number, "delta": delta}))
 
     def _stop(self, event: BlockStopped, out: list[bytes]) -> None:
         number = self._numbers.pop(event.index, None)
@@ -138,5 +155,6 @@ class StreamEncoder:
             **fields.get("delta", {}),
         }
         usage = usage_of(event.usage, fields.get("usage", {}))
-        out.append(_event("message_delta", {"delta": delta, "usage": usage, **fields.get("top", {})}))
+        more = {**fields.get("top", {}), **beside([*self._homeless, *cited(event.extra, OWN)])}
+        out.append(_event("message_delta", {"delta": delta, "usage": usage, **more}))
         out.append(_MESSAGE_STOP)

@@ -6,12 +6,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from interlock.dialects.citing import beside, cited, homeless, to_annotation
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import Answer, FinishReason, Usage
+from interlock.types.answer import CITATIONS, Answer, Citation, FinishReason, Usage
+from interlock.types.labels import Dialect
 from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
+OWN: Final[Dialect] = "openai-chat"
 _NOTHING: Final[dict[str, Any]] = {}
 
 FINISH: Final[dict[FinishReason, str]] = {
@@ -62,7 +65,8 @@ def _of_anything(answer: Answer, fields: dict[str, Any], model: str) -> bytes:
     }
     if usage.input_tokens is not None or usage.output_tokens is not None:
         body["usage"] = usage_of(usage, fields.get("usage", {}))
-    return _encode(body)
+    lost = homeless(answer, OWN)
+    return _encode({**body, **beside(lost)} if lost else body)
 
 
 class _Words(Struct, gc=False):
@@ -101,6 +105,8 @@ def _of_words(answer: Answer, fields: dict[str, Any], model: str) -> bytes | Non
     only = parts[0] if len(parts) == 1 else None
     if type(only) is not Text or len(fields) > (top is not _NOTHING):
         return None
+    if only.extra is not None and CITATIONS in only.extra:
+        return None
     if (
         usage.cached_tokens is not None
         or usage.cache_write_tokens is not None
@@ -131,9 +137,12 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     refusals: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
+    named: list[Citation] = []
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
+            if part.extra is not None:
+                named += cited(part.extra, OWN)
         elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
             more_of_call = vendor_fields(part.extra, "openai-chat")
@@ -151,6 +160,9 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
+    annotations = [to_annotation(one) for one in named if one["url"] is not None] if named else None
+    if annotations:
+        more = {**more, "annotations": [*more.get("annotations", ()), *annotations]}
     return {**message, **more}
 
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.dialects.openai_chat.answer import FINISH, error_of, usage_of
+from interlock.dialects.citing import beside, cited, to_annotation
+from interlock.dialects.openai_chat.answer import FINISH, OWN, error_of, usage_of
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import BlockDelta, BlockStarted, Event, Finished, Started
+from interlock.types.answer import BlockDelta, BlockStarted, Citation, Event, Finished, Started
 from interlock.types.request import Request
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -32,6 +33,7 @@ class StreamEncoder:
         self._around: dict[int, tuple[bytes, bytes]] = {}
         self._fields: dict[int, str] = {}
         self._calls = 0
+        self._cited: list[Citation] = []
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
@@ -105,7 +107,8 @@ class StreamEncoder:
             self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
 
     def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
-        fields = vendor_fields(event.extra, "openai-chat")
+        fields = vendor_fields(event.extra, OWN)
+        self._cited += cited(event.extra, OWN)
         if fields:
             out.append(self._rich_chunk(event, fields))
         elif event.text:
@@ -125,19 +128,22 @@ class StreamEncoder:
         return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
-        fields = vendor_fields(event.extra, "openai-chat")
+        fields = vendor_fields(event.extra, OWN)
+        annotations = [to_annotation(one) for one in self._cited if one["url"] is not None]
+        if annotations:  # in one chunk: to some SDKs a second list of the same field is an error
+            out.append(self._chunk(_encode({"annotations": annotations})))
+        homeless = [one for one in self._cited if one["url"] is None] + cited(event.extra, OWN)
         last = {
             "index": 0,
-            "delta": {},
+            "delta": fields.get("delta", {}),
             "logprobs": None,
             "finish_reason": FINISH[event.finish],
             **fields.get("choice", {}),
         }
-        out += (self._head, b',"choices":', _encode([last]), self._tail)
-        top = fields.get("top")
-        if self._include_usage or top:
-            end: dict[str, Any] = {"choices": [], **(top or {})}
-            if self._include_usage:
-                end["usage"] = usage_of(event.usage, fields.get("usage", {}))
+        top = {**fields.get("top", {}), **beside(homeless)}
+        more = b"," + _encode(top)[1:-1] if top else b""
+        out += (self._head, b',"choices":', _encode([last]), more, self._tail)
+        if self._include_usage:
+            end = {"choices": [], "usage": usage_of(event.usage, fields.get("usage", {}))}
             out += (self._head, b",", _encode(end)[1:], b"\n\n")
         out.append(_DONE)

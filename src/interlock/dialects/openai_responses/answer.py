@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.dialects.citing import beside, homeless
 from interlock.dialects.openai_responses.items import OWN, write_output
 from interlock.dialects.vendor import vendor_fields
 from interlock.types.answer import Answer, FinishReason, Usage
@@ -40,7 +41,8 @@ def encode_answer(answer: Answer, request: Request, model: str) -> bytes:
     fields = vendor_fields(answer.extra, OWN)
     body = response_of(request, response_id, model, answer.created, fields.get("top", {}))
     output = write_output(answer.parts, response_id, status)
-    return _encode(ended(body, answer.finish, output, answer.usage, fields.get("usage", {})))
+    response = ended(body, answer.finish, output, answer.usage, fields.get("usage", {}))
+    return _encode(response | beside(homeless(answer, OWN)))
 
 
 def status_of(finish: FinishReason) -> str:

@@ -7,6 +7,7 @@ refusals that follow each other are one message, each thought is an item of its 
 from collections.abc import Iterable
 from typing import Any, Final
 
+from interlock.dialects.citing import cited, to_flat_annotation
 from interlock.dialects.openai_responses.thoughts import write_redacted, write_signature
 from interlock.dialects.vendor import vendor_fields
 from interlock.types.labels import Dialect
@@ -75,6 +76,7 @@ def write_output(parts: Iterable[AnyPart], response_id: str, status: str) -> lis
     name = name_of(response_id)
     open_key: tuple[str, Any] | None = None
     last: Item | None = None
+    before = 0
     for part in parts:
         place = len(output)
         own = vendor_fields(part.extra, OWN)
@@ -88,6 +90,9 @@ def write_output(parts: Iterable[AnyPart], response_id: str, status: str) -> lis
                 output.append(begun)
                 last = last if thought else begun
             _add_text(output[-1], part, fields)
+            if isinstance(part, Text):
+                _cite(output[-1]["content"][-1], part, before)
+                before += len(part.text)
             continue
         open_key = None
         if isinstance(part, ToolCall):
@@ -97,6 +102,13 @@ def write_output(parts: Iterable[AnyPart], response_id: str, status: str) -> lis
     if last is not None and status != "completed":
         last["status"] = status
     return output
+
+
+def _cite(written: dict[str, Any], part: Text, before: int) -> None:
+    named = [one for one in cited(part.extra, OWN) if one["url"] is not None]
+    if named:
+        found = [to_flat_annotation(one, before, len(part.text)) for one in named]
+        written["annotations"] = [*written["annotations"], *found]
 
 
 def _begin(part: Text | Refusal | Thinking, item: dict[str, Any], item_id: str) -> Item:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlock.dialects.citing import beside, cited, to_flat_annotation
 from interlock.dialects.openai_chat.answer import error_of
 from interlock.dialects.openai_responses.answer import ended, id_of_answer, response_of, status_of
 from interlock.dialects.openai_responses.items import (
@@ -25,7 +26,15 @@ from interlock.dialects.openai_responses.items import (
 from interlock.dialects.openai_responses.thoughts import write_redacted, write_signature
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
-from interlock.types.answer import BlockDelta, BlockStarted, BlockStopped, Event, Finished, Started
+from interlock.types.answer import (
+    BlockDelta,
+    BlockStarted,
+    BlockStopped,
+    Citation,
+    Event,
+    Finished,
+    Started,
+)
 from interlock.types.request import Opaque, Request, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -79,6 +88,8 @@ class StreamEncoder:
         self._number = 0
         self._items: list[_Open] = []
         self._blocks: dict[int, _Block] = {}
+        self._said = 0  # how many characters of the answer's own words are complete
+        self._homeless: list[Citation] = []
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The bytes for a run of events."""
@@ -227,6 +238,12 @@ class StreamEncoder:
             block.more["logprobs"] = [*block.more.get("logprobs", ()), *fields["logprobs"]]
         if "annotation" in fields:
             self._annotate(block, fields["annotation"], out)
+        for one in cited(event.extra, OWN):
+            if one["url"] is None or block.kind != "output_text":
+                self._homeless.append(one)
+            else:
+                length = len("".join(block.pieces))
+                self._annotate(block, to_flat_annotation(one, self._said, length), out)
         if "event" in fields:
             self._progress(block, fields["event"], out)
         if "item" in fields:
@@ -283,6 +300,7 @@ class StreamEncoder:
         done = {**self._where(block), field: text}
         if block.kind == "output_text":
             done["logprobs"] = part["logprobs"]
+            self._said += len(text)
         self._event(f"response.{text_word}.done", done, out)
         self._event(f"response.{word}.done", {**self._where(block), "part": part}, out)
 
@@ -309,6 +327,7 @@ class StreamEncoder:
         body = {**self._body, **fields.get("top", {}), **ours}
         output = [item.fields for item in self._items]
         response = ended(body, event.finish, output, event.usage, fields.get("usage", {}))
+        response |= beside([*self._homeless, *cited(event.extra, OWN)])
         self._event(f"response.{status}", {"response": response}, out)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from interlock.cited import Cited
+from interlock.types.answer import CITATIONS
 from interlock.types.request import Extra
 
 
@@ -12,7 +13,12 @@ def native(extras: Iterable[Extra]) -> Iterator[Cited]:
 
     Anthropic: `citations` of a text block, `citations_delta` in a stream. OpenAI and those that follow
     it: `annotations` of kind `url_citation` or `file_citation`, flat or nested, and one by one in a stream.
+    Gemini, which writes as no dialect does: the canonical ones.
     """
+    extras = tuple(extras)
+    for group in (group for extra in extras for group in extra.get(CITATIONS, ())):
+        if group["known_to"] is None:
+            yield from (Cited("url", one["url"]) for one in group["found"] if one["url"] is not None)
     for own in (own for extra in extras for own in extra.values() if isinstance(own, dict)):
         for citation in (*_listed(own.get("citations")), own.get("citation")):
             if isinstance(citation, dict):
