@@ -93,7 +93,9 @@ class Reloader:
         loaded = load(self._path, self._env)
         check_exposure(loaded.config, self._host, self._path)
         refuse_bad_graders(loaded.config, self._path)
-        tokens.load(model.upstream for model in loaded.config.models.values())
+        upstreams = [model.upstream for model in loaded.config.models.values()]
+        tokens.load(upstreams)
+        tokens.make_tables(upstreams)
         store = self.gateway.store
         follow_pool(store, loaded.config, loaded.path)
         remember(store, loaded.config)

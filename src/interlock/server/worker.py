@@ -72,16 +72,14 @@ async def _work(
     loaded: Loaded, env: Mapping[str, str], listener: socket.socket, log: Log, *, lifeline: bool
 ) -> None:
     host: str = listener.getsockname()[0]
-    loop = asyncio.get_running_loop()
-    # Most of it is done without the interpreter, and nobody is kept from asking until it is.
-    vocabularies = loop.run_in_executor(
-        None, tokens.load, [model.upstream for model in loaded.config.models.values()]
-    )
     gateway = make_gateway(loaded, log)
+    upstreams = [model.upstream for model in loaded.config.models.values()]
+    tokens.load(upstreams)
     calm_collector()
     use_large_pages()
     reloader = Reloader(gateway, loaded, env, host)
     server, rehearsal = Listener(Application(gateway)), Rehearsal(gateway)
+    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
     def drain() -> None:
@@ -96,7 +94,7 @@ async def _work(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     if lifeline:
         loop.add_reader(sys.stdin.fileno(), drain)
-    beside = [
+    beside: list[asyncio.Task[None]] = [
         asyncio.create_task(tick(reloader)),
         asyncio.create_task(watch(gateway)),
         asyncio.create_task(tell(gateway)),
@@ -107,15 +105,24 @@ async def _work(
         await asyncio.sleep(0)  # a signal that came while this process was starting is heard now
         if not stop.is_set():
             await server.start(listener)
+            beside.append(asyncio.create_task(make_tables(upstreams)))
         await stop.wait()
         await server.stop(DRAIN_S)
     finally:
         rehearsal.close()
-        await asyncio.gather(vocabularies, return_exceptions=True)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await gateway.close()
+
+
+async def make_tables(upstreams: list[str]) -> None:
+    """Have the first long text of the process counted as fast as the second.
+
+    Not at once: it takes a core for a while, on which somebody waits to hear that the server is ready.
+    """
+    await asyncio.sleep(TICK_S)
+    await asyncio.to_thread(tokens.make_tables, upstreams)
 
 
 async def tick(reloader: Reloader) -> None:
