@@ -23,6 +23,7 @@ BENCHES: Final = {
     "rollback": "A rollback, until no worker decides as before",
     "proofs": "Releases: gates, canaries, and real models behind both",
     "beside": "Callers beside others who misbehave",
+    "giants": "Callers beside giant bodies",
 }
 
 

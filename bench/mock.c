@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 100, LARGEST_REQUEST = 1 << 20, LARGEST_EVENT = 1024, MOST_AT_ONCE = 256 };
+enum { EVENTS = 100, LARGEST_REQUEST = 16 << 20, LARGEST_EVENT = 1024, MOST_AT_ONCE = 256 };
 
 struct buffer {
     char *bytes;

@@ -52,6 +52,16 @@ OURS: Final = {
     "tools": "the caller's own words, without the vendor's defaults in them",
     "background": "always said",
     "truncation": "always said",
+    "frequency_penalty": "always said; older recordings do not",
+    "presence_penalty": "always said; older recordings do not",
+    "completed_at": "always there, null where nobody has said when",
+    "max_tool_calls": "always there",
+    "prompt_cache_key": "always there",
+    "safety_identifier": "always there",
+    "top_logprobs": "always said",
+    "service_tier": "always said",
+    "temperature": "always a number",
+    "top_p": "always a number",
     "logprobs": "always a list",
     "item_id": "the vendor leaves it out of some events",
     "name": "what is called, also in the event that ends its arguments",
@@ -63,6 +73,8 @@ OURS: Final = {
     "annotations": "always a list",
     "cache_write_tokens": "always a number",
 }
+SAID: Final = ("temperature", "top_p")
+"""What is as the vendor has said it, if it has."""
 REFUSED: Final = ("background", "conversation")
 
 
@@ -242,6 +254,9 @@ def test_a_recorded_answer_reaches_a_caller_of_the_same_dialect_as_it_was():
         got = json.loads(DIALECTS[RESPONSES].encode_answer(answer, request, "pool-model"))
         assert set(differences(bare(json.loads(body)), bare(got))) <= {*OURS, *inside_tools(body)}, source
         assert got["model"] == "pool-model"
+        told = json.loads(body)
+        for name in SAID:
+            assert told.get(name) in (None, got[name]), (source, name)
         seen += 1
     assert seen > 70
 

@@ -246,3 +246,13 @@ def test_a_sampled_count_is_near_the_exact_one():
 
 def test_reasoning_does_not_change_the_count():
     assert signals(ask("hi", reasoning=Reasoning(effort="high"))).input_tokens == signals("hi").input_tokens
+
+
+def test_c15_nothing_is_left_to_load_for_the_models_of_a_config_and_for_unknown_ones():
+    tokens._vocabulary.cache_clear()
+    tokens.load(["meta-llama/Llama-3.1-8B", "gpt-4"])
+    tokens.make_tables(["meta-llama/Llama-3.1-8B", "gpt-4"])
+    loaded = tokens._vocabulary.cache_info().misses
+    for family in ("llama3", "cl100k", tokens.DEFAULT_FAMILY):
+        assert tokens.count("qzxvk " * 5, family) > 5
+    assert tokens._vocabulary.cache_info().misses == loaded == 3

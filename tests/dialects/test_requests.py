@@ -470,6 +470,25 @@ def test_the_newer_name_of_the_limit_is_the_same_limit():
     assert decode("openai-chat", max_tokens=..., max_completion_tokens=5).max_output_tokens == 5
 
 
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses"])
+def test_a_call_is_not_demanded_of_no_tools(dialect):
+    none = {"mode": "required", "tools": []}
+    chat = dialect == "openai-chat"
+    choice = {"type": "allowed_tools", "allowed_tools": none} if chat else {"type": "allowed_tools", **none}
+    tool = FUNCTION if chat else {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    body = {"model": "m", "tools": [tool], "tool_choice": choice}
+    said = {"messages": [{"role": "user", "content": "hi"}]} if chat else {"input": "hi"}
+    with pytest.raises(ApiError) as caught:
+        DIALECTS[dialect].decode_request(json.dumps({**body, **said}).encode(), {})
+    assert caught.value.param == "tool_choice"
+
+
+def test_a_search_is_no_tool_whose_call_could_be_demanded():
+    with pytest.raises(ApiError) as caught:
+        decode("openai-chat", web_search_options={}, tool_choice="required")
+    assert caught.value.param == "tool_choice"
+
+
 def test_tools_that_run_at_the_vendor_are_offered_by_name_so_that_policy_sees_them():
     request = decode("openai-chat", web_search_options={"search_context_size": "low"}, tools=[FUNCTION])
     assert [tool.name for tool in request.tools] == ["f", "web_search"]

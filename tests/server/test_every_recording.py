@@ -1,12 +1,14 @@
 """Every recording behind a mock upstream, for callers of every dialect, over sockets (U8, U10).
 
 A vendor's answer is sent as it was recorded, in pieces, whole or cut; the caller reads it with what reads
-its own dialect's wire format. In `make test` pieces are small and cuts are few; `make test-long` sends byte
-by byte, and cuts after every event.
+its own dialect's wire format. In `make test` pieces are small, of another size for each recording, and cuts
+stand after each kind of event; `make test-long` sends byte by byte, and cuts after every event.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 import httpx2
 import pytest
@@ -17,7 +19,7 @@ from interlock.types.labels import Dialect, Wire
 from tests.adapters import every
 from tests.adapters.every import DIALECTS_IN, Recording, read, said_by, said_in
 from tests.adapters.recorded import KINDS
-from tests.adapters.test_every_recording import ENDS, WIRES, is_answer, some_of, streams
+from tests.adapters.test_every_recording import ENDS, WIRES, is_answer, kind_of, streams
 from tests.server.harness import Running, pool, serving
 from tests.server.upstream import Reply, Upstream, sse
 
@@ -26,6 +28,8 @@ PATHS: Final[dict[Dialect, str]] = {
     "openai-responses": "/v1/responses",
     "anthropic-messages": "/v1/messages",
 }
+Places = Callable[[Recording], Sequence[int]]
+"""After how many events a stream is cut."""
 PROVIDERS: Final[dict[Wire, dict[str, Any]]] = {
     "openai": {"kind": "openai"},
     "openai-responses": {"kind": "openai", "api": "responses"},
@@ -109,7 +113,8 @@ async def test_a_recorded_answer_is_served_to_a_caller_of_any_dialect(server, up
 
 async def serve_in_pieces(server: Running, up: Upstream, wire: Wire, dialect: Dialect, size: int) -> None:
     for one in streams(wire):
-        up.default = sse(*pieces_of(one.data, size or max(61, len(one.data) // 200)))
+        odd = 37 + crc32(one.name.encode()) % 50
+        up.default = sse(*pieces_of(one.data, size or max(odd, len(one.data) // 200)))
         got = await ask(server, one, dialect)
         assert got.status_code == 200, (one.name, got.text)
         assert is_finished(got.content, dialect), one.name
@@ -141,11 +146,19 @@ async def test_u10_a_recorded_stream_byte_by_byte_is_served_to_a_caller_of_any_d
     await serve_in_pieces(server, up, wire, dialect, 1)
 
 
-async def cut_after_events(server: Running, up: Upstream, wire: Wire, dialect: Dialect, most: int) -> None:
+def after_each_kind(one: Recording) -> Sequence[int]:
+    """Before the first event, after the first of each kind, and before the last."""
+    first = {kind_of(event): count for count, event in reversed([*enumerate(one.events, start=1)])}
+    return sorted({0, len(one.events) - 1, *first.values()} - {len(one.events)})
+
+
+async def cut_after_events(
+    server: Running, up: Upstream, wire: Wire, dialect: Dialect, places: Places
+) -> None:
     """An error before the first word, one error event after it; never an end that looks like one."""
     began = False
     for one in streams(wire):
-        for count in some_of(len(one.events), most):
+        for count in places(one):
             cut = one.events[:count]
             if not isinstance(read(wire, *cut)[-1], Failure):
                 continue  # all that is missing says nothing of the answer
@@ -168,7 +181,7 @@ async def cut_after_events(server: Running, up: Upstream, wire: Wire, dialect: D
 async def test_u8_a_recorded_stream_that_is_cut_is_one_error_to_a_caller_of_any_dialect(
     server, up, wire, dialect
 ):
-    await cut_after_events(server, up, wire, dialect, most=4)
+    await cut_after_events(server, up, wire, dialect, after_each_kind)
 
 
 @pytest.mark.long
@@ -178,4 +191,4 @@ async def test_u8_a_recorded_stream_that_is_cut_is_one_error_to_a_caller_of_any_
 async def test_u8_a_recorded_stream_that_is_cut_after_any_event_is_one_error_to_a_caller_of_any_dialect(
     server, up, wire, dialect
 ):
-    await cut_after_events(server, up, wire, dialect, most=10_000)
+    await cut_after_events(server, up, wire, dialect, lambda one: range(len(one.events)))

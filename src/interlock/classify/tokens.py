@@ -3,10 +3,11 @@
 A count is exact where the model's own vocabulary is here and the vendor has published what it puts
 around messages; everything else is an estimate and says so: Claude and Gemini publish no tokenizer,
 pictures and documents are counted by a figure, texts over 64 KB by samples. Vocabularies are loaded
-when first asked for (20-80 ms, 5-30 MB each) and kept.
+when first asked for (20-100 ms, 5-30 MB each, and up to 300 ms more at their first rare word) and kept;
+a server asks for its own with `load` and `make_tables`, before anybody waits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -151,6 +152,32 @@ _SAMPLE_CHARACTERS: Final = 1024
 @cache
 def _vocabulary(name: str) -> Any:
     return Tokenizer.from_pretrained(name)
+
+
+def load(model_names: Iterable[str]) -> None:
+    """Load what requests for some upstream models, or for unknown ones, are counted with.
+
+    It holds the interpreter, for 100 ms each.
+    """
+    for name in _vocabularies(model_names):
+        _vocabulary(name)
+
+
+def make_tables(model_names: Iterable[str]) -> None:
+    """Have the same make their tables, so that nobody waits for that later. It blocks for up to 300 ms each,
+    but does not hold the interpreter.
+    """
+    for name in _vocabularies(model_names):
+        _vocabulary(name).encode_batch([_RARE])
+
+
+def _vocabularies(model_names: Iterable[str]) -> Iterable[str]:
+    families = (DEFAULT_FAMILY, *[family_of(name)[0] for name in model_names])
+    return dict.fromkeys([FAMILIES[family].vocabulary for family in families])
+
+
+_RARE: Final = "qzxvk"
+"""No vocabulary has it for a word: at the first one that it has to join from pieces it makes its tables."""
 
 
 def count(text: str, family: str) -> int:

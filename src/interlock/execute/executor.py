@@ -63,6 +63,7 @@ class Execution:
         "deadline",
         "decision",
         "error",
+        "large",
         "loop",
         "request",
         "services",
@@ -73,9 +74,19 @@ class Execution:
     )
 
     def __init__(
-        self, request: Request, decision: Decision, setting: Setting, services: Services, began: float
+        self,
+        request: Request,
+        decision: Decision,
+        setting: Setting,
+        services: Services,
+        began: float,
+        *,
+        large: bool = False,
     ) -> None:
-        """`began` is the instant of `loop.time()` from which the deadline counts."""
+        """`began` is the instant of `loop.time()` from which the deadline counts.
+
+        `large`: what goes through the whole request is done off the loop, because others wait.
+        """
         config = setting.snapshot.config
         deadline_ms = decision.budgets.deadline_ms
         self.request = request
@@ -84,6 +95,7 @@ class Execution:
         self.services = services
         self.loop = asyncio.get_running_loop()
         self.began = began
+        self.large = large
         self.deadline = began + (DEADLINE_S if deadline_ms is None else deadline_ms / 1000)
         self.attempts: list[Attempt] = []
         self.skipped: list[Dropped] = []
@@ -151,7 +163,7 @@ class Execution:
 
     async def _walk(self) -> None:
         if self._expected is not NOTHING_EXPECTED and self.request.operation == "answer":
-            self.error = cannot_wait(self.request, self.decision) or self._expected.impossible()
+            self.error = await asyncio.to_thread(self._in_vain) if self.large else self._in_vain()
             if self.error is not None:
                 return
         after_ms = self._lane.hedge_after_ms if self._lane is not None else None
@@ -168,6 +180,10 @@ class Execution:
                 step = plan.send(end)
             except StopIteration:
                 return
+
+    def _in_vain(self) -> ApiError | None:
+        """Why nothing need be called: no answer could be given out."""
+        return cannot_wait(self.request, self.decision) or self._expected.impossible()
 
     async def _hedged(self, step: Step) -> AttemptEnd:
         """Call a model, and another one if it says nothing for a while; the first answer is taken."""
@@ -221,7 +237,8 @@ class Execution:
         self.step = step
         trial: Trial | None = None
         try:
-            trial = self._trial = self._prepared(step, passed, now)
+            made = await asyncio.to_thread(self._prepared_apart, step, passed, now) if self.large else None
+            trial = self._trial = made or self._prepared(step, passed, now)
             self._heard(trial, await self._call(trial))
             return self._close(trial)
         except asyncio.CancelledError:
@@ -242,6 +259,11 @@ class Execution:
         """Take a call from the retry budget of a step's upstream."""
         destination = self.setting.destinations[step.model, step.endpoint]
         return destination.upstream.retries.take(self.loop.time())
+
+    def _prepared_apart(self, step: Step, passed: Pass, now: float) -> Trial:
+        """The same, and what its answer will be judged by."""
+        self._expected.gather()
+        return self._prepared(step, passed, now)
 
     def _prepared(self, step: Step, passed: Pass, now: float) -> Trial:
         destination = passed.destination

@@ -8,7 +8,7 @@ from interlock.types.decision import Decision
 from interlock.types.request import Request
 
 LARGE: Final = 32 * 1024
-"""Bytes of a body; larger ones are read, classified and masked off the loop, because others wait.
+"""Bytes of a body; larger ones are read, classified, encoded and masked off the loop, because others wait.
 
 The dearest text costs about a microsecond a byte.
 """
@@ -29,7 +29,8 @@ class Asker(Struct, frozen=True, gc=False):
 class Case(Struct, frozen=True, gc=False):
     """`body` is what the caller sent, where its record or a kept response will hold it, else empty.
 
-    `size` is that of what the caller sent, in bytes. `at` is when it was decided, in microseconds since the
+    `size` is that of what the caller sent, in bytes; `large`: so much was read for it that nothing which goes
+    through its whole request is the loop's work. `at` is when it was decided, in microseconds since the
     epoch. `asker` is None where nobody says who asks, or a library tries again.
     """
 
@@ -39,3 +40,4 @@ class Case(Struct, frozen=True, gc=False):
     at: int
     size: int = 0
     asker: Asker | None = None
+    large: bool = False

@@ -5,6 +5,7 @@ Another model's counter would count something else, so there are no fallbacks bu
 record says who counted.
 """
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -33,7 +34,8 @@ async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
     assert route is not None, "`decided` raises where there is none"
     setting = exchange.state.setting
     alone = msgspec.structs.replace(case.decision, fallbacks=())
-    execution = Execution(case.request, alone, setting, gateway.services, exchange.began)
+    services, began = gateway.services, exchange.began
+    execution = Execution(case.request, alone, setting, services, began, large=case.large)
     destination = setting.destinations.get((route.model, route.endpoint))
     why: str | None = None
     if destination is not None and "count" in destination.calls:
@@ -42,7 +44,8 @@ async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
             why, execution.error = execution.error.message, None
     if execution.error is None:
         upstream = setting.snapshot.config.models[route.model].upstream
-        execution.counted = _counted(case, execution.answer, upstream, why)
+        given = case, execution.answer, upstream, why
+        execution.counted = await asyncio.to_thread(_counted, *given) if case.large else _counted(*given)
     await settle(gateway, exchange, case, execution)
     if exchange.gone:
         return

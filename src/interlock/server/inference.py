@@ -36,7 +36,8 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
     reads = exchange.call.reads() if gateway.lately.wanted else ()
     exchange.call.understood()
     services = gateway.services
-    execution = Execution(case.request, case.decision, exchange.state.setting, services, exchange.began)
+    setting, began = exchange.state.setting, exchange.began
+    execution = Execution(case.request, case.decision, setting, services, began, large=case.large)
     gateway.load.in_flight += 1
     try:
         if case.request.stream:

@@ -46,11 +46,12 @@ async def judge(
     hour = now // 1_000_000 // 3600 % 24
     known: DataClass | None = None
     if request.keeping is not None and request.keeping.previous is not None:
-        earlier = recall(gateway.store, caller, state.config, body, request.keeping.previous, now)
+        previous = request.keeping.previous
+        earlier = await asyncio.to_thread(recall, gateway.store, caller, state.config, body, previous, now)
         large, known = len(earlier.body) > LARGE, earlier.data_class
         request = within(await asyncio.to_thread(decode, earlier.body, headers), earlier.residency)
     if len(request.model) > LONGEST_NAME or request.tools or request.hints is not NO_HINTS:
-        _check_names(request)
+        await asyncio.to_thread(_check_names, request) if large else _check_names(request)
     session = request.hints.session
     if session is not None:
         known = stricter(known, gateway.store.session_class(caller.tenant, session, now))
@@ -71,7 +72,7 @@ async def judge(
     )
     wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
     asker = asker_of(request, signals, headers)
-    return Case(request, decision, body if wanted else b"", now, len(body), asker)
+    return Case(request, decision, body if wanted else b"", now, len(body), asker, large)
 
 
 def within(request: Request, residency: tuple[str, ...]) -> Request:

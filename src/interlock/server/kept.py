@@ -5,6 +5,7 @@ as records are. A request that goes on from one brings the whole conversation, c
 least as sensitive as each turn of it.
 """
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct
 from interlock.config.checked import Config
 from interlock.dialects.openai_responses.items import name_of, without_digits
 from interlock.errors import ApiError, StoreError
-from interlock.server.case import Case
+from interlock.server.case import LARGE, Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.store.responses import StoredResponse
@@ -122,7 +123,7 @@ async def keep(gateway: Gateway, case: Case, body: bytes) -> None:
     """Keep an answer, before its end is sent. `body` is the response. Raises ApiError: overloaded."""
     keeping, decision = case.request.keeping, case.decision
     assert keeping is not None, "only what has a name is kept"
-    given = msgspec.json.decode(case.body, type=_Input).input
+    added = await asyncio.to_thread(_added, case.body) if len(case.body) > LARGE else _added(case.body)
     signals = decision.signals
     row = StoredResponse(
         id=keeping.id,
@@ -132,13 +133,18 @@ async def keep(gateway: Gateway, case: Case, body: bytes) -> None:
         previous=keeping.previous,
         data_class=decision.policy.data_class,
         residency=signals.residency,
-        input=_encode(_listed(given)),
+        input=added,
         body=body,
     )
     try:
         await gateway.store.put_response(row)
     except StoreError as error:
         raise gateway.store_failed(error) from None
+
+
+def _added(body: bytes) -> bytes:
+    """The items that a body adds to its conversation, as JSON."""
+    return _encode(_listed(msgspec.json.decode(body, type=_Input).input))
 
 
 def response_in(ending: bytes) -> bytes:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from interlock.classify import tokens
 from interlock.config import load
 from interlock.config.loading import Loaded
 from interlock.errors import ConfigError, StoreError
@@ -92,6 +93,9 @@ class Reloader:
         loaded = load(self._path, self._env)
         check_exposure(loaded.config, self._host, self._path)
         refuse_bad_graders(loaded.config, self._path)
+        upstreams = [model.upstream for model in loaded.config.models.values()]
+        tokens.load(upstreams)
+        tokens.make_tables(upstreams)
         store = self.gateway.store
         follow_pool(store, loaded.config, loaded.path)
         remember(store, loaded.config)

@@ -105,7 +105,8 @@ async def send(gateway: Gateway, ready: Ready) -> Execution:
     decision, strict = call.decision, call.decision.policy.logging == "strict"
     request = msgspec.structs.replace(call.request, stream=False, include_usage=False)
     began = asyncio.get_running_loop().time()
-    execution = Execution(request, decision, call.setting, gateway.services, began)
+    # However small it is: there is nobody whom it would make wait.
+    execution = Execution(request, decision, call.setting, gateway.services, began, large=True)
     try:
         if strict:
             await gateway.store.put_record(to_shadow_row(decision, call.of, "failed"), durable=True)

@@ -17,19 +17,23 @@ IN_INPUT: Final[Extra] = {"defined_in": "input"}
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-class Part(Struct, frozen=True, kw_only=True):
-    """What every piece of content may carry: who vouches for it, and fields we do not interpret."""
+class Part(Struct, frozen=True, kw_only=True, gc=False):
+    """What every piece of content may carry: who vouches for it, and fields we do not interpret.
+
+    A request may hold hundreds of thousands of parts and messages. They are decoded JSON, of which nothing
+    points back, so the collector, which stops everybody, need not look through them.
+    """
 
     trust: Trust | None = None
     source: str | None = None
     extra: Extra | None = None
 
 
-class Text(Part, frozen=True, kw_only=True, tag="text"):
+class Text(Part, frozen=True, kw_only=True, gc=False, tag="text"):
     text: str
 
 
-class Image(Part, frozen=True, kw_only=True, tag="image"):
+class Image(Part, frozen=True, kw_only=True, gc=False, tag="image"):
     """Exactly one of `url` and `data` (base64) is set; `media_type` goes with `data`."""
 
     url: str | None = None
@@ -38,7 +42,7 @@ class Image(Part, frozen=True, kw_only=True, tag="image"):
     detail: str | None = None
 
 
-class File(Part, frozen=True, kw_only=True, tag="file"):
+class File(Part, frozen=True, kw_only=True, gc=False, tag="file"):
     """An attached document: base64 `data`, a `url`, a vendor's `file_id`, or plain `text`."""
 
     url: str | None = None
@@ -49,24 +53,24 @@ class File(Part, frozen=True, kw_only=True, tag="file"):
     name: str | None = None
 
 
-class Audio(Part, frozen=True, kw_only=True, tag="audio"):
+class Audio(Part, frozen=True, kw_only=True, gc=False, tag="audio"):
     data: str
     format: str
 
 
-class Tokens(Part, frozen=True, kw_only=True, tag="tokens"):
+class Tokens(Part, frozen=True, kw_only=True, gc=False, tag="tokens"):
     """Text as the ids of its tokens, which only models of one vocabulary can read."""
 
     ids: tuple[int, ...]
 
 
-class Embedding(Part, frozen=True, kw_only=True, tag="embedding"):
+class Embedding(Part, frozen=True, kw_only=True, gc=False, tag="embedding"):
     """What an embedding model makes of one text: numbers, or the base64 of 32-bit floats, little-endian."""
 
     vector: list[float] | str
 
 
-class Thinking(Part, frozen=True, kw_only=True, tag="thinking"):
+class Thinking(Part, frozen=True, kw_only=True, gc=False, tag="thinking"):
     """A reasoning block of an earlier answer. `redacted` is the vendor's opaque form of one."""
 
     text: str = ""
@@ -74,7 +78,7 @@ class Thinking(Part, frozen=True, kw_only=True, tag="thinking"):
     redacted: str | None = None
 
 
-class ToolCall(Part, frozen=True, kw_only=True, tag="tool_call"):
+class ToolCall(Part, frozen=True, kw_only=True, gc=False, tag="tool_call"):
     """A call the model made. `arguments` is the JSON text as the model wrote it, valid or not."""
 
     id: str
@@ -82,7 +86,7 @@ class ToolCall(Part, frozen=True, kw_only=True, tag="tool_call"):
     arguments: str
 
 
-class Opaque(Part, frozen=True, kw_only=True, tag="opaque"):
+class Opaque(Part, frozen=True, kw_only=True, gc=False, tag="opaque"):
     """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result).
 
     `tool` says that it calls one: the name under which a request offers that tool.
@@ -94,7 +98,7 @@ class Opaque(Part, frozen=True, kw_only=True, tag="opaque"):
     tool: str | None = None
 
 
-class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
+class ToolResult(Part, frozen=True, kw_only=True, gc=False, tag="tool_result"):
     """The answer to a tool call; `name` is filled from the call where the history has it."""
 
     call_id: str
@@ -103,7 +107,7 @@ class ToolResult(Part, frozen=True, kw_only=True, tag="tool_result"):
     is_error: bool = False
 
 
-class Refusal(Part, frozen=True, kw_only=True, tag="refusal"):
+class Refusal(Part, frozen=True, kw_only=True, gc=False, tag="refusal"):
     text: str
 
 
@@ -112,7 +116,7 @@ AnyPart = (
 )
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class Message(Struct, frozen=True, kw_only=True, gc=False):
     """One turn. Tool results stand in messages of role `tool`, in every dialect."""
 
     role: MessageRole
@@ -121,7 +125,7 @@ class Message(Struct, frozen=True, kw_only=True):
     extra: Extra | None = None
 
 
-class Tool(Struct, frozen=True, kw_only=True):
+class Tool(Struct, frozen=True, kw_only=True, gc=False):
     """A tool the caller offers. `vendor` holds the whole definition of a vendor's built-in tool.
 
     `extra` is IN_INPUT where the definition stands in an item of the input instead of in `tools`.

@@ -18,6 +18,7 @@ MOST_DEPTH: Final = 128
 MOST_DIGITS: Final = 19
 """The digits of an integer that may be longer than what other parsers hold in 64 bits."""
 _MOST_SHOWN: Final = 64
+_AT_ONCE: Final = 256 * 1024
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -72,7 +73,12 @@ def count_strings(body: bytes, texts: Sequence[str]) -> int | None:
 
 
 def count_byte(body: bytes, byte: bytes) -> int:
-    """How often a byte stands in a body; `replace` jumps from one to the next, `count` looks at all."""
+    """How often a byte stands in a body; `replace` jumps from one to the next, `count` looks at all.
+
+    Both hold the interpreter, so much of a large body is not looked at in one go.
+    """
+    if len(body) > _AT_ONCE:
+        return sum([body.count(byte, at, at + _AT_ONCE) for at in range(0, len(body), _AT_ONCE)])
     return len(body) - len(body.replace(byte, b""))
 
 

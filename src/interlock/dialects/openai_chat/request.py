@@ -74,16 +74,14 @@ def _settle_limit(found: dict[str, Any]) -> None:
 
 
 def _settle_tools(found: dict[str, Any]) -> None:
-    search = found.pop("web_search", None)
+    search, choice = found.pop("web_search", None), found.get("tool_choice")
+    if choice is not None:  # of `tools` alone: the search is none that could be demanded
+        try:
+            found["tool_choice"], found["tools"] = read_tool_choice(choice, found.get("tools", ()))
+        except Misfit as misfit:
+            raise misfit.under("tool_choice") from None
     if search is not None:
         found["tools"] = (*found.get("tools", ()), search)
-    choice = found.get("tool_choice")
-    if choice is None:
-        return
-    try:
-        found["tool_choice"], found["tools"] = read_tool_choice(choice, found.get("tools", ()))
-    except Misfit as misfit:
-        raise misfit.under("tool_choice") from None
 
 
 def _settle_stream(found: dict[str, Any], extra: Fields) -> None:

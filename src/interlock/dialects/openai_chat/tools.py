@@ -96,7 +96,10 @@ def _allowed(fields: Fields, offered: tuple[Tool, ...]) -> tuple[ToolChoice, tup
     names = {_allowed_name(item) for item in need(fields, "tools", a_list)}
     if not names <= {tool.name for tool in offered}:
         raise Misfit("names a tool that the request does not offer", path="allowed_tools.tools")
-    return ToolChoice(mode=mode), tuple(tool for tool in offered if tool.name in names)
+    left = tuple(tool for tool in offered if tool.name in names)
+    if mode == "required":
+        _check_offer(left)
+    return ToolChoice(mode=mode), left
 
 
 def _allowed_name(raw: Any) -> str:

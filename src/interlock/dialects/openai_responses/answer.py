@@ -24,14 +24,23 @@ INCOMPLETE: Final[dict[FinishReason, str]] = {
 }
 _SECRET: Final = ("authorization", "headers")
 """What a definition of a server may hold that no answer repeats."""
-_REPEATED: Final = (
-    "max_tool_calls",
-    "prompt_cache_key",
-    "safety_identifier",
-    "service_tier",
-    "top_logprobs",
-    "truncation",
-)
+_UNSAID: Final[dict[str, Any]] = {
+    "completed_at": None,
+    "frequency_penalty": 0.0,
+    "max_tool_calls": None,
+    "presence_penalty": 0.0,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "service_tier": "default",
+    "temperature": 1.0,
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+"""What a response has to say (Open Responses requires these) where neither its caller nor its vendor has said
+anything: the defaults that the API documents."""
+_REPEATED: Final = _UNSAID.keys() - {"completed_at", "temperature", "top_p"}
+"""Of those, what the request says in fields that we do not interpret."""
 
 
 def encode_answer(answer: Answer, request: Request, model: str) -> bytes:
@@ -77,17 +86,17 @@ def response_of(
 ) -> dict[str, Any]:
     """A response in progress. `told` is what its vendor says of it, in this dialect."""
     keeping = request.keeping
-    asked: dict[str, Any] = {name: request.extra[name] for name in _REPEATED if name in request.extra}
+    asked: dict[str, Any] = {name: value for name, value in request.extra.items() if name in _REPEATED}
+    for name in ("temperature", "top_p", "user"):
+        if (value := getattr(request, name)) is not None:
+            asked[name] = value
     return {
-        "truncation": "disabled",
+        **_UNSAID,
         **asked,
         "max_output_tokens": request.max_output_tokens,
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "reasoning": _reasoning(request),
-        "temperature": request.temperature,
         "text": _text(request),
-        "top_p": request.top_p,
-        "user": request.user,
         **told,
         "id": response_id,
         "object": "response",
@@ -156,7 +165,7 @@ def _text(request: Request) -> dict[str, Any]:
     if asked is not None:
         form = {"type": "json_object"}
         if asked.json_schema is not None:
-            named = {"name": asked.name, "description": asked.description, "strict": asked.strict}
+            named = {"name": asked.name, "description": asked.description, "strict": asked.strict is True}
             form = {"type": "json_schema", **named, "schema": asked.json_schema}
     return {"format": form, **request.extra.get("text", {})}
 

@@ -102,8 +102,7 @@ def read_tool_choice(value: Any, tools: Sequence[Tool]) -> tuple[ToolChoice, tup
     if value in ("auto", "none"):
         return ToolChoice(mode=value), offered
     if value == "required":
-        if not offered:
-            raise Misfit("asks for a tool call, but the request offers no tool")
+        _check_offer(offered)
         return ToolChoice(mode="required"), offered
     if type(value) is not dict:
         raise Misfit("must be `auto`, `none`, `required`, or an object that names a tool")
@@ -112,11 +111,19 @@ def read_tool_choice(value: Any, tools: Sequence[Tool]) -> tuple[ToolChoice, tup
         names = {_named(an_object(item)) for item in need(value, "tools", a_list)}
         if not names <= {tool.name for tool in offered}:
             raise Misfit("names a tool that the request does not offer", path="tools")
-        return ToolChoice(mode=mode), tuple(tool for tool in offered if tool.name in names)
+        left = tuple(tool for tool in offered if tool.name in names)
+        if mode == "required":
+            _check_offer(left)
+        return ToolChoice(mode=mode), left
     called = _named(value)
     if all(tool.name != called for tool in offered):
         raise Misfit("names a tool that the request does not offer", path="name")
     return ToolChoice(mode="tool", name=called), offered
+
+
+def _check_offer(offered: Sequence[Tool]) -> None:
+    if not offered:
+        raise Misfit("asks for a tool call, but the request offers no tool")
 
 
 def _named(fields: Fields) -> str:

@@ -3,8 +3,8 @@
 Whether a source says what it is cited for is not judged here; that takes a reader, or an eval.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 
 import msgspec
 
@@ -14,18 +14,19 @@ from interlock.execute.validation.findings import PASSED, Finding, Judge, Violat
 from interlock.execute.validation.markers import listed_by_provider, native
 from interlock.execute.validation.said import Said, text_of
 from interlock.execute.validation.sources import Sources, plain_url, sources_of, urls_in
-from interlock.types.request import Opaque, Request
+from interlock.types.request import Opaque
 
 
 def judges(asked: Asked) -> Iterable[Judge]:
     """One, where the lane requires citations. Sources are gathered when there is an answer to judge."""
     contract = asked.contract
     if contract is not None and contract.citations:
-        yield Judge(f"citations of the {contract.owner}", partial(_judge, request=asked.request))
+        gather = cache(partial(sources_of, asked.request))
+        yield Judge(f"citations of the {contract.owner}", partial(_judge, gather=gather), gather)
 
 
-def _judge(said: Said, request: Request) -> Finding:
-    given = sources_of(request)
+def _judge(said: Said, gather: Callable[[], Sources]) -> Finding:
+    given = gather()
     listed = listed_by_provider(said.extras)
     sources = msgspec.structs.replace(
         given,

@@ -37,10 +37,14 @@ class Finding(Struct, frozen=True):
 
 
 class Judge(Struct, frozen=True):
-    """A check as one request needs it. `name` is what records call it."""
+    """A check as one request needs it. `name` is what records call it.
+
+    `gather` finds out once what the check needs of the request; else `judge` does that.
+    """
 
     name: str
     judge: Callable[[Said], Finding]
+    gather: Callable[[], object] | None = None
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

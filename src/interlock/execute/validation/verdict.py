@@ -69,6 +69,13 @@ class Expected:
             self._offer = offer_of(asked.request, self._decision, self._specs, self._default, strict=strict)
         return self._offer
 
+    def gather(self) -> None:
+        """Find out everything that answers will be judged by, which takes as long as the request is large."""
+        _ = self.offer
+        for judge in self.judges:
+            if judge.gather is not None:
+                judge.gather()
+
     def impossible(self) -> ApiError | None:
         """The error for a request that no answer could satisfy: nothing is called for it in vain."""
         request, contract = self._asked.request, self._asked.contract
