@@ -6,10 +6,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from interlock.dialects.openai_chat.thoughts import Keeping
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, FinishReason, Usage
-from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
+from interlock.types.request import AnyPart, Opaque, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
 _NOTHING: Final[dict[str, Any]] = {}
@@ -131,17 +132,22 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     refusals: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
+    keeping = Keeping()
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
+            keeping.speak()
         elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
-            more_of_call = vendor_fields(part.extra, "openai-chat")
+            more_of_call = {**vendor_fields(part.extra, "openai-chat"), **keeping.take()}
             calls.append({"id": part.id, "type": "function", "function": function, **more_of_call})
         elif isinstance(part, Refusal):
             refusals.append(part.text)
-        elif isinstance(part, Thinking) and part.text:
-            thoughts.append(part.text)
+            keeping.speak()
+        elif isinstance(part, Thinking | Opaque):
+            keeping.add(part)
+            if isinstance(part, Thinking) and part.text:
+                thoughts.append(part.text)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(texts) if texts else None,
@@ -151,7 +157,7 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
-    return {**message, **more}
+    return {**message, **more, **keeping.take()}
 
 
 def usage_of(usage: Usage, more: dict[str, Any]) -> dict[str, Any]:

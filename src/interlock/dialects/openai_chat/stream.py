@@ -1,6 +1,7 @@
 """Canonical events -> the chunks of an OpenAI chat stream.
 
-Blocks that this dialect has no place for (a vendor's own blocks, redacted reasoning) leave no chunk.
+Blocks that this dialect has no place for (a vendor's own blocks) leave no chunk. What signs a thought, or
+stands for one, goes with the call that follows, or comes last.
 """
 
 from collections.abc import Sequence
@@ -9,16 +10,17 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.openai_chat.answer import FINISH, error_of, usage_of
+from interlock.dialects.openai_chat.thoughts import Item, Keeping
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import BlockDelta, BlockStarted, Event, Finished, Started
-from interlock.types.request import Request
+from interlock.types.request import Opaque, Request
 
 _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _CHOICE: Final = b',"choices":[{"index":0,"delta":'
 _OPEN_CHOICE: Final = b',"logprobs":null,"finish_reason":null}]'
-_FIELDS: Final = {"text": "content", "thinking": "reasoning_content", "refusal": "refusal"}
+_FIELDS: Final = {"text": "content", "refusal": "refusal"}
 
 
 class StreamEncoder:
@@ -32,6 +34,8 @@ class StreamEncoder:
         self._around: dict[int, tuple[bytes, bytes]] = {}
         self._fields: dict[int, str] = {}
         self._calls = 0
+        self._thoughts: dict[int, Item] = {}
+        self._keeping = Keeping()
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
@@ -47,6 +51,7 @@ class StreamEncoder:
             if type(event) is BlockDelta:
                 around = self._around.get(event.index)
                 if around is None:
+                    self._think(event, out)
                     continue
                 if event.extra is None:
                     index, behind, between = event.index, around[1], around[1] + around[0]
@@ -86,6 +91,7 @@ class StreamEncoder:
     def _block(self, event: BlockStarted, out: list[bytes]) -> None:
         field = _FIELDS.get(event.kind)
         if field is not None:
+            self._keeping.speak()
             self._fields[event.index] = field
             before = b"".join((self._head, _CHOICE, b'{"', field.encode("ascii"), b'":'))
             self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
@@ -98,11 +104,34 @@ class StreamEncoder:
                 "type": "function",
                 "function": {"name": event.name, "arguments": ""},
                 **vendor_fields(event.value, "openai-chat"),
+                **self._keeping.take(),
             }
             out.append(self._chunk(_encode({"tool_calls": [call]})))
             delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
             before = b"".join((self._head, _CHOICE, delta))
             self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
+
+        elif event.kind == "thinking":
+            self._fields[event.index] = "reasoning_content"
+            self._thoughts[event.index] = self._keeping.think()
+        elif event.kind == "redacted":
+            self._keeping.hide(event.value)
+        elif isinstance(event.value, Opaque):
+            self._keeping.add(event.value)
+
+    def _think(self, event: BlockDelta, out: list[bytes]) -> None:
+        """More of a thought, or what signs it. Anything else has no place here."""
+        item = self._thoughts.get(event.index)
+        if item is None:
+            return
+        self._keeping.add_words(item, event.text)
+        fields = vendor_fields(event.extra, "openai-chat")
+        if fields:
+            out.append(self._rich_chunk(event, fields))
+        elif event.text:
+            out.append(self._chunk(_encode({"reasoning_content": event.text})))
+        if event.extra is not None:
+            self._keeping.sign(item, event.extra.get("signature"))
 
     def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
         fields = vendor_fields(event.extra, "openai-chat")
@@ -125,6 +154,9 @@ class StreamEncoder:
         return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
+        kept = self._keeping.take()
+        if kept:
+            out.append(self._chunk(_encode(kept)))
         fields = vendor_fields(event.extra, "openai-chat")
         last = {
             "index": 0,
