@@ -240,7 +240,10 @@ def turn_in(call: HttpCall) -> Any:
     return turn.get("parts") or turn["content"]
 
 
-SHOWN: Final = {"whole": (blocks, converse, answered), "streamed": (block_events, converse_frames, streamed)}
+SHOWN: Final[dict[str, tuple[Any, Any, Any]]] = {
+    "whole": (blocks, converse, answered),
+    "streamed": (block_events, converse_frames, streamed),
+}
 
 
 @pytest.mark.parametrize("way", SHOWN)

@@ -97,6 +97,8 @@ async def test_a_client_works_unchanged(client, tmp_path):
     assert (ROOT / suite.environment / ".env").exists(), "`make clients` installs the clients"
     async with Upstream(vendor) as up:
         config = pool(up.url, up.url, keys=keyed({"id": "app", "key": KEY}), **PATIENT)
+        config["providers"]["alpha"]["vendor"] = "openai"  # it is spoken to as one speaks to them
+        config["providers"]["beta"]["vendor"] = "anthropic"
         config["models"]["embed"] = {"provider": "alpha", "upstream": "up-e", "capabilities": ["embeddings"]}
         config["providers"]["gamma"] = {**config["providers"]["alpha"], "api": "responses"}
         config["models"]["answers"] = {**config["models"]["gpt"], "provider": "gamma", "upstream": "up-3"}

@@ -23,8 +23,17 @@ from interlock.wire.seals import is_seal
 
 _decode: Final = msgspec.json.Decoder().decode
 
+OF_THOUGHTS: Final[dict[str, str]] = {
+    "provider_specific_fields": "what a client keeps of an earlier answer and has no name for",
+    "reasoning": "an earlier answer's thoughts, in a field of vendors of other models",
+    "reasoning_details": "an earlier answer's thoughts, in a field of vendors of other models",
+    "thinking_blocks": "an earlier answer's thoughts, in a client's own form",
+}
+"""Fields of earlier answers, in chat, that hold thoughts beside those that are read."""
+
 FROM_ELSEWHERE: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "anthropic_beta": "switches on fields of the body, which are looked at for themselves",
     "cache_control": "where a prompt may be cached: the answer is the same",
     "eager_input_streaming": "in which pieces a call's arguments come",

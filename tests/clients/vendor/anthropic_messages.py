@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.clients.vendor.mind import Asked, Refused, Said
+from tests.clients.vendor.mind import THOUGHT, Asked, Refused, Said
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import event
 
@@ -45,6 +45,7 @@ KINDS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+SIGNATURE: Final = "c2lnbmVk"
 STOP: Final = {
     "stop": "end_turn",
     "stop_sequence": "stop_sequence",
@@ -67,6 +68,7 @@ def read(seen: Seen) -> Asked:
         raise Refused(400, "max_tokens: Field required")
     messages = [{**one, "content": _blocks(one["content"])} for one in body["messages"]]
     _check_turns(messages)
+    thoughts = tuple(_thoughts(messages))
     tools = {tool["name"]: _parameters(tool) for tool in body.get("tools", ())}
     choice = body.get("tool_choice") or {"type": "auto"}
     if "tool_choice" in body and not tools:
@@ -76,10 +78,12 @@ def read(seen: Seen) -> Asked:
         raise Refused(
             400, "`max_tokens` must be greater than `thinking.budget_tokens`, which is at least 1024"
         )
+    _check_loop(messages, thinking)
     said = [block for one in messages if one["role"] == "user" for block in one["content"]]
     return Asked(
         heard=tuple(text for block in said if (text := _heard(block)) is not None),
         results=tuple(_last_results(messages)),
+        thoughts=thoughts,
         instructions=" ".join(block["text"] for block in _blocks(body.get("system", []))),
         seen=tuple(block["type"] for block in said if block["type"] in ("image", "document")),
         tools={} if choice["type"] == "none" else tools,
@@ -127,6 +131,27 @@ def _last_results(messages: list[dict[str, Any]]) -> Iterator[str]:
     last = messages[-1]["content"]
     if all(block["type"] == "tool_result" for block in last):
         yield from (_heard(block) or "" for block in last)
+
+
+def _thoughts(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """The thoughts that come back. Each must be one of the vendor's own, as it was."""
+    for at, message in enumerate(messages):
+        for block in message["content"]:
+            if block["type"] == "thinking":
+                if (block.get("signature"), block["thinking"]) != (SIGNATURE, THOUGHT):
+                    raise Refused(400, f"messages.{at}.content.0: Invalid `signature` in `thinking` block")
+                yield block["thinking"]
+            elif block["type"] == "redacted_thinking":
+                raise Refused(400, f"messages.{at}.content.0: Invalid `data` in `redacted_thinking` block")
+
+
+def _check_loop(messages: list[dict[str, Any]], thinking: dict[str, Any]) -> None:
+    """With a fixed budget for thinking, the turn whose calls are answered must begin with a thought."""
+    last = messages[-1]["content"]
+    if thinking["type"] != "enabled" or not any(block["type"] == "tool_result" for block in last):
+        return
+    if messages[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking"):
+        raise Refused(400, "messages: a final `assistant` message must start with a thinking block")
 
 
 def _check_turns(messages: list[dict[str, Any]]) -> None:
@@ -196,7 +221,7 @@ def refuse(refused: Refused) -> Reply:
 def _content(said: Said) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if said.thought:
-        found.append({"type": "thinking", "thinking": said.thought, "signature": "c2lnbmVk"})
+        found.append({"type": "thinking", "thinking": said.thought, "signature": SIGNATURE})
     if said.pieces:
         found.append({"type": "text", "text": "".join(said.pieces)})
     for at, call in enumerate(said.calls):

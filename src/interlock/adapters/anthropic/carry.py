@@ -11,7 +11,7 @@ import msgspec
 
 from interlock.adapters.anthropic.messages import is_signed, plain_text
 from interlock.adapters.anthropic.schema import narrowed
-from interlock.adapters.carrying import FROM_ELSEWHERE, asks_for, is_nameable, plain
+from interlock.adapters.carrying import FROM_ELSEWHERE, OF_THOUGHTS, asks_for, is_nameable, plain
 from interlock.adapters.leaving import unsent
 from interlock.types.request import (
     AnyPart,
@@ -35,6 +35,7 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "extra_content": "what another vendor wants to remember an answer by",
     "cache_control": "is sent: it is this vendor's own mark, which others know by the same name",
     "prompt_cache_breakpoint": "where a prompt may be cached: the answer is the same",

@@ -7,7 +7,7 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for, is_nameable
+from interlock.adapters.carrying import OF_THOUGHTS, asks_for, is_nameable
 from interlock.adapters.leaving import unsent
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import AnyPart, Audio, File, Message, Opaque, Request, Thinking, Tool, ToolResult
@@ -24,6 +24,7 @@ CARRIED: Final = (
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "anthropic_beta": "switches on fields of the body, which are looked at for themselves",
     "cache_control": "where a prompt may be cached: the answer is the same",
     "eager_input_streaming": "in which pieces a call's arguments come",

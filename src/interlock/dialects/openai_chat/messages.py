@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.labels import label_all, left_over, take_labels, take_source, take_trust
-from interlock.dialects.openai_chat.thoughts import Item, Remembered, take_kept
+from interlock.dialects.openai_chat.thoughts import Item, Remembered, take_kept, unwrapped
 from interlock.dialects.parts import part_of, read_content
 from interlock.types.request import (
     AnyPart,
@@ -100,7 +100,7 @@ def _assistant(fields: Fields) -> tuple[tuple[AnyPart, ...], Fields | None]:
     calls = take(fields, "tool_calls", _tool_calls) or []
     extra = left_over(fields)
     if extra is not None or any(call.extra is not None for call in calls):
-        kept, extra = take_kept(extra)
+        kept, extra = take_kept(unwrapped(extra))
         taken = [take_kept(call.extra) for call in calls]
         if kept is not None or any(items is not None for items, _ in taken):
             return _remembered(thought or "", parts, calls, [*taken, (kept, None)]), extra

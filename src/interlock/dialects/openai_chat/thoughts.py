@@ -18,6 +18,8 @@ Item = list[Any]
 _OF_CALLS: Final = "gemini:"
 """This vendor's states are kept by its adapter, each with what it signs, under its own name."""
 
+_WRAPPING: Final = "provider_specific_fields"
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[list[int | str]]).decode
 
@@ -74,6 +76,19 @@ class Keeping:
         kept = THOUGHTS + _encode(self._items).decode("utf-8")
         self._items, self._has_state = [], False
         return in_extra_content(kept)
+
+
+def unwrapped(extra: Extra | None) -> Extra | None:
+    """The uninterpreted fields of an earlier answer, with what is kept in it where it had been.
+
+    LiteLLM gives back the fields of a message that it has no name for in one of its own.
+    """
+    wrapped = extra.get(_WRAPPING) if extra is not None else None
+    if extra is None or type(wrapped) is not dict or EXTRA_CONTENT not in wrapped:
+        return extra
+    rest = {name: value for name, value in wrapped.items() if name != EXTRA_CONTENT and value is not None}
+    outer = {name: value for name, value in extra.items() if name != _WRAPPING}
+    return {EXTRA_CONTENT: wrapped[EXTRA_CONTENT], **outer, **({_WRAPPING: rest} if rest else {})}
 
 
 def take_kept(extra: Extra | None) -> tuple[list[Item] | None, Extra | None]:
