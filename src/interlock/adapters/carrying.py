@@ -238,6 +238,16 @@ def with_name(message: Message) -> tuple[AnyPart, ...]:
     return (Text(text=f"{message.name}:"), *message.parts)
 
 
+def words_of(message: Message) -> str | None:
+    """The words of a message that is one text and no more, as most are; None for any other, and for none."""
+    parts = message.parts
+    if len(parts) == 1 and message.extra is None and message.name is None:
+        only = parts[0]
+        if type(only) is Text and only.extra is None:
+            return only.text or None
+    return None
+
+
 def is_object(arguments: str) -> bool:
     """Whether a call's arguments, as the model wrote them, are a JSON object; nothing stands for none."""
     try:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import Reads, cache_mark, is_sealed, with_name
+from interlock.adapters.carrying import Reads, cache_mark, is_sealed, with_name, words_of
 from interlock.types.request import (
     AnyPart,
     File,
@@ -48,14 +48,12 @@ def write_messages(request: Request, reads: Reads) -> tuple[list[_Block], list[d
 
 
 def _blocks(message: Message, reads: Reads, *, own: bool) -> list[_Block]:
-    parts = message.parts if own else with_name(message)
-    if len(parts) == 1 and message.extra is None:
-        only = parts[0]
-        if type(only) is Text and only.extra is None and (own or only.text):  # most are no more than that
-            return [{"type": "text", "text": only.text}]
+    words = words_of(message)
+    if words is not None:
+        return [{"type": "text", "text": words}]
     blocks = [
         _block(part, own=own)
-        for part in parts
+        for part in (message.parts if own else with_name(message))
         if (reads(part) if isinstance(part, Thinking) else own or not _is_empty(part))
     ]
     mark = message.extra.get("cache_control") if message.extra is not None and not own else None

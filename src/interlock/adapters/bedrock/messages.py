@@ -13,7 +13,7 @@ import msgspec
 import re2
 
 from interlock.adapters.bedrock.carry import DOCUMENTS, IMAGES
-from interlock.adapters.carrying import Reads, cache_mark, with_name
+from interlock.adapters.carrying import Reads, cache_mark, with_name, words_of
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -50,10 +50,8 @@ def write_messages(
     system: list[_Block] = []
     turns: list[dict[str, Any]] = []
     for message in request.messages:
-        blocks = writer.blocks(with_name(message))
-        point = cache_point(message.extra) if cached and message.extra is not None else None
-        if blocks and point is not None and "cachePoint" not in blocks[-1]:
-            blocks.append(point)
+        words = words_of(message)
+        blocks = [{"text": words}] if words is not None else writer.message(message)
         if message.role in ("system", "developer"):
             system += blocks
         elif blocks:
@@ -92,6 +90,14 @@ class _Writer:
         self._reads = reads
         self._cached = cached
         self._names: set[str] = set()
+
+    def message(self, message: Message) -> list[_Block]:
+        """The blocks of a message. A mark on the message itself is a point behind the last of them."""
+        found = self.blocks(with_name(message))
+        point = cache_point(message.extra) if self._cached else None
+        if found and point is not None and "cachePoint" not in found[-1]:
+            found.append(point)
+        return found
 
     def blocks(self, parts: Iterable[AnyPart]) -> list[_Block]:
         found: list[_Block] = []

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import with_name
+from interlock.adapters.carrying import with_name, words_of
 from interlock.adapters.gemini.answer import VENDORS_ID
 from interlock.adapters.gemini.carry import AUDIO, media_type
 from interlock.types.request import (
@@ -48,14 +48,17 @@ def write_messages(request: Request, *, signed: bool) -> tuple[list[_Part], list
         if message.role == "tool":
             results += [part for part in message.parts if isinstance(part, ToolResult)]
             continue
-        _add_results(contents, results, order)
+        if results:
+            _add_results(contents, results, order)
+        words = words_of(message)
+        written = [{"text": words}] if words is not None else None
         if message.role in ("system", "developer"):
-            system += _parts(with_name(message))
+            system += written or _parts(with_name(message))
         elif message.role == "assistant":
             order = _order_of_calls(message)
-            _add(contents, "model", _model_parts(message, signed=signed))
+            _add(contents, "model", written or _model_parts(message, signed=signed))
         else:
-            _add(contents, "user", _parts(with_name(message)))
+            _add(contents, "user", written or _parts(with_name(message)))
     _add_results(contents, results, order)
     return system, contents
 

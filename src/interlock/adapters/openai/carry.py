@@ -10,7 +10,7 @@ A vendor that forgets them after each turn (`Quirks.reasoning`) is not sent them
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import FROM_ELSEWHERE, asks_for, plain, reads_none
+from interlock.adapters.carrying import FROM_ELSEWHERE, asks_for, plain, reads_none, words_of
 from interlock.adapters.leaving import unsent
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import (
@@ -91,6 +91,8 @@ def _of_tool(tool: Tool) -> list[str]:
 
 
 def _of_message(message: Message) -> list[str]:
+    if words_of(message) is not None:
+        return []
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
     for part in message.parts:
         found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]

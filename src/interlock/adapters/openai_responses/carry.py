@@ -7,7 +7,7 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import OF_THOUGHTS, asks_for, is_nameable
+from interlock.adapters.carrying import OF_THOUGHTS, asks_for, is_nameable, words_of
 from interlock.adapters.leaving import unsent
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import AnyPart, Audio, File, Message, Opaque, Request, Thinking, Tool, ToolResult
@@ -108,6 +108,8 @@ def reads(part: Thinking) -> bool:
 
 
 def _of_message(message: Message) -> list[str]:
+    if words_of(message) is not None:
+        return []
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
     if not is_nameable(message):
         found.append("messages[].name")

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from interlock.dialects.openai_chat.thoughts import Keeping
+from interlock.dialects.openai_chat.thoughts import keep
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import Answer, FinishReason, Usage
@@ -132,32 +132,35 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     refusals: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
-    keeping = Keeping()
+    has_states = False
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
-            keeping.speak()
         elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
-            more_of_call = {**vendor_fields(part.extra, "openai-chat"), **keeping.take()}
+            more_of_call = vendor_fields(part.extra, "openai-chat")
             calls.append({"id": part.id, "type": "function", "function": function, **more_of_call})
         elif isinstance(part, Refusal):
             refusals.append(part.text)
-            keeping.speak()
-        elif isinstance(part, Thinking | Opaque):
-            keeping.add(part)
-            if isinstance(part, Thinking) and part.text:
-                thoughts.append(part.text)
+        elif isinstance(part, Thinking):
+            has_states = has_states or bool(part.signature or part.redacted)
+            thoughts.append(part.text)
+        elif isinstance(part, Opaque):
+            has_states = has_states or part.seal is not None
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(texts) if texts else None,
         "refusal": "".join(refusals) if refusals else None,
     }
-    if thoughts:
-        message["reasoning_content"] = "".join(thoughts)
+    thought = "".join(thoughts)
+    if thought:
+        message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = calls
-    return {**message, **more, **keeping.take()}
+    message |= more
+    if has_states:
+        keep(parts, message)
+    return message
 
 
 def usage_of(usage: Usage, more: dict[str, Any]) -> dict[str, Any]:

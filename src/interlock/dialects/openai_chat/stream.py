@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.openai_chat.answer import FINISH, error_of, usage_of
-from interlock.dialects.openai_chat.thoughts import Item, Keeping
+from interlock.dialects.openai_chat.thoughts import Keeping
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import BlockDelta, BlockStarted, Event, Finished, Started
@@ -20,6 +20,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _CHOICE: Final = b',"choices":[{"index":0,"delta":'
 _OPEN_CHOICE: Final = b',"logprobs":null,"finish_reason":null}]'
+_THOUGHT: Final = "reasoning_content"
 _FIELDS: Final = {"text": "content", "refusal": "refusal"}
 
 
@@ -34,8 +35,7 @@ class StreamEncoder:
         self._around: dict[int, tuple[bytes, bytes]] = {}
         self._fields: dict[int, str] = {}
         self._calls = 0
-        self._thoughts: dict[int, Item] = {}
-        self._keeping = Keeping()
+        self._keeping: Keeping | None = None
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
@@ -91,7 +91,8 @@ class StreamEncoder:
     def _block(self, event: BlockStarted, out: list[bytes]) -> None:
         field = _FIELDS.get(event.kind)
         if field is not None:
-            self._keeping.speak()
+            if self._keeping is not None:
+                self._keeping.speak()
             self._fields[event.index] = field
             before = b"".join((self._head, _CHOICE, b'{"', field.encode("ascii"), b'":'))
             self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
@@ -104,16 +105,23 @@ class StreamEncoder:
                 "type": "function",
                 "function": {"name": event.name, "arguments": ""},
                 **vendor_fields(event.value, "openai-chat"),
-                **self._keeping.take(),
+                **(self._keeping.take() if self._keeping is not None else {}),
             }
             out.append(self._chunk(_encode({"tool_calls": [call]})))
             delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
             before = b"".join((self._head, _CHOICE, delta))
             self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
 
-        elif event.kind == "thinking":
-            self._fields[event.index] = "reasoning_content"
-            self._thoughts[event.index] = self._keeping.think()
+        else:
+            self._begin_thought(event)
+
+    def _begin_thought(self, event: BlockStarted) -> None:
+        """A thought, or a block that may stand for one."""
+        if self._keeping is None:
+            self._keeping = Keeping(spoke=bool(self._fields))
+        if event.kind == "thinking":
+            self._fields[event.index] = _THOUGHT
+            self._keeping.think(event.index)
         elif event.kind == "redacted":
             self._keeping.hide(event.value)
         elif isinstance(event.value, Opaque):
@@ -121,17 +129,17 @@ class StreamEncoder:
 
     def _think(self, event: BlockDelta, out: list[bytes]) -> None:
         """More of a thought, or what signs it. Anything else has no place here."""
-        item = self._thoughts.get(event.index)
-        if item is None:
+        keeping = self._keeping
+        if keeping is None or self._fields.get(event.index) != _THOUGHT:
             return
-        self._keeping.add_words(item, event.text)
+        keeping.add_words(event.index, event.text)
         fields = vendor_fields(event.extra, "openai-chat")
         if fields:
             out.append(self._rich_chunk(event, fields))
         elif event.text:
-            out.append(self._chunk(_encode({"reasoning_content": event.text})))
+            out.append(self._chunk(_encode({_THOUGHT: event.text})))
         if event.extra is not None:
-            self._keeping.sign(item, event.extra.get("signature"))
+            keeping.sign(event.index, event.extra.get("signature"))
 
     def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
         fields = vendor_fields(event.extra, "openai-chat")
@@ -154,7 +162,7 @@ class StreamEncoder:
         return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
-        kept = self._keeping.take()
+        kept = self._keeping.take() if self._keeping is not None else None
         if kept:
             out.append(self._chunk(_encode(kept)))
         fields = vendor_fields(event.extra, "openai-chat")

@@ -6,12 +6,12 @@ last one, or without one, into the message. What is kept is a list: an item for 
 words, signature, opaque form]`, and an empty one where the message's own words stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
-from interlock.types.request import Extra, Opaque, Thinking
+from interlock.types.request import AnyPart, Extra, Opaque, Thinking, ToolCall
 from interlock.wire.seals import EXTRA_CONTENT, THOUGHTS, in_extra_content, is_seal, of_extra_content
 
 Item = list[Any]
@@ -27,23 +27,25 @@ _decode: Final = msgspec.json.Decoder(list[list[int | str]]).decode
 class Keeping:
     """Mutable: what is to be kept of an answer, in its order. Nothing is, where no thought has a state."""
 
-    def __init__(self) -> None:
-        self._items: list[Item] = []
+    def __init__(self, *, spoke: bool) -> None:
+        """`spoke`: words came before the first thought."""
+        self._items: list[Item] = [[]] if spoke else []
+        self._open: dict[int, Item] = {}
         self._has_state = False
-        self._spoke = False
+        self._spoke = spoke
 
-    def think(self) -> Item:
+    def think(self, index: int) -> None:
         """A thought begins: `add_words` and `sign` go on with it."""
         item: Item = [0, "", ""]
         self._items.append(item)
-        return item
+        self._open[index] = item
 
-    def add_words(self, item: Item, text: str) -> None:
-        item[0] += len(text)
+    def add_words(self, index: int, text: str) -> None:
+        self._open[index][0] += len(text)
 
-    def sign(self, item: Item, signature: str | None) -> None:
+    def sign(self, index: int, signature: str | None) -> None:
         if signature:
-            item[1] = signature
+            self._open[index][1] = signature
             self._has_state = True
 
     def hide(self, opaque: str | None) -> None:
@@ -65,9 +67,9 @@ class Keeping:
         elif part.redacted is not None:
             self.hide(part.redacted)
         else:
-            item = self.think()
-            self.add_words(item, part.text)
-            self.sign(item, part.signature)
+            self.think(0)
+            self.add_words(0, part.text)
+            self.sign(0, part.signature)
 
     def take(self) -> Extra:
         """The field that keeps all so far; empty if there is nothing to keep."""
@@ -76,6 +78,20 @@ class Keeping:
         kept = THOUGHTS + _encode(self._items).decode("utf-8")
         self._items, self._has_state = [], False
         return in_extra_content(kept)
+
+
+def keep(parts: Iterable[AnyPart], message: dict[str, Any]) -> None:
+    """Put what is to be kept of an answer's thoughts into its message, which has its calls already."""
+    keeping = Keeping(spoke=False)
+    calls = iter(message.get("tool_calls", ()))
+    for part in parts:
+        if isinstance(part, ToolCall):
+            next(calls).update(keeping.take())
+        elif isinstance(part, Thinking | Opaque):
+            keeping.add(part)
+        else:
+            keeping.speak()
+    message |= keeping.take()
 
 
 def unwrapped(extra: Extra | None) -> Extra | None:
