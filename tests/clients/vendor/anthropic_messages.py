@@ -34,6 +34,7 @@ TOOL: Final = frozenset(
     }
 )
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+SIGNED: Final = re.compile(r"[a-zA-Z0-9+/=_-]+")
 ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 KINDS: Final = {
     401: "authentication_error",
@@ -134,11 +135,13 @@ def _last_results(messages: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _thoughts(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """The thoughts that come back. Each must be one of the vendor's own, as it was."""
+    """The thoughts that come back. Each must look signed, and be as it was where the signature is known."""
     for at, message in enumerate(messages):
         for block in message["content"]:
             if block["type"] == "thinking":
-                if (block.get("signature"), block["thinking"]) != (SIGNATURE, THOUGHT):
+                signature = block.get("signature") or ""
+                changed = signature == SIGNATURE and block["thinking"] != THOUGHT
+                if changed or SIGNED.fullmatch(signature) is None:
                     raise Refused(400, f"messages.{at}.content.0: Invalid `signature` in `thinking` block")
                 yield block["thinking"]
             elif block["type"] == "redacted_thinking":
