@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from interlock.adapters import ADAPTERS, Target
+from interlock.config.vendors import VENDORS
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
 from interlock.types.labels import Dialect, Wire
@@ -20,9 +21,19 @@ SCHEMA: Final = {
     "properties": {"marked": {"type": "string"}},
     "additionalProperties": False,
 }
-TARGET: Final = Target(
-    upstream_model="anthropic.claude", base_url="https://x.test", api_key="k", max_output_tokens=None
-)
+TARGETS: Final = {
+    wire: Target(
+        upstream_model="anthropic.claude",
+        base_url="https://x.test",
+        api_key="k",
+        max_output_tokens=None,
+        quirks=VENDORS[
+            "openai" if wire == "openai-responses" else "google" if wire == "gemini" else wire
+        ].quirks,
+    )
+    for wire in ADAPTERS
+}
+"""Each wire format as the vendor speaks it whose own it is."""
 
 
 class Asks(Struct, frozen=True):
@@ -116,6 +127,11 @@ FEATURES: Final[dict[str, dict[Dialect, Asks]]] = {
     "marks for the prompt cache": {
         "openai-chat": Asks(chat(prompt_cache_key="marked")),
         "openai-responses": Asks(items(prompt_cache_key="marked")),
+    },
+    "marks for the prompt cache, on parts": {
+        "openai-chat": Asks(
+            chat({"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}), "cache"
+        ),
         "anthropic-messages": Asks(
             chat({"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}), "cache"
         ),
@@ -199,18 +215,21 @@ FEATURES: Final[dict[str, dict[Dialect, Asks]]] = {
 
 
 def outcome(asks: Asks, dialect: Dialect, wire: Wire) -> str:
-    """`carried`, `left out`, or `refused` with the names of fields."""
+    """`carried`, or `left out` or `refused` with the names of fields. What is left out must be said."""
     body = {"model": "m", **({"max_tokens": 50} if dialect == "anthropic-messages" else {}), **asks.fields}
     request = DIALECTS[dialect].decode_request(json.dumps(body).encode(), {})
     named = ADAPTERS[wire].cannot_carry(request)
     if named:
         with pytest.raises(ApiError) as refused:
-            ADAPTERS[wire].encode_request(request, TARGET)
+            ADAPTERS[wire].encode_request(request, TARGETS[wire])
         assert refused.value.param == named[0]
         return "refused: " + ", ".join(f"`{name}`" for name in named)
-    data = ADAPTERS[wire].encode_request(request, TARGET).body.decode()
+    call = ADAPTERS[wire].encode_request(request, TARGETS[wire])
+    data = call.body.decode()
     encoded = base64.b64encode(asks.mark.encode()).decode()  # Bedrock takes texts of documents as data
-    return "carried" if asks.mark in data or encoded in data else "left out"
+    if asks.mark in data or encoded in data:
+        return "carried"
+    return "left out: " + ", ".join(f"`{name}`" for name in call.left_out)
 
 
 def table() -> Iterator[tuple[str, Dialect, dict[Wire, str]]]:

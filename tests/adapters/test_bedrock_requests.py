@@ -372,8 +372,6 @@ def test_a_schema_is_narrowed_to_what_converse_compiles_and_the_rest_is_said_in_
 
 # --- what it cannot carry --------------------------------------------------------------------------
 
-_REDACTED = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "claude"}]}
-
 
 @pytest.mark.parametrize(
     ("dialect", "named", "fields"),
@@ -406,11 +404,6 @@ _REDACTED = {"role": "assistant", "content": [{"type": "redacted_thinking", "dat
         ),
         (
             "openai-chat",
-            "messages[].reasoning_content",
-            {"messages": [_USER, {"role": "assistant", "content": "x", "reasoning_content": "t"}, _USER]},
-        ),
-        (
-            "openai-chat",
             "messages[].tool_calls[].function.arguments",
             {"messages": [_USER, {"role": "assistant", "tool_calls": [chat_call("f", "[]")]}, _USER]},
         ),
@@ -436,11 +429,6 @@ _REDACTED = {"role": "assistant", "content": [{"type": "redacted_thinking", "dat
         ),
         ("anthropic-messages", "max_tokens", {"max_tokens": 0}),
         ("anthropic-messages", "tools[].type", {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
-        (
-            "anthropic-messages",
-            "messages[].content[].redacted_thinking",
-            {"messages": [_USER, _REDACTED, _USER]},
-        ),
         (
             "anthropic-messages",
             "messages[].content[].source",

@@ -12,15 +12,21 @@ from interlock.execute.validation.verdict import Expected, judge_answer
 from interlock.types.answer import Answer
 from interlock.types.labels import Dialect, Wire
 from interlock.types.request import ToolCall
-from tests.adapters.carried import FEATURES, TARGET, chat, items, outcome, page
+from tests.adapters.carried import FEATURES, TARGETS, chat, items, outcome, page
 from tests.adapters.every import DIALECTS_IN
 from tests.adapters.recorded import ask
 from tests.data import ROOT
 from tests.execute.given import decision
 
+CACHE_MARKS: Final = ("marks for the prompt cache", "marks for the prompt cache, on parts")
+THOUGHTS: Final = tuple(
+    f"{kind} thoughts of an earlier answer" for kind in ("signed", "unsigned", "redacted")
+)
 MAY_BE_LEFT_OUT: Final = {
-    "marks for the prompt cache": "where a prompt may be cached: the answer is the same",
+    **dict.fromkeys(CACHE_MARKS, "where a prompt may be cached: the answer is the same"),
+    **dict.fromkeys(THOUGHTS, "vendors allow it, and refuse a thought that they have not signed"),
 }
+"""What a model may be asked without. The record says so."""
 PLACES: Final = [
     pytest.param(feature, dialect, wire, id=f"{feature}-{dialect}-{wire}")
     for feature, by_dialect in FEATURES.items()
@@ -40,7 +46,8 @@ def of(*features: str) -> list[Any]:
 @pytest.mark.parametrize(("feature", "dialect", "wire"), PLACES)
 def test_whatever_is_asked_for_is_carried_or_refused_by_name(feature, dialect, wire):
     got = found(feature, dialect, wire)
-    assert got == "carried" or got.startswith("refused: `") or feature in MAY_BE_LEFT_OUT, got
+    said = got.startswith("left out: `") and feature in MAY_BE_LEFT_OUT
+    assert got == "carried" or got.startswith("refused: `") or said, got
 
 
 def test_the_page_lists_what_is_carried_and_every_combination_that_is_refused():
@@ -57,7 +64,9 @@ def test_its_own_wire_format_carries_whatever_a_dialect_can_ask_for(feature):
         "anthropic-messages": "anthropic",
     }
     for dialect in FEATURES[feature]:
-        assert found(feature, dialect, own[dialect]) == "carried"
+        # What neither OpenAI nor Anthropic has ever shown so, only another vendor can have.
+        foreign = feature == "unsigned thoughts of an earlier answer"
+        assert (found(feature, dialect, own[dialect]) == "carried") != foreign
 
 
 @pytest.mark.parametrize(("feature", "dialect", "wire"), of("log probabilities"))
@@ -80,14 +89,16 @@ def test_documents_and_images_that_are_in_the_request_reach_every_wire_format(fe
     assert found(feature, dialect, wire) == "carried"
 
 
-@pytest.mark.parametrize(("feature", "dialect", "wire"), of("marks for the prompt cache"))
+@pytest.mark.parametrize(("feature", "dialect", "wire"), of(*CACHE_MARKS))
 def test_prompt_cache_marks_go_where_there_are_such_and_change_no_answer_elsewhere(feature, dialect, wire):
-    has = {
-        "openai-chat": ("openai", "azure", "openai-responses"),
-        "openai-responses": ("openai-responses",),
-        "anthropic-messages": ("anthropic", "bedrock"),
-    }[dialect]
-    assert found(feature, dialect, wire) == ("carried" if wire in has else "left out")
+    own = {"openai-chat": ("openai", "azure"), "openai-responses": ("openai-responses",)}.get(dialect, ())
+    others = ("anthropic", "bedrock") if "parts" in feature else ("openai-responses",)
+    assert (found(feature, dialect, wire) == "carried") == (wire in (*own, *others))
+
+
+@pytest.mark.parametrize(("feature", "dialect", "wire"), of(*THOUGHTS))
+def test_an_earlier_thought_never_keeps_a_conversation_from_a_model(feature, dialect, wire):
+    assert not found(feature, dialect, wire).startswith("refused")
 
 
 @pytest.mark.parametrize(("feature", "dialect", "wire"), of("a refusal in an earlier answer"))
@@ -116,7 +127,7 @@ def test_one_call_at_most_is_asked_of_those_that_have_a_word_for_it_and_of_every
     asked = {"model": "m", **ONE_AT_MOST[dialect]}
     request = DIALECTS[dialect].decode_request(json.dumps(asked).encode(), {})
     assert ADAPTERS[wire].cannot_carry(request) == ()
-    sent = ADAPTERS[wire].encode_request(request, TARGET).body.decode()
+    sent = ADAPTERS[wire].encode_request(request, TARGETS[wire]).body.decode()
     word = '"disable_parallel_tool_use":true' if wire == "anthropic" else '"parallel_tool_calls":false'
     assert (word in sent) == (wire not in ("gemini", "bedrock"))
     calls = tuple(ToolCall(id=name, name="f", arguments="{}") for name in ("a", "b"))

@@ -14,7 +14,7 @@ from openai.types.responses import Response
 from interlock.adapters import ADAPTERS
 from interlock.dialects import DIALECTS
 from interlock.types.labels import Dialect, Wire
-from tests.adapters.carried import TARGET
+from tests.adapters.carried import TARGETS
 from tests.adapters.every import DIALECTS_IN, Recording, as_chat, as_message, decoded, read, recordings
 from tests.adapters.recorded import ask, payloads, write
 from tests.adapters.test_carried_or_refused import completion, converse, gemini, message, response
@@ -387,7 +387,7 @@ def test_a_conversation_goes_on_after_a_cited_answer_at_every_vendor(dialect, wi
         shown = whole(case.wire, json.dumps(case.body).encode(), dialect)
         request = DIALECTS[dialect].decode_request(json.dumps(next_turn(shown, dialect)).encode(), {})
         assert ADAPTERS[wire].cannot_carry(request) == (), name
-        sent = ADAPTERS[wire].encode_request(request, TARGET).body.decode()
+        sent = ADAPTERS[wire].encode_request(request, TARGETS[wire]).body.decode()
         assert SAID in sent
         if wire == "anthropic":  # it knows no page by a name that another vendor did not give it
             assert '"encrypted_index":""' not in sent

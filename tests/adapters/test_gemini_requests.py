@@ -471,8 +471,6 @@ def test_a_json_schema_is_sent_whole_and_json_mode_without_one():
 
 # --- what it cannot carry --------------------------------------------------------------------------
 
-_THINKING = {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": "claude"}]}
-_REDACTED = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "claude"}]}
 _USER = {"role": "user", "content": "hi"}
 
 
@@ -554,12 +552,6 @@ _USER = {"role": "user", "content": "hi"}
             "openai-chat",
             "messages[].content[].input_audio",
             {"messages": user({"type": "input_audio", "input_audio": {"data": "A", "format": "midi"}})},
-        ),
-        ("anthropic-messages", "messages[].content[].thinking", {"messages": [_USER, _THINKING, _USER]}),
-        (
-            "anthropic-messages",
-            "messages[].content[].redacted_thinking",
-            {"messages": [_USER, _REDACTED, _USER]},
         ),
         (
             "anthropic-messages",

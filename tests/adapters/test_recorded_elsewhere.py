@@ -73,9 +73,11 @@ def test_no_text_of_a_recorded_request_is_lost_unless_its_field_is_named(kind):
             assert refused.value.param == named[0], source
             continue
         carried += 1
-        sent = "\n".join(texts(unfolded(json.loads(ADAPTERS[kind].encode_request(request, TARGET).body))))
+        call = ADAPTERS[kind].encode_request(request, TARGET)
+        sent = "\n".join(texts(unfolded(json.loads(call.body))))
+        left_out = {name.rpartition(".")[2] for name in call.left_out}
         for text, words in leaves(body):
-            if words[-1] not in NOT_SENT:
+            if words[-1] not in NOT_SENT and not left_out.intersection(words):
                 looked_at += 1
                 assert LOOKS[kind](text, words) in sent, (source, words, text[:50])
     assert carried > 80

@@ -1,10 +1,11 @@
 """Explanations are a product: each is compared whole."""
 
+import msgspec
 import pytest
 
 from interlock.cli.explain import because, duration, explain, money
 from interlock.types.decision import Route, Why
-from tests.cli.samples import all_failed, decided, plain, record, refused, stayed_home
+from tests.cli.samples import OK, all_failed, decided, plain, record, refused, stayed_home
 
 PLAIN = """\
 dec_one: answered by `gpt-5.4` of openai in us.
@@ -107,6 +108,12 @@ def test_unknown_figures_are_called_unknown_and_never_zero():
     assert "cost: unknown" in text
     assert "$0" not in text
     assert "the caller was told: upstream_failed: every model failed" in text
+
+
+def test_what_a_model_was_not_sent_is_said_below_its_attempt():
+    spared = msgspec.structs.replace(OK, left_out=("messages[].reasoning_content", "cache_control"))
+    text = "\n".join(explain(record(attempts=(spared,))))
+    assert "   left out of what it was sent: messages[].reasoning_content, cache_control" in text
 
 
 def test_a_dry_run_says_that_nothing_was_sent():

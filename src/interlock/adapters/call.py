@@ -36,12 +36,15 @@ class HttpCall(Struct, frozen=True):
 
     A vendor whose credential is a signature over the request and the instant of its sending has `sign`
     instead: it gives the same call with the signature in it. Whoever sends it knows the instant.
+
+    `left_out` names the fields of the caller's request that are not in it, though it may be answered.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
     sign: "Callable[[HttpCall, str], HttpCall] | None" = None
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"HttpCall({self.url!r}, {len(self.headers)} headers, {len(self.body)} bytes)"

@@ -1,4 +1,4 @@
-"""What adapters share in looking for what they cannot carry, and in keeping what only one vendor can read."""
+"""What adapters share in looking for what they cannot carry."""
 
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
@@ -7,7 +7,6 @@ import msgspec
 from msgspec.structs import replace
 
 from interlock.errors import ApiError
-from interlock.types.labels import Kind
 from interlock.types.request import (
     IN_INPUT,
     AnyPart,
@@ -20,13 +19,21 @@ from interlock.types.request import (
     Tool,
     ToolResult,
 )
+from interlock.wire.seals import is_seal
 
 _decode: Final = msgspec.json.Decoder().decode
-_SEALED: Final = ("gemini:", "bedrock:")
-_EXTRA_CONTENT: Final = "extra_content"
+
+OF_THOUGHTS: Final[dict[str, str]] = {
+    "provider_specific_fields": "what a client keeps of an earlier answer and has no name for",
+    "reasoning": "an earlier answer's thoughts, in a field of vendors of other models",
+    "reasoning_details": "an earlier answer's thoughts, in a field of vendors of other models",
+    "thinking_blocks": "an earlier answer's thoughts, in a client's own form",
+}
+"""Fields of earlier answers, in chat, that hold thoughts beside those that are read."""
 
 FROM_ELSEWHERE: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "anthropic_beta": "switches on fields of the body, which are looked at for themselves",
     "cache_control": "where a prompt may be cached: the answer is the same",
     "eager_input_streaming": "in which pieces a call's arguments come",
@@ -231,6 +238,16 @@ def with_name(message: Message) -> tuple[AnyPart, ...]:
     return (Text(text=f"{message.name}:"), *message.parts)
 
 
+def words_of(message: Message) -> str | None:
+    """The words of a message that is one text and no more, as most are; None for any other, and for none."""
+    parts = message.parts
+    if len(parts) == 1 and message.extra is None and message.name is None:
+        only = parts[0]
+        if type(only) is Text and only.extra is None:
+            return only.text or None
+    return None
+
+
 def is_object(arguments: str) -> bool:
     """Whether a call's arguments, as the model wrote them, are a JSON object; nothing stands for none."""
     try:
@@ -251,46 +268,16 @@ def refuse_loss(kind: str, fields: tuple[str, ...]) -> None:
         )
 
 
-# What a vendor gives an answer to remember it by (an encrypted thought) must come back with the next turn,
-# and means nothing to any other vendor. Callers keep it for us, as redacted thinking or, in OpenAI's
-# dialect, where Google's own compatible server puts it: `extra_content.google.thought_signature`. The
-# name of the wire format before it says who can read it.
-
-
-def seal(kind: Kind, state: str) -> str:
-    """A vendor's opaque state under its wire format's name, as callers keep it."""
-    return f"{kind}:{state}"
-
-
-def unseal(kind: Kind, sealed: str | None) -> str | None:
-    """The state in a seal of this wire format; None for any other."""
-    mark = f"{kind}:"
-    return sealed[len(mark) :] if sealed is not None and sealed.startswith(mark) else None
-
-
 def is_sealed(part: AnyPart) -> bool:
-    """Whether a part is the opaque state of a vendor whose wire format is not its caller's."""
-    return type(part) is Thinking and part.redacted is not None and part.redacted.startswith(_SEALED)
+    """Whether a part is a thought that only a vendor can read whose wire format is not its caller's."""
+    return type(part) is Thinking and (is_seal(part.redacted) or is_seal(part.signature))
 
 
-def in_extra_content(state: str) -> Extra:
-    """The field that keeps Gemini's state for callers of OpenAI's dialect."""
-    return {_EXTRA_CONTENT: {"google": {"thought_signature": seal("gemini", state)}}}
-
-
-def of_extra_content(extra: Extra | None) -> str | None:
-    """Gemini's state, where a caller of OpenAI's dialect gives it back, whoever had put it there."""
-    found: Any = extra
-    for name in (_EXTRA_CONTENT, "google", "thought_signature"):
-        found = found.get(name) if type(found) is dict else None
-    return found.removeprefix("gemini:") if type(found) is str and found else None
-
-
-def without_seal(extra: Extra) -> Extra:
-    """The uninterpreted fields of a message or call, without what we had put among them ourselves."""
-    content = extra.get(_EXTRA_CONTENT)
-    google = content.get("google") if type(content) is dict else None
-    kept = google.get("thought_signature") if type(google) is dict else None
-    if type(kept) is not str or not kept.startswith(_SEALED):
-        return extra
-    return {name: value for name, value in extra.items() if name != _EXTRA_CONTENT}
+def cache_mark(part: AnyPart) -> Extra | None:
+    """A caller's mark that a prompt may be cached up to a part. One in a tool's result is the result's."""
+    mark = part.extra.get("cache_control") if part.extra is not None else None
+    if type(mark) is dict:
+        return mark
+    if isinstance(part, ToolResult):
+        return next((mark for inner in reversed(part.content) if (mark := cache_mark(inner))), None)
+    return None

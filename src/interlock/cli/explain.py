@@ -238,6 +238,8 @@ def _attempts(record: Record) -> Iterator[str]:
         yield f"{number}. {_deployment(attempt.provider, attempt.model, attempt.region)} {_attempt(attempt)}"
         if attempt.violations:
             yield f"   violations: {', '.join(attempt.violations)}"
+        if attempt.left_out:
+            yield f"   left out of what it was sent: {', '.join(attempt.left_out)}"
 
 
 def _attempt(attempt: Attempt) -> str:

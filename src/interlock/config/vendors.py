@@ -50,6 +50,7 @@ VENDORS: Final[dict[str, Vendor]] = {
             variable="ANTHROPIC_API_KEY",
             jurisdiction="us",
             hosts=("api.anthropic.com",),
+            quirks=Quirks(unsigned=False),
         ),
         Vendor(
             name="google",

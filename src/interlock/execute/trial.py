@@ -50,6 +50,7 @@ class Trial:
         "first",
         "flow",
         "free",
+        "left_out",
         "limits",
         "mark",
         "probes",
@@ -84,6 +85,7 @@ class Trial:
         """Whether it runs no model: then it takes no tokens and costs nothing."""
         self.request = request
         self.url = call.url
+        self.left_out = call.left_out
         self._call: HttpCall | None = signed(call, started_at)
         self.secret = destination.target.api_key
         self.mark = mark
@@ -246,6 +248,8 @@ class Trial:
             cost_usd=0.0 if free else cost_usd(usage, self.destination.model.price),
             validation=self.validation,
         )
+        if self.left_out:
+            found = msgspec.structs.replace(found, left_out=self.left_out)
         if self.words:
             return found
         return msgspec.structs.replace(

@@ -51,6 +51,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     validation: Validation | None = None
     status: int | None = None
     detail: str = ""
+    left_out: tuple[str, ...] = ()
+    """Fields of the request that the model was not sent, though it could answer: see `adapters.leaving`."""
 
 
 class Counted(Struct, frozen=True, kw_only=True):

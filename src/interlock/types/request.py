@@ -71,7 +71,10 @@ class Embedding(Part, frozen=True, kw_only=True, gc=False, tag="embedding"):
 
 
 class Thinking(Part, frozen=True, kw_only=True, gc=False, tag="thinking"):
-    """A reasoning block of an earlier answer. `redacted` is the vendor's opaque form of one."""
+    """A reasoning block of an earlier answer. `redacted` is the vendor's opaque form of one.
+
+    A `signature`, or an opaque form, that only one wire format's vendor can read is sealed (`wire.seals`).
+    """
 
     text: str = ""
     signature: str | None = None
@@ -89,13 +92,15 @@ class ToolCall(Part, frozen=True, kw_only=True, gc=False, tag="tool_call"):
 class Opaque(Part, frozen=True, kw_only=True, gc=False, tag="opaque"):
     """A part of a kind that only its own dialect knows, kept whole (a server-side tool's result).
 
-    `tool` says that it calls one: the name under which a request offers that tool.
+    `tool` says that it calls one: the name under which a request offers that tool. `seal` is what callers of
+    other dialects keep of it, for its vendor to remember an answer by.
     """
 
     dialect: Dialect
     kind: str
     value: Extra
     tool: str | None = None
+    seal: str | None = None
 
 
 class ToolResult(Part, frozen=True, kw_only=True, gc=False, tag="tool_result"):

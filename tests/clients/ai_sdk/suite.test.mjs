@@ -27,6 +27,9 @@ const DIALECTS = {
   anthropic: (key) => createAnthropic({ baseURL: `${URL}/v1`, apiKey: key }),
 };
 
+// Its Responses provider sends back the names of items, unless it is told that the vendor keeps none.
+const ITEMS = { providerOptions: { openai: { store: false } } };
+
 const PICTURE = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "base64",
@@ -105,6 +108,25 @@ for (const [dialect, connect] of Object.entries(DIALECTS)) {
         let text = "";
         for await (const piece of answer.textStream) text += piece;
         assert.equal(text, "The tool said rain in Wien for 2 days and noon in Wien.");
+      });
+
+      test("a conversation goes on after thoughts", async () => {
+        const said = [{ role: "user", content: "[[think]]" }];
+        for (const first of [
+          (await generateText(ask(undefined, { messages: said, ...ITEMS }))).response,
+          await streamText(ask(undefined, { messages: said, ...ITEMS })).response,
+        ]) {
+          const messages = [...said, ...first.messages, { role: "user", content: "and now" }];
+          assert.equal((await generateText(ask(undefined, { messages, ...ITEMS }))).text, "You said: and now.");
+        }
+      });
+
+      test("a tool loop goes on after thoughts, which come back where the client keeps their signature", async () => {
+        const more = { tools: { weather }, stopWhen: isStepCount(3), ...ITEMS };
+        const kept = name === "claude" && dialect !== "openai chat";
+        const expected = `The tool said rain in Bern for 3 days. I had thought: ${kept ? "let me see" : "nothing"}.`;
+        assert.equal((await generateText(ask("[[think]] [[recall]] 'Bern' 3", more))).text, expected);
+        assert.equal(await streamText(ask("[[think]] [[recall]] 'Bern' 3", more)).text, expected);
       });
 
       test("a tool can be forced", async () => {

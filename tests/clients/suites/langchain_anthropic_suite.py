@@ -62,4 +62,5 @@ class TestMessagesBeforeOpenAI(StandardTests):
 
 class TestOfOurs(OurTests):
     sdk = anthropic
+    thinking = {"thinking": {"type": "adaptive"}}
     chat = staticmethod(chat)

@@ -1,10 +1,12 @@
 """What both LangChain suites share: the standard tests with files at hand, and tests of our own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import add
 from typing import Any, Final
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
 from pydantic import BaseModel
 
@@ -45,13 +47,7 @@ class StandardTests(ChatModelIntegrationTests):
     def said(self, text: str, *, stream: bool) -> AIMessage:
         """The answer to a prompt, streamed and added up, or whole."""
         model = self.chat_model_class(**{**self.standard_chat_model_params, **self.chat_model_params})
-        if not stream:
-            return model.invoke(text)
-        whole: Any = None
-        for piece in model.stream(text):
-            whole = piece if whole is None else whole + piece
-        assert isinstance(whole, AIMessage)
-        return whole
+        return added_up(model.stream(text)) if stream else model.invoke(text)
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
         return self.said("[[cached]]", stream=stream)
@@ -68,17 +64,48 @@ class Person(BaseModel):
     age: int
 
 
+class Weather(BaseModel):
+    """The weather of a city."""
+
+    city: str
+
+
+def added_up(pieces: Iterable[Any]) -> AIMessage:
+    """A streamed answer."""
+    whole = reduce(add, pieces)
+    assert isinstance(whole, AIMessage)
+    return whole
+
+
 class OurTests:
     """The same for both: structured output, and errors typed as the SDK below types them."""
 
     sdk: Any
     chat: Callable[..., Any]
+    thinking: dict[str, Any] = {}
+    """How thinking is asked for, where the client goes by that."""
 
     @pytest.mark.parametrize("model", BEHIND)
     @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
     def test_structured_output_by_either_way(self, model: str, method: str) -> None:
         structured = self.chat(model).with_structured_output(Person, method=method)
         assert structured.invoke("'Ada' is 36") == Person(name="Ada", age=36)
+
+    @pytest.mark.parametrize("model", BEHIND)
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_a_conversation_goes_on_after_thoughts(self, model: str, streamed: bool) -> None:
+        chat = self.chat(model, **self.thinking)
+        said: list[Any] = [HumanMessage("[[think]]")]
+        said += [added_up(chat.stream(said)) if streamed else chat.invoke(said), HumanMessage("and now")]
+        assert chat.invoke(said).text == "You said: and now."
+
+    @pytest.mark.parametrize("model", BEHIND)
+    def test_a_tool_loop_goes_on_after_thoughts(self, model: str) -> None:
+        chat = self.chat(model, **self.thinking).bind_tools([Weather])
+        said: list[Any] = [HumanMessage("[[think]] 'Bern'")]
+        said.append(chat.invoke(said))
+        said.append(ToolMessage("rain", tool_call_id=said[-1].tool_calls[0]["id"]))
+        assert chat.invoke(said).text == "The tool said rain."
 
     @pytest.mark.parametrize("model", BEHIND)
     @pytest.mark.parametrize(

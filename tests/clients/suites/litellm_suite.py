@@ -180,6 +180,28 @@ def test_what_policy_denies_is_a_403(dialect, model):
     assert caught.value.status_code == 403
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_conversation_goes_on_after_thoughts(dialect, model, streamed):
+    said: list[Any] = [{"role": "user", "content": "[[think]]"}]
+    answer = ask(dialect, model, said, stream=streamed)
+    if streamed:
+        answer = litellm.stream_chunk_builder(list(answer), messages=said)
+    said += [answer.choices[0].message.model_dump(), {"role": "user", "content": "and now"}]
+    assert ask(dialect, model, said).choices[0].message.content == "You said: and now."
+
+
+def test_a_tool_loop_goes_on_after_thoughts(dialect, model):
+    said: list[Any] = [{"role": "user", "content": "[[think]] [[recall]] 'Bern'"}]
+    message = ask(dialect, model, said, tools=[WEATHER]).choices[0].message
+    said += [
+        message.model_dump(),
+        {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"},
+    ]
+    text = ask(dialect, model, said, tools=[WEATHER]).choices[0].message.content
+    thought = "let me see" if model == "claude" else "nothing"  # the others are not asked for their state
+    assert text == f"The tool said rain. I had thought: {thought}."
+
+
 def test_a_failed_vendor_is_a_server_error(dialect, model):
     with pytest.raises((litellm.BadGatewayError, litellm.InternalServerError, litellm.APIError)) as caught:
         ask(dialect, model, BROKEN)

@@ -172,6 +172,38 @@ async def test_reasoning_is_shown_where_the_vendor_shows_it(dialect):
     assert result.output == "You said: [[think]]."
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_conversation_goes_on_after_thoughts(model, streamed):
+    agent = Agent(model)
+    if streamed:
+        async with agent.run_stream("[[think]]") as first:
+            await first.get_output()
+            said = first.all_messages()
+    else:
+        said = (await agent.run("[[think]]")).all_messages()
+    second = await agent.run("and now", message_history=said)
+    assert second.output == "You said: and now."
+
+
+async def test_a_tool_loop_goes_on_after_thoughts(model):
+    agent = Agent(model)
+
+    @agent.tool_plain
+    def weather(city: str) -> str:
+        return f"rain in {city}"
+
+    result = await agent.run("[[think]] 'Bern'")
+    assert result.output == "The tool said rain in Bern."
+
+
+async def test_thoughts_come_back_to_whoever_signed_them_where_the_client_keeps_what_they_are_signed_with():
+    for dialect, kept in ((messages, "let me see"), (chat, "nothing")):
+        agent = Agent(dialect("claude"))
+        first = await agent.run("[[think]]")
+        second = await agent.run("[[recall]]", message_history=first.all_messages())
+        assert second.output == f"You said: [[recall]]. I had thought: {kept}."
+
+
 @pytest.mark.parametrize(
     ("text", "error", "status"),
     [(SLOW_DOWN, ModelRateLimitError, 429), (BROKEN, ModelServerError, 502), (CARD, ModelHTTPError, 403)],

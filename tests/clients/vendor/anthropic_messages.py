@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.clients.vendor.mind import PAGE, Asked, Refused, Said
+from tests.clients.vendor.mind import PAGE, THOUGHT, Asked, Refused, Said
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import event
 
@@ -36,6 +36,7 @@ TOOL: Final = frozenset(
 INDEX: Final = "Eo8BCioIAhgBIiQ"
 """What the vendor knows a page by that it has cited."""
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+SIGNED: Final = re.compile(r"[a-zA-Z0-9+/=_-]+")
 ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 KINDS: Final = {
     401: "authentication_error",
@@ -47,6 +48,7 @@ KINDS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+SIGNATURE: Final = "c2lnbmVk"
 STOP: Final = {
     "stop": "end_turn",
     "stop_sequence": "stop_sequence",
@@ -69,6 +71,7 @@ def read(seen: Seen) -> Asked:
         raise Refused(400, "max_tokens: Field required")
     messages = [{**one, "content": _blocks(one["content"])} for one in body["messages"]]
     _check_turns(messages)
+    thoughts = tuple(_thoughts(messages))
     tools = {tool["name"]: _parameters(tool) for tool in body.get("tools", ())}
     choice = body.get("tool_choice") or {"type": "auto"}
     if "tool_choice" in body and not tools:
@@ -78,10 +81,12 @@ def read(seen: Seen) -> Asked:
         raise Refused(
             400, "`max_tokens` must be greater than `thinking.budget_tokens`, which is at least 1024"
         )
+    _check_loop(messages, thinking)
     said = [block for one in messages if one["role"] == "user" for block in one["content"]]
     return Asked(
         heard=tuple(text for block in said if (text := _heard(block)) is not None),
         results=tuple(_last_results(messages)),
+        thoughts=thoughts,
         instructions=" ".join(block["text"] for block in _blocks(body.get("system", []))),
         seen=tuple(block["type"] for block in said if block["type"] in ("image", "document")),
         tools={} if choice["type"] == "none" else tools,
@@ -132,6 +137,29 @@ def _last_results(messages: list[dict[str, Any]]) -> Iterator[str]:
     last = messages[-1]["content"]
     if all(block["type"] == "tool_result" for block in last):
         yield from (_heard(block) or "" for block in last)
+
+
+def _thoughts(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """The thoughts that come back. Each must look signed, and be as it was where the signature is known."""
+    for at, message in enumerate(messages):
+        for block in message["content"]:
+            if block["type"] == "thinking":
+                signature = block.get("signature") or ""
+                changed = signature == SIGNATURE and block["thinking"] != THOUGHT
+                if changed or SIGNED.fullmatch(signature) is None:
+                    raise Refused(400, f"messages.{at}.content.0: Invalid `signature` in `thinking` block")
+                yield block["thinking"]
+            elif block["type"] == "redacted_thinking":
+                raise Refused(400, f"messages.{at}.content.0: Invalid `data` in `redacted_thinking` block")
+
+
+def _check_loop(messages: list[dict[str, Any]], thinking: dict[str, Any]) -> None:
+    """With a fixed budget for thinking, the turn whose calls are answered must begin with a thought."""
+    last = messages[-1]["content"]
+    if thinking["type"] != "enabled" or not any(block["type"] == "tool_result" for block in last):
+        return
+    if messages[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking"):
+        raise Refused(400, "messages: a final `assistant` message must start with a thinking block")
 
 
 def _check_turns(messages: list[dict[str, Any]]) -> None:
@@ -201,7 +229,7 @@ def refuse(refused: Refused) -> Reply:
 def _content(said: Said) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if said.thought:
-        found.append({"type": "thinking", "thinking": said.thought, "signature": "c2lnbmVk"})
+        found.append({"type": "thinking", "thinking": said.thought, "signature": SIGNATURE})
     if said.pieces:
         cited = {**PAGE, "cited_text": "It rains.", "encrypted_index": INDEX}
         more = {"citations": [{"type": "web_search_result_location", **cited}]} if said.cites else {}

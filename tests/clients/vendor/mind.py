@@ -13,6 +13,7 @@ DIRECTIONS: Final = {
     "[[cut]]": "a stream ends in the middle, without its end",
     "[[each]]": "every tool that is offered is called, in one answer",
     "[[think]]": "some reasoning comes before the answer, and is shown where the vendor shows any",
+    "[[recall]]": "the answer ends with what the model is told that it had thought before",
     "[[cached]]": "of 100 more tokens read, 60 come from the prompt cache and 40 go into it",
     "[[cite]]": "the answer cites PAGE for all of its words",
     "[[insist]]": "where a tool's answer quotes something, the tool is called once more, with that",
@@ -20,6 +21,8 @@ DIRECTIONS: Final = {
 """What a user's message may ask for. Without any: call the first tool, else fill in the schema, else echo."""
 
 PAGE: Final = {"url": "https://news.example/rain", "title": "Rain"}
+THOUGHT: Final = "let me see"
+"""What it thinks, whenever it does."""
 QUOTED: Final = re.compile(r"'([^']*)'")
 NUMBER: Final = re.compile(r"-?\d+")
 PIECE: Final = re.compile(r"\s*\S+|\s+$")
@@ -37,11 +40,12 @@ class Refused(Exception):  # noqa: N818 - it is the vendor's answer, not a fault
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """A request as a model sees it. `heard`: what user and tools said, oldest first; `results`: the tools',
-    where they had the last word."""
+    where they had the last word; `thoughts`: its own, as far as they are given back with their states."""
 
     heard: tuple[str, ...]
     results: tuple[str, ...] = ()
     instructions: str = ""
+    thoughts: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     tools: Mapping[str, Schema]
     must_call: bool = False
@@ -85,16 +89,26 @@ def think(asked: Asked) -> Said:
     if status is not None:
         raise Refused(int(status.group(1)), "as you wish")
     calls = tuple(_calls(asked, last))
-    if calls:
-        written = sum(len(json.dumps(call.arguments)) for call in calls)
-        return Said(calls=calls, why="tools", cut="[[cut]]" in last, read=_count(asked), written=written)
-    cached = "[[cached]]" in last
     thinks = "[[think]]" in last
-    text, why, stopped_by = _limited(_text(asked, last), asked)
+    thought = THOUGHT if thinks else ""
+    if calls:
+        written = sum(len(json.dumps(call.arguments)) for call in calls) + 3 * thinks
+        cut = "[[cut]]" in last
+        return Said(
+            thought=thought,
+            calls=calls,
+            why="tools",
+            cut=cut,
+            read=_count(asked),
+            written=written,
+            reasoned=3 * thinks,
+        )
+    cached = "[[cached]]" in last
+    text, why, stopped_by = _limited(_text(asked, last) + _recalled(asked), asked)
     pieces = tuple(PIECE.findall(text)) or ("",)
     return Said(
         pieces=pieces,
-        thought="let me see" if thinks else "",
+        thought=thought,
         why=why,
         stopped_by=stopped_by,
         cut="[[cut]]" in last,
@@ -132,6 +146,12 @@ def _text(asked: Asked, last: str) -> str:
     seen = f" I see {', '.join(asked.seen)}." if asked.seen else ""
     told = f" I was told: {asked.instructions}." if asked.instructions else ""
     return f"You said: {last}.{seen}{told}"
+
+
+def _recalled(asked: Asked) -> str:
+    if not any("[[recall]]" in text for text in asked.heard):
+        return ""
+    return f" I had thought: {', '.join(asked.thoughts) or 'nothing'}."
 
 
 def _limited(text: str, asked: Asked) -> tuple[str, Literal["stop", "length", "stop_sequence"], str | None]:

@@ -20,6 +20,19 @@ KNOWN: Final = frozenset(
         *("verbosity", "web_search_options"),
     }
 )
+OF_MESSAGES: Final = frozenset(
+    {
+        "role",
+        "content",
+        "name",
+        "refusal",
+        "audio",
+        "tool_calls",
+        "tool_call_id",
+        "function_call",
+        "annotations",
+    }
+)
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 KINDS: Final = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 FINISH: Final = {"stop": "stop", "stop_sequence": "stop", "length": "length", "tools": "tool_calls"}
@@ -83,7 +96,10 @@ def _last_results(messages: list[dict[str, Any]]) -> Iterator[str]:
 def _check_turns(messages: list[dict[str, Any]]) -> None:
     """Each call is answered, at once and by its id."""
     waiting: set[str] = set()
-    for message in messages:
+    for at, message in enumerate(messages):
+        for name in message:
+            if name not in OF_MESSAGES:
+                raise Refused(400, f"Unknown parameter: 'messages[{at}].{name}'.")
         if message["role"] == "tool":
             if message.get("tool_call_id") not in waiting:
                 raise Refused(400, "a `tool` message must answer a preceding message with 'tool_calls'")

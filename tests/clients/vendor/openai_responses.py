@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.clients.vendor.mind import PAGE, Asked, Refused, Said
+from tests.clients.vendor.mind import PAGE, THOUGHT, Asked, Refused, Said
 from tests.clients.vendor.openai_chat import NAME, check_strict, parameters, refuse, words
 from tests.server.upstream import Reply, Seen, answer, sse
 from tests.server.vendors import event
@@ -17,6 +17,7 @@ KNOWN: Final = frozenset(
         *("tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user"),
     }
 )
+ENCRYPTED: Final = "gAAAAABthought"
 TEXTS: Final = ("input_text", "output_text", "text")
 
 
@@ -33,6 +34,7 @@ def read(seen: Seen) -> Asked:
     items = body["input"]
     items = [{"role": "user", "content": items}] if isinstance(items, str) else items
     _check_items(items)
+    thoughts = tuple(_thoughts(items))
     tools = {tool["name"]: parameters(tool) for tool in body.get("tools", ())}
     choice = body.get("tool_choice", "auto")
     asked = (body.get("text") or {}).get("format") or {"type": "text"}
@@ -40,6 +42,7 @@ def read(seen: Seen) -> Asked:
     return Asked(
         heard=tuple(_heard(items)),
         results=tuple(_last_results(items)),
+        thoughts=thoughts,
         instructions=" ".join([*([body["instructions"]] if body.get("instructions") else []), *told]),
         seen=tuple(
             part["type"].removeprefix("input_")
@@ -81,6 +84,15 @@ def _last_results(items: list[dict[str, Any]]) -> Iterator[str]:
     yield from (_text(item["output"]) for item in items[(last[-1] if last else -1) + 1 :])
 
 
+def _thoughts(items: list[dict[str, Any]]) -> Iterator[str]:
+    """The thoughts that come back, each in the encrypted form: nothing is kept here."""
+    for at, item in enumerate(items):
+        if item.get("type") == "reasoning":
+            if item.get("encrypted_content") != ENCRYPTED:
+                raise Refused(400, f"Item 'input[{at}]' of type 'reasoning' could not be verified.")
+            yield THOUGHT
+
+
 def _check_items(items: list[dict[str, Any]]) -> None:
     """Each call has an output, by its id, somewhere after it."""
     waiting: set[str] = set()
@@ -115,11 +127,13 @@ def _usage(said: Said) -> dict[str, Any]:
     }
 
 
-def _items(said: Said) -> list[dict[str, Any]]:
+def _items(said: Said, body: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if said.thought:
         summary = [{"type": "summary_text", "text": said.thought}]
-        found.append({"id": "rs_1", "type": "reasoning", "summary": summary})
+        wanted = "reasoning.encrypted_content" in (body.get("include") or ())
+        encrypted = {"encrypted_content": ENCRYPTED} if wanted else {}
+        found.append({"id": "rs_1", "type": "reasoning", "summary": summary, **encrypted})
     if said.pieces:
         text = "".join(said.pieces)
         cited = {"type": "url_citation", **PAGE, "start_index": 0, "end_index": len(text)}
@@ -173,7 +187,7 @@ def _response(said: Said, body: dict[str, Any], status: str, output: list[dict[s
 
 
 def whole(said: Said, body: dict[str, Any]) -> Reply:
-    return answer(_response(said, body, _ends(said), _items(said)), x_request_id="req_1")
+    return answer(_response(said, body, _ends(said), _items(said, body)), x_request_id="req_1")
 
 
 def _ends(said: Said) -> str:
@@ -186,10 +200,10 @@ def stream(said: Said, body: dict[str, Any]) -> Reply:
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
     ]
-    for at, item in enumerate(_items(said)):
+    for at, item in enumerate(_items(said, body)):
         events += _of_item(at, item, said)
     done = _ends(said)
-    events.append({"type": f"response.{done}", "response": _response(said, body, done, _items(said))})
+    events.append({"type": f"response.{done}", "response": _response(said, body, done, _items(said, body))})
     numbered = [event({**one, "sequence_number": at}, one["type"]) for at, one in enumerate(events)]
     return sse(*numbered[: len(numbered) // 2], end="reset") if said.cut else sse(*numbered)
 

@@ -11,7 +11,8 @@ import msgspec
 
 from interlock.adapters.anthropic.messages import is_signed, plain_text
 from interlock.adapters.anthropic.schema import narrowed
-from interlock.adapters.carrying import asks_for, is_nameable, plain
+from interlock.adapters.carrying import FROM_ELSEWHERE, OF_THOUGHTS, asks_for, is_nameable, plain
+from interlock.adapters.leaving import unsent
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -34,8 +35,9 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "extra_content": "what another vendor wants to remember an answer by",
-    "cache_control": "where a prompt may be cached: the answer is the same",
+    "cache_control": "is sent: it is this vendor's own mark, which others know by the same name",
     "prompt_cache_breakpoint": "where a prompt may be cached: the answer is the same",
     "prompt_cache_key": "where a prompt may be cached: the answer is the same",
     "prompt_cache_options": "where a prompt may be cached: the answer is the same",
@@ -44,10 +46,12 @@ LEFT_OUT: Final[dict[str, str]] = {
     "service_tier": "how soon a request is served, under names of one vendor",
     "stream_options": "in which pieces a stream comes",
 }
-"""Fields, at any place, that no upstream of this kind is sent: leaving them out changes no answer.
+"""Fields, at any place, that need not be sent as they are: leaving them out changes no answer.
 
 `metadata` is not sent either: what of it rules look at is a signal, and the vendor keeps none of it.
 """
+
+UNSENT: Final = unsent(LEFT_OUT | FROM_ELSEWHERE, carried=("cache_control", "safety_identifier"))
 
 _DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "annotations": ([],),
@@ -118,7 +122,7 @@ def _of_part(part: AnyPart) -> Iterable[str]:
             yield "tool_calls[].function.arguments"
         yield from (f"tool_calls[].{name}" for name in asks_for(part.extra, LEFT_OUT, _DEFAULTS))
     elif isinstance(part, Thinking):
-        yield from () if is_signed(part) else ("reasoning_content",)
+        return  # one that this vendor has not signed is left out
     elif isinstance(part, Audio):
         yield "content[].input_audio"
     elif isinstance(part, Opaque):

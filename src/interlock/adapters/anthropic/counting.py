@@ -28,11 +28,11 @@ class _Count(Struct):
 
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call that counts what `request` would send. Raises ApiError as for a message."""
-    body, betas = body_of(request, target)
+    body, betas, left = body_of(request, target)
     for name in _NOT_COUNTED:
         body.pop(name, None)
     url = f"{place_of(target.base_url)}/count_tokens"
-    return HttpCall(url, headers_of(target, betas, stream=False), _encode(body))
+    return HttpCall(url, headers_of(target, betas, stream=False), _encode(body), None, left)
 
 
 def decode_answer(body: bytes) -> Answer | Failure:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import is_sealed, with_name
+from interlock.adapters.carrying import Reads, cache_mark, is_sealed, with_name, words_of
 from interlock.types.request import (
     AnyPart,
     Extra,
@@ -29,8 +29,8 @@ _decode: Final = msgspec.json.Decoder().decode
 _Block = dict[str, Any]
 
 
-def write_messages(request: Request) -> tuple[list[_Block], list[dict[str, Any]]]:
-    """The blocks of `system`, and the turns.
+def write_messages(request: Request, reads: Reads) -> tuple[list[_Block], list[dict[str, Any]]]:
+    """The blocks of `system`, and the turns. `reads` says which thoughts are sent.
 
     Instructions from the middle of a conversation stay there in this vendor's own dialect; those of
     another dialect join the ones at its beginning.
@@ -39,17 +39,28 @@ def write_messages(request: Request) -> tuple[list[_Block], list[dict[str, Any]]
     system: list[_Block] = []
     turns: list[dict[str, Any]] = []
     for message in request.messages:
-        blocks = [
-            _block(part, own=own)
-            for part in (message.parts if own else with_name(message))
-            if not is_sealed(part) and (own or not _is_empty(part))
-        ]
+        blocks = _blocks(message, reads, own=own)
         instructs = message.role in ("system", "developer")
         if instructs and not (own and turns):
             system += blocks
-        elif blocks or own:
+        elif blocks or (own and not message.parts):
             _add_turn(turns, message, "system" if instructs else _side(message), blocks, own=own)
     return system, turns
+
+
+def _blocks(message: Message, reads: Reads, *, own: bool) -> list[_Block]:
+    words = words_of(message)
+    if words is not None:
+        return [{"type": "text", "text": words}]
+    blocks = [
+        _block(part, own=own)
+        for part in (message.parts if own else with_name(message))
+        if (reads(part) if isinstance(part, Thinking) else own or not _is_empty(part))
+    ]
+    mark = message.extra.get("cache_control") if message.extra is not None and not own else None
+    if blocks and type(mark) is dict:
+        blocks[-1].setdefault("cache_control", mark)
+    return blocks
 
 
 def _side(message: Message) -> str:
@@ -63,7 +74,12 @@ def _is_empty(part: AnyPart) -> bool:
 
 def is_signed(part: Thinking) -> bool:
     """Whether this vendor takes a thought back: with its signature, or in its opaque form."""
-    return bool(part.signature) or (part.redacted is not None and not is_sealed(part))
+    return bool(part.signature or part.redacted is not None) and not is_sealed(part)
+
+
+def may_be_signed(part: Thinking) -> bool:
+    """The same of other servers of this wire format, which may sign none of theirs."""
+    return not is_sealed(part)
 
 
 def _add_turn(
@@ -78,9 +94,12 @@ def _add_turn(
 
 def _block(part: AnyPart, *, own: bool) -> _Block:
     block = _bare_block(part, own=own)
-    if not own or part.extra is None:
-        return block
-    return {**block, **(_own_citations(part.extra) if isinstance(part, Text) else part.extra)}
+    if own:
+        if part.extra is None:
+            return block
+        return {**block, **(_own_citations(part.extra) if isinstance(part, Text) else part.extra)}
+    mark = cache_mark(part) if part.extra is not None or isinstance(part, ToolResult) else None
+    return {**block, "cache_control": mark} if mark is not None else block
 
 
 def _own_citations(extra: Extra) -> Extra:
@@ -121,7 +140,8 @@ def _bare_block(part: AnyPart, *, own: bool) -> _Block:
 def _result(part: ToolResult, *, own: bool) -> _Block:
     block: _Block = {"type": "tool_result", "tool_use_id": part.call_id}
     if part.content:
-        block["content"] = _content(part.content, own=own)
+        content = part.content if own else map(_unmarked, part.content)
+        block["content"] = _content(content, own=own)
     if part.is_error:
         block["is_error"] = True
     return block
@@ -132,6 +152,11 @@ def _content(parts: Iterable[AnyPart], *, own: bool) -> Any:
     if len(listed) == 1 and isinstance(only := listed[0], Text) and (only.extra is None or not own):
         return only.text
     return [_block(part, own=own) for part in listed]
+
+
+def _unmarked(part: AnyPart) -> AnyPart:
+    """A part of a result, whose mark the result has."""
+    return msgspec.structs.replace(part, extra=None) if part.extra is not None else part
 
 
 def _image_source(part: Image) -> _Block:

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.anthropic.carry import cannot_carry
-from interlock.adapters.anthropic.messages import is_signed, write_messages
+from interlock.adapters.anthropic.carry import UNSENT, cannot_carry
+from interlock.adapters.anthropic.messages import is_signed, may_be_signed, write_messages
 from interlock.adapters.anthropic.schema import narrowed
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import plain, refuse_loss
+from interlock.adapters.leaving import EVERYTHING_SENT, left_out
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -27,21 +28,25 @@ _VERSION: Final = ("anthropic-version", VERSION)
 
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
-    body, betas = body_of(request, target)
+    body, betas, left = body_of(request, target)
     if request.stream:
         body["stream"] = True
     headers = headers_of(target, betas, stream=request.stream)
-    return HttpCall(place_of(target.base_url), headers, _encode(body))
+    return HttpCall(place_of(target.base_url), headers, _encode(body), None, left)
 
 
-def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]]:
-    """The body of a call, all but whether it streams, and the names of the betas that it needs."""
+def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
+    """The body of a call, all but whether it streams, the names of the betas that it needs, and of the
+    request's fields that are left out.
+    """
     own = request.dialect == "anthropic-messages"
     if not own:
         refuse_loss("anthropic", cannot_carry(request))
+    reads = may_be_signed if own and target.quirks.unsigned else is_signed
+    left = left_out(request, EVERYTHING_SENT if own else UNSENT, reads)
     user = request.user or (None if own else request.extra.get("safety_identifier"))
     request = plain(request, is_signed)
-    system, turns = write_messages(request)
+    system, turns = write_messages(request, reads)
     body: dict[str, Any] = {
         "model": target.upstream_model,
         "max_tokens": _limit(request, target),
@@ -51,6 +56,8 @@ def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]
         body["system"] = _short_content(system)
     if own:
         body |= request.extra
+    elif "cache_control" in request.extra:
+        body["cache_control"] = request.extra["cache_control"]
     betas: list[str] = body.pop(_BETAS, [])
     if user is not None:
         body["metadata"] = {"user_id": user}
@@ -59,7 +66,7 @@ def body_of(request: Request, target: Target) -> tuple[dict[str, Any], list[str]
     _add_sampling(body, request)
     if request.response_format is not None or request.reasoning is not None:
         _add_output(body, request.response_format, request.reasoning, own=own)
-    return body, betas
+    return body, betas, left
 
 
 def headers_of(target: Target, betas: list[str], *, stream: bool) -> tuple[tuple[str, str], ...]:
@@ -141,7 +148,10 @@ def _tool(tool: Tool, *, own: bool) -> dict[str, Any]:
     found["input_schema"] = (narrowed(schema) or schema) if tool.strict and not own else schema
     if tool.strict is not None:
         found["strict"] = tool.strict
-    return {**found, **tool.extra} if own and tool.extra is not None else found
+    if tool.extra is None:
+        return found
+    mark = tool.extra.get("cache_control")
+    return {**found, **tool.extra} if own else {**found, "cache_control": mark} if mark else found
 
 
 def _choice(choice: ToolChoice | None, parallel: bool | None) -> dict[str, Any] | None:

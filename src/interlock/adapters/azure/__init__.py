@@ -13,4 +13,5 @@ __all__ = ["StreamDecoder", "cannot_carry", "decode_answer", "decode_error", "em
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
     headers = headers_of(target, "api-key", stream=request.stream)
-    return HttpCall(place_of(target, CHAT), headers, encode_body(request, target, "azure"))
+    body, left = encode_body(request, target, "azure")
+    return HttpCall(place_of(target, CHAT), headers, body, None, left)

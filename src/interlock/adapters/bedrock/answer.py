@@ -7,7 +7,6 @@ import msgspec
 from msgspec import Struct
 
 from interlock.adapters.bedrock.usage import read_usage
-from interlock.adapters.carrying import seal
 from interlock.adapters.citing import by_part
 from interlock.adapters.failures import (
     Broken,
@@ -20,6 +19,7 @@ from interlock.adapters.failures import (
 )
 from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason
 from interlock.types.request import AnyPart, Text, Thinking, ToolCall
+from interlock.wire.seals import seal
 
 FINISH: Final[dict[str, FinishReason]] = {
     "end_turn": "stop",

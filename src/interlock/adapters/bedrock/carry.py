@@ -13,13 +13,12 @@ from interlock.adapters.carrying import (
     FROM_ELSEWHERE,
     asks_for,
     is_object,
-    is_sealed,
     losses_of_messages,
     losses_of_tools,
     name_in,
     plain,
-    unseal,
 )
+from interlock.adapters.leaving import Unsent
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -32,6 +31,7 @@ from interlock.types.request import (
     ToolCall,
     ToolResult,
 )
+from interlock.wire.seals import is_seal, unseal
 
 IMAGES: Final = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 AUDIO: Final = ("aac", "flac", "m4a", "mp3", "mp4", "ogg", "opus", "wav", "webm")
@@ -48,6 +48,18 @@ DOCUMENTS: Final = {
 }
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _DEFAULTS: Final = {**DEFAULTS, "citations": ({"enabled": False}, {"enabled": True}, [])}
+
+
+UNSENT: Final = {
+    # By whether a model knows cache points behind messages, and behind tools.
+    (messages, tools): Unsent(
+        top=frozenset(FROM_ELSEWHERE),
+        tools=frozenset(FROM_ELSEWHERE).difference(("cache_control",) if tools else ()),
+        messages=frozenset(FROM_ELSEWHERE).difference(("cache_control",) if messages else ()),
+    )
+    for messages in (False, True)
+    for tools in (False, True)
+}
 
 
 def cannot_carry(request: Request) -> tuple[str, ...]:
@@ -70,8 +82,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
         choice = request.tool_choice
         if choice is not None and choice.mode == "none" and has_calls(request):
             found.append("tool_choice")  # with calls in the conversation the tools cannot be left out
-    loss = _loss_unsigned if request.dialect == "openai-chat" else _loss
-    found += losses_of_messages(request, loss, _DEFAULTS)
+    found += losses_of_messages(request, _loss, _DEFAULTS)
     if all(message.role in ("system", "developer") for message in request.messages):
         found.append("messages")  # instructions alone are no turn that could be answered
     return tuple(dict.fromkeys(found)) if found else ()
@@ -90,7 +101,14 @@ def _can_be_held_to(tool: Tool) -> bool:
 
 def reads(part: Thinking) -> bool:
     """Whether models here can make anything of an earlier thought: signed, or in their own opaque form."""
-    return bool(part.signature) or unseal("bedrock", part.redacted) is not None
+    if part.signature:
+        return not is_seal(part.signature)
+    return unseal("bedrock", part.redacted) is not None
+
+
+def reads_opaque(part: Thinking) -> bool:
+    """The same of models that sign no thoughts: a signature is Claude's."""
+    return unseal("bedrock", part.redacted) is not None
 
 
 def has_calls(request: Request) -> bool:
@@ -104,8 +122,6 @@ def _loss(part: AnyPart) -> str | None:
     match part:
         case ToolCall() if not is_object(part.arguments):
             return "arguments"
-        case Thinking() if part.redacted is not None and not is_sealed(part):
-            return "redacted"
         case Audio() if part.format not in AUDIO:
             return "audio"
         case Image() if part.url is not None or part.media_type not in IMAGES:
@@ -115,8 +131,3 @@ def _loss(part: AnyPart) -> str | None:
         case File() if part.text is None and (part.data is None or part.media_type not in DOCUMENTS):
             return "file"
     return None
-
-
-def _loss_unsigned(part: AnyPart) -> str | None:
-    """The same for a dialect whose thoughts come back without the signature that models ask for."""
-    return "thinking" if isinstance(part, Thinking) and part.redacted is None else _loss(part)

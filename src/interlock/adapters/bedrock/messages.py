@@ -13,7 +13,7 @@ import msgspec
 import re2
 
 from interlock.adapters.bedrock.carry import DOCUMENTS, IMAGES
-from interlock.adapters.carrying import is_sealed, unseal, with_name
+from interlock.adapters.carrying import Reads, cache_mark, with_name, words_of
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -28,6 +28,7 @@ from interlock.types.request import (
     ToolCall,
     ToolResult,
 )
+from interlock.wire.seals import unseal
 
 _decode: Final = msgspec.json.Decoder().decode
 _ID: Final = re2.compile(r"[a-zA-Z0-9_.:-]{1,64}")
@@ -37,16 +38,20 @@ _TTLS: Final = ("5m", "1h")
 _Block = dict[str, Any]
 
 
-def write_messages(request: Request, *, cached: bool) -> tuple[list[_Block], list[dict[str, Any]]]:
-    """The blocks of `system`, and the turns. `cached`: the model knows cache points.
+def write_messages(
+    request: Request, reads: Reads, *, cached: bool
+) -> tuple[list[_Block], list[dict[str, Any]]]:
+    """The blocks of `system`, and the turns. `cached`: the model knows cache points. `reads` says which
+    thoughts are sent.
 
     Instructions from the middle of a conversation join those at its beginning.
     """
-    writer = _Writer(cached=cached)
+    writer = _Writer(reads, cached=cached)
     system: list[_Block] = []
     turns: list[dict[str, Any]] = []
     for message in request.messages:
-        blocks = writer.blocks(with_name(message))
+        words = words_of(message)
+        blocks = [{"text": words}] if words is not None else writer.message(message)
         if message.role in ("system", "developer"):
             system += blocks
         elif blocks:
@@ -57,8 +62,10 @@ def write_messages(request: Request, *, cached: bool) -> tuple[list[_Block], lis
 def cache_point(extra: Extra | None) -> _Block | None:
     """The point that stands for a caller's mark (`cache_control`); None without one."""
     mark = extra.get("cache_control") if extra is not None else None
-    if type(mark) is not dict:
-        return None
+    return _point(mark) if type(mark) is dict else None
+
+
+def _point(mark: Extra) -> _Block:
     ttl = mark.get("ttl")
     return {"cachePoint": {"type": "default", **({"ttl": ttl} if ttl in _TTLS else {})}}
 
@@ -72,28 +79,35 @@ def _add_turn(turns: list[dict[str, Any]], message: Message, blocks: list[_Block
 
 
 def _is_nothing(part: AnyPart) -> bool:
-    """Text without a character, which is refused, and what only another vendor can read."""
-    if isinstance(part, Thinking):
-        return is_sealed(part) and unseal("bedrock", part.redacted) is None
+    """Text without a character, which is refused."""
     return isinstance(part, Text) and not part.text
 
 
 class _Writer:
     """Mutable, for one request: documents must each have a name of their own."""
 
-    def __init__(self, *, cached: bool) -> None:
+    def __init__(self, reads: Reads, *, cached: bool) -> None:
+        self._reads = reads
         self._cached = cached
         self._names: set[str] = set()
+
+    def message(self, message: Message) -> list[_Block]:
+        """The blocks of a message. A mark on the message itself is a point behind the last of them."""
+        found = self.blocks(with_name(message))
+        point = cache_point(message.extra) if self._cached else None
+        if found and point is not None and "cachePoint" not in found[-1]:
+            found.append(point)
+        return found
 
     def blocks(self, parts: Iterable[AnyPart]) -> list[_Block]:
         found: list[_Block] = []
         for part in parts:
-            if _is_nothing(part):
+            if _is_nothing(part) or (isinstance(part, Thinking) and not self._reads(part)):
                 continue
             found.append(self._block(part))
-            point = cache_point(part.extra) if self._cached else None
-            if point is not None:
-                found.append(point)
+            mark = cache_mark(part) if self._cached else None
+            if mark is not None:
+                found.append(_point(mark))
         return found
 
     def _block(self, part: AnyPart) -> _Block:

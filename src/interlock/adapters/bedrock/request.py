@@ -8,10 +8,11 @@ from urllib.parse import quote
 import msgspec
 
 from interlock.adapters.anthropic.schema import narrowed
-from interlock.adapters.bedrock.carry import cannot_carry, has_calls, reads
+from interlock.adapters.bedrock.carry import UNSENT, cannot_carry, has_calls, reads, reads_opaque
 from interlock.adapters.bedrock.messages import cache_point, write_messages
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import plain, refuse_loss
+from interlock.adapters.leaving import left_out
 from interlock.errors import ApiError
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolCall, ToolChoice
 from interlock.wire.sigv4 import Credentials, parse_credentials, region_of, sign
@@ -21,6 +22,7 @@ _SERVICE: Final = "bedrock"
 _CHOICES: Final = {"auto": "auto", "required": "any"}
 _LEAST_BUDGET: Final = 1024
 """Claude takes no smaller budget for thinking."""
+_OWN_PROFILE: Final = "application-inference-profile"
 _STOP_SEQUENCE: Final = ["/stop_sequence"]
 _JSON: Final = ("content-type", "application/json")
 _AGENT: Final = ("user-agent", USER_AGENT)
@@ -35,6 +37,7 @@ class _Place(NamedTuple):
     stream: str
     is_claude: bool
     is_nova: bool
+    may_sign: bool
 
 
 def encode_request(request: Request, target: Target) -> HttpCall:
@@ -43,9 +46,11 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     Raises ApiError for a request that `cannot_carry` names a field of, and for a signature without a region.
     """
     refuse_loss("bedrock", cannot_carry(request))
-    request = plain(request, reads)
     place = _place(target.base_url, target.upstream_model)
-    system, turns = write_messages(request, cached=place.is_claude or place.is_nova)
+    cached, signs = place.is_claude or place.is_nova, reads if place.may_sign else reads_opaque
+    left = left_out(request, UNSENT[cached, place.is_claude], signs)
+    request = plain(request, signs)
+    system, turns = write_messages(request, signs, cached=cached)
     body: dict[str, Any] = {"messages": turns}
     if system:
         body["system"] = system
@@ -65,7 +70,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
         body["additionalModelResponseFieldPaths"] = _STOP_SEQUENCE
     authorization, signer = _access(target.api_key, target.base_url, target.regions)
     headers = (_JSON, _FRAMES if request.stream else _WHOLE, _AGENT, *authorization)
-    return HttpCall(place.stream if request.stream else place.whole, headers, _encode(body), signer)
+    return HttpCall(place.stream if request.stream else place.whole, headers, _encode(body), signer, left)
 
 
 @lru_cache(maxsize=256)
@@ -78,6 +83,8 @@ def _place(base_url: str, model: str) -> _Place:
         stream=f"{at}/converse-stream",
         is_claude="anthropic" in name or "claude" in name,
         is_nova="nova" in name,
+        # Only Claude signs what it thinks; of a profile of one's own, the name does not say whose it is.
+        may_sign="anthropic" in name or "claude" in name or _OWN_PROFILE in name,
     )
 
 

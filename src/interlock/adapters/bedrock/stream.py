@@ -19,7 +19,6 @@ from interlock.adapters.bedrock.answer import (
 )
 from interlock.adapters.bedrock.frames import BadFrameError, Frame, FrameParser
 from interlock.adapters.bedrock.usage import read_usage
-from interlock.adapters.carrying import seal
 from interlock.adapters.citing import cites, of_block
 from interlock.adapters.failures import Broken, malformed
 from interlock.types.answer import (
@@ -33,6 +32,7 @@ from interlock.types.answer import (
     FinishReason,
     Started,
 )
+from interlock.wire.seals import seal
 
 
 class _ToolDelta(Struct, gc=False):

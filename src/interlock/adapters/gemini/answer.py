@@ -13,7 +13,6 @@ import msgspec
 import re2
 from msgspec import Struct
 
-from interlock.adapters.carrying import in_extra_content, seal
 from interlock.adapters.citing import with_citations
 from interlock.adapters.failures import (
     Broken,
@@ -28,6 +27,7 @@ from interlock.adapters.gemini.sources import sources_of, to_logprobs
 from interlock.adapters.gemini.usage import read_usage
 from interlock.types.answer import Answer, AttemptOutcome, Failure, FinishReason
 from interlock.types.request import AnyPart, Extra, Text, Thinking, ToolCall
+from interlock.wire.seals import in_extra_content, seal
 
 FINISH: Final[dict[str, FinishReason]] = {
     "STOP": "stop",
@@ -179,7 +179,7 @@ def arguments_of(call: FunctionCall) -> str:
 
 def signed(signature: str | None) -> Extra | None:
     """What a call carries for callers of OpenAI's dialect; for others its signature is a part of its own."""
-    return {"openai-chat": in_extra_content(signature)} if signature else None
+    return {"openai-chat": in_extra_content(seal("gemini", signature))} if signature else None
 
 
 def check_kind(part: Part) -> None:
@@ -216,7 +216,7 @@ def _extra(candidate: Candidate, parts: list[AnyPart]) -> dict[str, dict[str, An
     message: dict[str, Any] = {}
     for before, after in pairwise(parts):
         if isinstance(before, Text) and isinstance(after, Thinking) and after.redacted is not None:
-            message |= in_extra_content(after.redacted.partition(":")[2])
+            message |= in_extra_content(after.redacted)
     logprobs = to_logprobs(candidate.logprobs_result)
     found = {"message": message, "choice": {"logprobs": logprobs} if logprobs is not None else {}}
     return {place: fields for place, fields in found.items() if fields}

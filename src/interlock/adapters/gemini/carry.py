@@ -13,13 +13,12 @@ from interlock.adapters.carrying import (
     FROM_ELSEWHERE,
     asks_for,
     is_object,
-    is_sealed,
     losses_of_messages,
     losses_of_tools,
     name_in,
     plain,
-    unseal,
 )
+from interlock.adapters.leaving import unsent
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -32,10 +31,12 @@ from interlock.types.request import (
     ToolCall,
     ToolResult,
 )
+from interlock.wire.seals import unseal
 
 MOST_STOPS: Final = 5
 MOST_TOP_LOGPROBS: Final = 20
 _SEEDS: Final = range(-(2**31), 2**31)
+UNSENT: Final = unsent(FROM_ELSEWHERE, carried=("extra_content",))
 _PENALTIES: Final = ("frequency_penalty", "presence_penalty")
 _LEFT_OUT: Final = FROM_ELSEWHERE.keys() | {"logprobs", "top_logprobs", *_PENALTIES}
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -131,10 +132,6 @@ def _loss(part: AnyPart) -> str | None:
             return "arguments"
         case ToolResult() if not part.name:
             return "result"  # results are told apart by the names of their functions
-        case Thinking() if part.redacted is not None and not is_sealed(part):
-            return "redacted"
-        case Thinking() if part.signature:
-            return "thinking"  # signed by another vendor, for itself
         case Audio() if part.format not in AUDIO:
             return "audio"
         case Image() if (

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.adapters.carrying import is_sealed, of_extra_content, unseal, with_name
+from interlock.adapters.carrying import with_name, words_of
 from interlock.adapters.gemini.answer import VENDORS_ID
 from interlock.adapters.gemini.carry import AUDIO, media_type
 from interlock.types.request import (
     AnyPart,
     Audio,
+    Extra,
     File,
     Image,
     Message,
@@ -25,6 +26,7 @@ from interlock.types.request import (
     ToolCall,
     ToolResult,
 )
+from interlock.wire.seals import THOUGHTS, is_seal, of_extra_content, unseal
 
 _decode: Final = msgspec.json.Decoder().decode
 UNSIGNED: Final = "skip_thought_signature_validator"
@@ -46,14 +48,17 @@ def write_messages(request: Request, *, signed: bool) -> tuple[list[_Part], list
         if message.role == "tool":
             results += [part for part in message.parts if isinstance(part, ToolResult)]
             continue
-        _add_results(contents, results, order)
+        if results:
+            _add_results(contents, results, order)
+        words = words_of(message)
+        written = [{"text": words}] if words is not None else None
         if message.role in ("system", "developer"):
-            system += _parts(with_name(message))
+            system += written or _parts(with_name(message))
         elif message.role == "assistant":
             order = _order_of_calls(message)
-            _add(contents, "model", _model_parts(message, signed=signed))
+            _add(contents, "model", written or _model_parts(message, signed=signed))
         else:
-            _add(contents, "user", _parts(with_name(message)))
+            _add(contents, "user", written or _parts(with_name(message)))
     _add_results(contents, results, order)
     return system, contents
 
@@ -75,8 +80,16 @@ def _add_results(contents: list[dict[str, Any]], results: list[ToolResult], orde
 
 
 def _is_empty(part: AnyPart) -> bool:
-    """Text without a character: other vendors write it where a call stands alone."""
-    return isinstance(part, Text) and not part.text
+    """Text without a character, as other vendors write where a call stands alone, or such a thought."""
+    return isinstance(part, Text | Thinking) and not part.text
+
+
+def _state(extra: Extra | None) -> str | None:
+    """Gemini's state, where a caller of OpenAI's dialect gives it back, whoever had put it there."""
+    kept = of_extra_content(extra)
+    if kept is None or kept.startswith(THOUGHTS):
+        return None
+    return unseal("gemini", kept) if is_seal(kept) else kept
 
 
 def _model_parts(message: Message, *, signed: bool) -> list[_Part]:
@@ -89,15 +102,15 @@ def _model_parts(message: Message, *, signed: bool) -> list[_Part]:
             if not parts or parts[-1].get("thoughtSignature", UNSIGNED) != UNSIGNED:
                 parts.append({"text": ""})
             parts[-1]["thoughtSignature"] = state
-        elif not _is_empty(part) and not is_sealed(part):
+        elif not _is_empty(part):
             parts.append(_part(part))
             if isinstance(part, ToolCall):
                 # Of several calls in one turn the first has the signature.
-                state = of_extra_content(part.extra) or (UNSIGNED if unsigned else None)
+                state = _state(part.extra) or (UNSIGNED if unsigned else None)
                 if state is not None:
                     parts[-1]["thoughtSignature"] = state
                 unsigned = False
-    state = of_extra_content(message.extra)
+    state = _state(message.extra)
     texts = [part for part in parts if "text" in part and "thought" not in part]
     if state is not None and texts:
         texts[-1].setdefault("thoughtSignature", state)

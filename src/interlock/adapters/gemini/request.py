@@ -9,8 +9,9 @@ import re2
 
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import plain, refuse_loss
-from interlock.adapters.gemini.carry import cannot_carry, is_search, reads
+from interlock.adapters.gemini.carry import UNSENT, cannot_carry, is_search, reads
 from interlock.adapters.gemini.messages import write_messages
+from interlock.adapters.leaving import left_out
 from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -39,6 +40,7 @@ class _Place(NamedTuple):
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
     refuse_loss("gemini", cannot_carry(request))
+    left = left_out(request, UNSENT, reads, words=True)
     request = plain(request, reads)
     place = _place(target.base_url, target.upstream_model)
     system, contents = write_messages(request, signed=place.has_levels)
@@ -57,7 +59,7 @@ def encode_request(request: Request, target: Target) -> HttpCall:
     if config:
         body["generationConfig"] = config
     headers = headers_of(target, stream=request.stream)
-    return HttpCall(place.stream if request.stream else place.whole, headers, _encode(body))
+    return HttpCall(place.stream if request.stream else place.whole, headers, _encode(body), None, left)
 
 
 def headers_of(target: Target, *, stream: bool) -> tuple[tuple[str, str], ...]:

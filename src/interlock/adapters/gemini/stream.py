@@ -7,7 +7,6 @@ servers say so in every chunk, so the first such word is no end.
 
 from typing import Any
 
-from interlock.adapters.carrying import in_extra_content, seal
 from interlock.adapters.citing import cites
 from interlock.adapters.gemini.answer import (
     Candidate,
@@ -34,6 +33,7 @@ from interlock.types.answer import (
     Started,
     Usage,
 )
+from interlock.wire.seals import in_extra_content, seal
 
 
 class StreamDecoder(SseDecoder):
@@ -128,7 +128,7 @@ class StreamDecoder(SseDecoder):
         if self._next == 0:
             return
         if self._open is not None and self._open[1] == "text":
-            extra = {"openai-chat": {"delta": in_extra_content(signature)}}
+            extra = {"openai-chat": {"delta": in_extra_content(seal("gemini", signature))}}
             out.append(BlockDelta(self._open[0], "", extra))
         self._close(out)
         out += (

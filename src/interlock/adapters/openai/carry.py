@@ -4,13 +4,14 @@ Its own dialect goes through whole. Of the others, what changes an answer is nam
 then not asked; what does not is left out, and stands here with the reason.
 
 An earlier answer's thoughts go where the server wants them, as words: their signature means nothing here.
-A vendor that forgets them after each turn (`Quirks.reasoning`) is not sent them.
+A vendor that forgets them after each turn (`Quirks.reasoning`) is not sent them, whoever its caller is.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for, is_sealed, plain, reads_none
+from interlock.adapters.carrying import FROM_ELSEWHERE, asks_for, plain, reads_none, words_of
+from interlock.adapters.leaving import unsent
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import (
     AnyPart,
@@ -34,6 +35,8 @@ LEFT_OUT: Final[dict[str, str]] = {
     "eager_input_streaming": "in which pieces a call's arguments come",
 }
 """Fields, at any place, that no upstream of this kind is sent: leaving them out changes no answer."""
+
+UNSENT: Final = unsent(LEFT_OUT | FROM_ELSEWHERE)
 
 _DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "allowed_callers": (["direct"],),
@@ -88,6 +91,8 @@ def _of_tool(tool: Tool) -> list[str]:
 
 
 def _of_message(message: Message) -> list[str]:
+    if words_of(message) is not None:
+        return []
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
     for part in message.parts:
         found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]
@@ -97,10 +102,8 @@ def _of_message(message: Message) -> list[str]:
 def _of_part(part: AnyPart, role: str) -> Iterable[str]:
     if isinstance(part, Opaque):
         return [part.kind]
-    if is_sealed(part):
-        return []  # what another vendor wants to remember an answer by: `messages` leaves it out
-    if isinstance(part, Thinking) and part.redacted is not None:
-        return ["redacted_thinking"]
+    if isinstance(part, Thinking):
+        return []  # words are sent where the vendor takes them, and nothing else of it
     # What an assistant cited belongs to the answer that it is quoted from.
     left_out = {**LEFT_OUT, "citations": ""} if role == "assistant" else LEFT_OUT
     found = asks_for(part.extra, left_out, _DEFAULTS)

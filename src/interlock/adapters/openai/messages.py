@@ -6,7 +6,6 @@ What another dialect calls one message may be several here: each result of a too
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import is_sealed, without_seal
 from interlock.types.quirks import Quirks
 from interlock.types.request import (
     AnyPart,
@@ -24,14 +23,18 @@ from interlock.types.request import (
     ToolResult,
 )
 from interlock.wire.data_url import data_url
+from interlock.wire.seals import without_seal
 
 _ERROR: Final = "Error: "
 """Before the result of a tool that failed: this wire format has no mark for it but words."""
 _FILE_NAME: Final = "file"
 
 
-def write_messages(request: Request, quirks: Quirks) -> list[dict[str, Any]]:
-    """The messages of a request. Uninterpreted fields go along in their own dialect only."""
+def write_messages(request: Request, quirks: Quirks, lost: list[Thinking]) -> list[dict[str, Any]]:
+    """The messages of a request. Uninterpreted fields go along in their own dialect only.
+
+    Thoughts of which not all is sent are added to `lost`.
+    """
     own = request.dialect == "openai-chat"
     knows_developer = quirks.developer
     out: list[dict[str, Any]] = []
@@ -49,7 +52,7 @@ def write_messages(request: Request, quirks: Quirks) -> list[dict[str, Any]]:
             continue
         item: dict[str, Any] = {"role": role}
         if role == "assistant":
-            item |= _assistant(parts, quirks, own=own)
+            item |= _assistant(parts, quirks, lost, own=own)
         else:
             item["content"] = _content(parts, own=own)
         if message.name is not None:
@@ -76,17 +79,19 @@ def _results(message: Message, *, own: bool) -> Iterable[dict[str, Any]]:
         yield item
 
 
-def _assistant(parts: Iterable[AnyPart], quirks: Quirks, *, own: bool) -> dict[str, Any]:
+def _assistant(
+    parts: Iterable[AnyPart], quirks: Quirks, lost: list[Thinking], *, own: bool
+) -> dict[str, Any]:
     said: list[AnyPart] = []
     item: dict[str, Any] = {"content": None}
+    lost_before = len(lost)
     for part in parts:
         if isinstance(part, ToolCall):
             item.setdefault("tool_calls", []).append(_call(part, own=own))
-        elif is_sealed(part):
-            continue
         elif isinstance(part, Thinking):
-            # A caller of this very dialect gets its field through to a vendor that does not know it, too.
-            place = quirks.reasoning or ("reasoning_content" if own else None)
+            place = quirks.reasoning if part.text else None
+            if place is None or part.signature:
+                lost.append(part)
             if place == "parts":
                 said.append(part)
             elif place is not None:
@@ -95,7 +100,7 @@ def _assistant(parts: Iterable[AnyPart], quirks: Quirks, *, own: bool) -> dict[s
             item["refusal"] = item.get("refusal", "") + part.text
         else:
             said.append(part)
-    if said or (not own and "tool_calls" not in item):
+    if said or ("tool_calls" not in item and (not own or len(lost) > lost_before)):
         item["content"] = _content(said, own=own)
     return item
 

@@ -8,12 +8,13 @@ import msgspec
 
 from interlock.adapters.call import USER_AGENT, HttpCall, Target
 from interlock.adapters.carrying import plain, reads_none, refuse_loss
-from interlock.adapters.openai.carry import cannot_carry
+from interlock.adapters.leaving import EVERYTHING_SENT, left_out
+from interlock.adapters.openai.carry import UNSENT, cannot_carry
 from interlock.adapters.openai.messages import write_messages
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.labels import Dialect, Kind
 from interlock.types.quirks import KeyHeader, Quirks
-from interlock.types.request import Reasoning, Request, ResponseFormat, Tool, ToolChoice
+from interlock.types.request import Reasoning, Request, ResponseFormat, Thinking, Tool, ToolChoice
 
 _encode: Final = msgspec.json.Encoder().encode
 CHAT: Final = "chat/completions"
@@ -25,17 +26,22 @@ _AGENT: Final = ("user-agent", USER_AGENT)
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
     url, headers = _begun(target.base_url, target.api_key, target.auth, request.stream)
-    return HttpCall(url, headers, encode_body(request, target, "openai"))
+    body, left = encode_body(request, target, "openai")
+    return HttpCall(url, headers, body, None, left)
 
 
-def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
-    """The body of a call for a provider of a kind. Raises ApiError as `encode_request` does."""
-    own = request.dialect == "openai-chat"
+def encode_body(request: Request, target: Target, kind: Kind) -> tuple[bytes, tuple[str, ...]]:
+    """The body of a call for a provider of a kind, and the names of the request's fields that are left out.
+
+    Raises ApiError as `encode_request` does.
+    """
+    own, quirks = request.dialect == "openai-chat", target.quirks
+    asked = request
     if not own:
         refuse_loss(kind, cannot_carry(request))
         request = plain(request, reads_none)
-    quirks = target.quirks
-    body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request, quirks)}
+    lost: list[Thinking] = []
+    body: dict[str, Any] = {"model": target.upstream_model, "messages": write_messages(request, quirks, lost)}
     if own and request.extra:
         body |= request.extra
         if request.metadata and request.extra.get("store") is True:
@@ -50,10 +56,11 @@ def encode_body(request: Request, target: Target, kind: Kind) -> bytes:
     if request.reasoning is not None:
         body |= _reasoning(request.reasoning)
     if request.stream:
-        body["stream"] = True
-        if quirks.stream_options:
-            body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
-    return _encode(body)
+        _add_stream(body, quirks)
+    if own and not lost:
+        return _encode(body), ()
+    words = quirks.reasoning is not None
+    return _encode(body), left_out(asked, EVERYTHING_SENT if own else UNSENT, reads_none, words=words)
 
 
 def headers_of(target: Target, auth: KeyHeader, *, stream: bool) -> tuple[tuple[str, str], ...]:
@@ -86,6 +93,12 @@ def place_of(base_url: str, what: str) -> str:
     if not urlsplit(base).path.strip("/"):
         return f"{base}/v1/{what}"
     return f"{base.removesuffix(f'/{CHAT}')}/{what}"
+
+
+def _add_stream(body: dict[str, Any], quirks: Quirks) -> None:
+    body["stream"] = True
+    if quirks.stream_options:
+        body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
 
 
 def _add_sampling(body: dict[str, Any], request: Request, quirks: Quirks) -> None:

@@ -7,9 +7,11 @@ then not asked; what does not is left out, and stands here with the reason.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlock.adapters.carrying import asks_for, is_nameable, is_sealed
+from interlock.adapters.carrying import OF_THOUGHTS, asks_for, is_nameable, words_of
+from interlock.adapters.leaving import unsent
 from interlock.adapters.openai.schema import is_strict
 from interlock.types.request import AnyPart, Audio, File, Message, Opaque, Request, Thinking, Tool, ToolResult
+from interlock.wire.seals import unseal
 
 CARRIED: Final = (
     "prompt_cache_key",
@@ -22,6 +24,7 @@ CARRIED: Final = (
 
 LEFT_OUT: Final[dict[str, str]] = {
     "annotations": "what an earlier answer cited belongs to that answer",
+    **OF_THOUGHTS,
     "anthropic_beta": "switches on fields of the body, which are looked at for themselves",
     "cache_control": "where a prompt may be cached: the answer is the same",
     "eager_input_streaming": "in which pieces a call's arguments come",
@@ -32,6 +35,9 @@ LEFT_OUT: Final[dict[str, str]] = {
     "stream_options": "in which pieces a stream comes",
 }
 """Fields, at any place, that no upstream of this kind is sent: leaving them out changes no answer."""
+
+UNSENT: Final = unsent(LEFT_OUT)
+UNSENT_OF_CHAT: Final = unsent(LEFT_OUT, on_top=CARRIED)
 
 _DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "allowed_callers": (["direct"],),
@@ -66,7 +72,7 @@ def cannot_carry(request: Request) -> tuple[str, ...]:
     for tool in request.tools:
         found += _of_tool(tool)
     for message in request.messages:
-        found += _of_message(message, chat=chat)
+        found += _of_message(message)
     if not chat and request.messages[-1].role == "assistant":
         found.append("messages[-1].role")  # this vendor answers it, where the other continues it
     return tuple(dict.fromkeys(found))
@@ -91,27 +97,34 @@ def _of_tool(tool: Tool) -> list[str]:
     return [f"tools[].{name}" for name in asks_for(tool.extra, LEFT_OUT, _DEFAULTS)]
 
 
-def _of_message(message: Message, *, chat: bool) -> list[str]:
+def state_of(part: Thinking) -> str | None:
+    """What this vendor takes a thought back by, as a caller of another dialect keeps it; None for others'."""
+    return unseal("openai-responses", part.signature or part.redacted)
+
+
+def reads(part: Thinking) -> bool:
+    """Whether models here can make anything of an earlier thought: only of their own encrypted form."""
+    return bool(state_of(part))
+
+
+def _of_message(message: Message) -> list[str]:
+    if words_of(message) is not None:
+        return []
     found = [f"messages[].{name}" for name in asks_for(message.extra, LEFT_OUT, _DEFAULTS)]
     if not is_nameable(message):
         found.append("messages[].name")
     for part in message.parts:
-        if chat and isinstance(part, Thinking):
-            found.append("messages[].reasoning_content")
-        else:
-            found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]
+        found += [f"messages[].content[].{name}" for name in _of_part(part, message.role)]
     return found
 
 
 def _of_part(part: AnyPart, role: str) -> Iterable[str]:
     if isinstance(part, Opaque):
         return [part.kind]
-    if is_sealed(part):
-        return []  # what another vendor wants to remember an answer by: `input` leaves it out
+    if isinstance(part, Thinking):
+        return []  # another vendor's is left out
     if isinstance(part, Audio):
         return ["input_audio"]
-    if isinstance(part, Thinking):
-        return ["thinking" if part.redacted is None else "redacted_thinking"]
     # What an assistant cited belongs to the answer that it is quoted from.
     left_out = {**LEFT_OUT, "citations": ""} if role == "assistant" else LEFT_OUT
     found = asks_for(part.extra, left_out, _DEFAULTS)

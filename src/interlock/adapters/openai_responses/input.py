@@ -6,6 +6,7 @@ A message is an item, and so is each call, each result and each thought of it.
 from typing import Any, Final
 
 from interlock.adapters.carrying import with_name
+from interlock.adapters.openai_responses.carry import state_of
 from interlock.types.request import (
     AnyPart,
     Audio,
@@ -29,8 +30,11 @@ _FILE_NAME: Final = "file"
 _Item = dict[str, Any]
 
 
-def write_input(request: Request) -> tuple[str | None, list[_Item]]:
-    """The instructions, which are a system message at the beginning, and all other items in order."""
+def write_input(request: Request) -> tuple[str | None, list[_Item], bool]:
+    """The instructions, which are a system message at the beginning, and all other items in order.
+
+    True if a thought had to be left out.
+    """
     own = request.dialect == "openai-responses"
     messages = request.messages
     instructions = _instructions(messages[0]) if messages else None
@@ -49,7 +53,7 @@ def write_input(request: Request) -> tuple[str | None, list[_Item]]:
         # The vendor knows by their ids which items came after a thought, and would ask for that.
         for item in items:
             item.pop("id", None)
-    return instructions, items
+    return instructions, items, lost
 
 
 def _instructions(message: Message) -> str | None:
@@ -99,13 +103,20 @@ def _item(part: AnyPart, *, own: bool) -> _Item | None:
         call = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
         return {**call, **_own(part.extra, own=own)}
     if isinstance(part, Thinking):
-        # One that is neither shown nor encrypted stands for what the vendor keeps, and here it keeps nothing.
         fields = _own(part.extra, own=own)
-        if not (fields.get("encrypted_content") or fields.get("content")):
-            return None
-        return {"type": "reasoning", "summary": [], **fields}
+        if own and is_whole(part):
+            return {"type": "reasoning", "summary": [], **fields}
+        state = None if own else state_of(part)
+        return {"type": "reasoning", "summary": [], "encrypted_content": state} if state else None
     assert isinstance(part, Opaque), f"`cannot_carry` lets no {type(part).__name__} come here"
     return part.value
+
+
+def is_whole(part: Thinking) -> bool:
+    """Whether an item of the own dialect says a thought: one that is neither shown nor encrypted stands for
+    what the vendor keeps, and here it keeps nothing.
+    """
+    return bool(part.extra and (part.extra.get("encrypted_content") or part.extra.get("content")))
 
 
 def _result(part: AnyPart, *, own: bool) -> _Item:

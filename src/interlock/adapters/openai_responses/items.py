@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.types.request import AnyPart, Extra, Opaque, Refusal, Text, Thinking, ToolCall
+from interlock.wire.seals import seal
 
 OWN: Final = "openai-responses"
 
@@ -108,17 +110,27 @@ def read_content(raw: dict[str, Any], item: dict[str, Any]) -> Text | Refusal:
 
 
 def read_reasoning(raw: dict[str, Any]) -> tuple[Thinking | Opaque, ...]:
-    """Thoughts, one by one; an item that shows none is for its own dialect only.
+    """Thoughts, one by one, the last of them sealed by their encrypted form; or an item that shows none.
 
     Raises msgspec.ValidationError.
     """
     item = item_fields(raw)
-    parts = tuple(
+    sealed = sealed_in(item)
+    parts = [
         Thinking(text=msgspec.convert(part, _OutputText).text, extra=extra(item, others(part, _TEXT)))
         for place in ("summary", "content")
         for part in msgspec.convert(raw.get(place) or [], list[dict[str, Any]])
-    )
-    return parts or (Opaque(dialect="openai-responses", kind="reasoning", value=raw),)
+    ]
+    if not parts:
+        return (Opaque(dialect="openai-responses", kind="reasoning", value=raw, seal=sealed),)
+    parts[-1] = replace(parts[-1], signature=sealed)
+    return tuple(parts)
+
+
+def sealed_in(item: dict[str, Any]) -> str | None:
+    """What callers of other dialects keep of a reasoning item, for its vendor to know it by."""
+    encrypted = item.get("encrypted_content")
+    return seal("openai-responses", encrypted) if encrypted and type(encrypted) is str else None
 
 
 _TEXT: Final = frozenset({"text"})  # the type stays: a summary's part and a thought itself differ by it

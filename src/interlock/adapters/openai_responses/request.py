@@ -6,10 +6,11 @@ import msgspec
 
 from interlock.adapters.call import HttpCall, Target
 from interlock.adapters.carrying import refuse_loss
+from interlock.adapters.leaving import EVERYTHING_SENT, left_out
 from interlock.adapters.openai.request import headers_of, place_of
 from interlock.adapters.openai.schema import is_strict
-from interlock.adapters.openai_responses.carry import CARRIED, cannot_carry
-from interlock.adapters.openai_responses.input import write_input
+from interlock.adapters.openai_responses.carry import CARRIED, UNSENT, UNSENT_OF_CHAT, cannot_carry, reads
+from interlock.adapters.openai_responses.input import is_whole, write_input
 from interlock.types.labels import Dialect
 from interlock.types.request import IN_INPUT, Reasoning, Request, ResponseFormat, Tool, ToolChoice
 
@@ -22,18 +23,23 @@ _ENCRYPTED: Final = "reasoning.encrypted_content"
 def encode_request(request: Request, target: Target) -> HttpCall:
     """The call for one attempt. Raises ApiError for a request that `cannot_carry` names a field of."""
     own = request.dialect == "openai-responses"
+    left: tuple[str, ...] = ()
     if not own:
         refuse_loss("openai-responses", cannot_carry(request))
-    body = _body(request, own=own)
+        left = left_out(request, UNSENT_OF_CHAT if request.dialect == "openai-chat" else UNSENT, reads)
+    body, lost = _body(request, own=own)
+    if lost and own:
+        left = left_out(request, EVERYTHING_SENT, is_whole)
     body["model"] = target.upstream_model
     if request.stream:
         body["stream"] = True
     headers = headers_of(target, "bearer", stream=request.stream)
-    return HttpCall(_url(target.base_url), headers, _encode(body))
+    return HttpCall(_url(target.base_url), headers, _encode(body), None, left)
 
 
-def _body(request: Request, *, own: bool) -> dict[str, Any]:
-    instructions, items = write_input(request)
+def _body(request: Request, *, own: bool) -> tuple[dict[str, Any], bool]:
+    """The body, all but model and streaming, and whether a thought of it had to be left out."""
+    instructions, items, lost = write_input(request)
     body: dict[str, Any] = {"input": items}
     if instructions is not None:
         body["instructions"] = instructions
@@ -52,7 +58,7 @@ def _body(request: Request, *, own: bool) -> dict[str, Any]:
         body["text"] = text
     if request.reasoning is not None:
         _add_reasoning(body, request.reasoning, own=own)
-    return body
+    return body, lost
 
 
 def _url(base_url: str) -> str:
@@ -140,8 +146,8 @@ def _add_reasoning(body: dict[str, Any], asked: Reasoning, *, own: bool) -> None
     fields = {"effort": effort} if effort is not None else {}
     if own:
         fields |= asked.extra or {}
-        include = body.get("include", [])
-        if effort != "none" and _ENCRYPTED not in include:
-            body["include"] = [*include, _ENCRYPTED]
+    include = body.get("include", [])
+    if (own or fields) and effort != "none" and _ENCRYPTED not in include:
+        body["include"] = [*include, _ENCRYPTED]
     if fields:
         body["reasoning"] = fields

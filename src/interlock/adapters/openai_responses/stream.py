@@ -23,6 +23,7 @@ from interlock.adapters.openai_responses.items import (
     read_call,
     read_item,
     read_opaque,
+    sealed_in,
 )
 from interlock.adapters.sse import SseDecoder
 from interlock.types.answer import (
@@ -340,7 +341,10 @@ class StreamDecoder(SseDecoder):
             part = last["content"][begun - 1]
             self._rest_of_part(item, part, "refusal" if part["type"] == "refusal" else "text", out)
         fields = item_fields(last)
-        if fields != item_fields(item.first):
+        sealed = sealed_in(fields) if begun >= len(parts) and item.first.get("type") == "reasoning" else None
+        if sealed is not None:
+            out.append(_sealed(item.open, sealed, fields))
+        elif fields != item_fields(item.first):
             out.append(BlockDelta(item.open, "", {OWN: {"item": fields}}))
         self._stop(item, out)
         for part in parts[begun:]:
@@ -367,6 +371,8 @@ class StreamDecoder(SseDecoder):
             found = of_part(part, OWN, self._before)
             out += [BlockDelta(index, "", cites(OWN, found))] if found else []
             self._before += len(text)
+        if isinstance(part, Thinking) and part.signature:
+            out.append(_sealed(index, part.signature, (part.extra or {}).get(OWN, {}).get("item", {})))
         out.append(BlockStopped(index))
 
     def _ended(self, raw: dict[str, Any], out: list[Event]) -> None:
@@ -447,6 +453,12 @@ def _check_same(first: dict[str, Any], last: dict[str, Any], parts: tuple[AnyPar
         same = same and isinstance(part, Opaque) and part.tool == read_opaque(first).tool
     if not same:
         raise Broken(malformed(_CHANGED))
+
+
+def _sealed(index: int, sealed: str, fields: dict[str, Any]) -> BlockDelta:
+    """The encrypted form of a thought: for its own dialect with its item, for others where they keep one."""
+    told = {"type": "signature_delta", "signature": sealed}
+    return BlockDelta(index, "", {OWN: {"item": fields}, "anthropic-messages": told, "signature": sealed})
 
 
 def _id_of(part: AnyPart) -> Any:

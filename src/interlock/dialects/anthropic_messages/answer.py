@@ -92,9 +92,17 @@ def _content(parts: Iterable[AnyPart]) -> list[dict[str, Any]]:
             )
         elif isinstance(part, Thinking):
             blocks.append({**_thinking(part), **more})
-        elif isinstance(part, Opaque) and part.dialect == "anthropic-messages":
-            blocks.append(part.value)
+        elif isinstance(part, Opaque):
+            block = opaque_block(part)
+            blocks += [block] if block is not None else []
     return blocks
+
+
+def opaque_block(part: Opaque) -> dict[str, Any] | None:
+    """A vendor's own block, or what stands for it here; None if it has no place."""
+    if part.dialect == "anthropic-messages":
+        return part.value
+    return {"type": "redacted_thinking", "data": part.seal} if part.seal is not None else None
 
 
 def _thinking(part: Thinking) -> dict[str, Any]:

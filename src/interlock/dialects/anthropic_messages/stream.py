@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.dialects.anthropic_messages.answer import OWN, error_of, stop_reason, usage_of
+from interlock.dialects.anthropic_messages.answer import OWN, error_of, opaque_block, stop_reason, usage_of
 from interlock.dialects.citing import beside, cited, to_web_location
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
@@ -23,7 +23,7 @@ from interlock.types.answer import (
     Started,
     Usage,
 )
-from interlock.types.request import Opaque, Request
+from interlock.types.request import Request
 
 _encode: Final = msgspec.json.Encoder().encode
 _DELTAS: Final = {
@@ -113,8 +113,7 @@ class StreamEncoder:
         if kind == "redacted":
             return {"type": "redacted_thinking", "data": value}
         if kind == "opaque":
-            known = isinstance(value, Opaque) and value.dialect == "anthropic-messages"
-            return value.value if known else None
+            return opaque_block(value)
         more = vendor_fields(value, "anthropic-messages")
         if kind == "tool_call":
             self._calls = True

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from interlock.dialects.citing import beside, cited, homeless, to_annotation
+from interlock.dialects.openai_chat.thoughts import keep
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import CITATIONS, Answer, Citation, FinishReason, Usage
 from interlock.types.labels import Dialect
-from interlock.types.request import AnyPart, Refusal, Request, Text, Thinking, ToolCall
+from interlock.types.request import AnyPart, Opaque, Refusal, Request, Text, Thinking, ToolCall
 
 _encode: Final = msgspec.json.Encoder().encode
 OWN: Final[Dialect] = "openai-chat"
@@ -138,6 +139,7 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     named: list[Citation] = []
+    has_states = False
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
@@ -149,21 +151,31 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
             calls.append({"id": part.id, "type": "function", "function": function, **more_of_call})
         elif isinstance(part, Refusal):
             refusals.append(part.text)
-        elif isinstance(part, Thinking) and part.text:
+        elif isinstance(part, Thinking):
+            has_states = has_states or bool(part.signature or part.redacted)
             thoughts.append(part.text)
+        elif isinstance(part, Opaque):
+            has_states = has_states or part.seal is not None
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(texts) if texts else None,
         "refusal": "".join(refusals) if refusals else None,
     }
-    if thoughts:
-        message["reasoning_content"] = "".join(thoughts)
+    thought = "".join(thoughts)
+    if thought:
+        message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = calls
-    annotations = [to_annotation(one) for one in named if one["url"] is not None] if named else None
-    if annotations:
-        more = {**more, "annotations": [*more.get("annotations", ()), *annotations]}
-    return {**message, **more}
+    message |= _annotated(more, named) if named else more
+    if has_states:
+        keep(parts, message)
+    return message
+
+
+def _annotated(more: dict[str, Any], named: Iterable[Citation]) -> dict[str, Any]:
+    """A message's other fields, with what its words cite of the web among its annotations."""
+    annotations = [to_annotation(one) for one in named if one["url"] is not None]
+    return {**more, "annotations": [*more.get("annotations", ()), *annotations]} if annotations else more
 
 
 def usage_of(usage: Usage, more: dict[str, Any]) -> dict[str, Any]:

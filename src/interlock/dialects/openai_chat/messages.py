@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.labels import label_all, left_over, take_labels, take_source, take_trust
+from interlock.dialects.openai_chat.thoughts import Item, Remembered, take_kept, unwrapped
 from interlock.dialects.parts import part_of, read_content
 from interlock.types.request import (
     AnyPart,
@@ -66,11 +67,9 @@ def _message(raw: Any) -> Message:
     trust, source = take_trust(fields), take_source(fields)
     called = take(fields, "name", name)
     if role == "assistant":
-        parts = _assistant_parts(fields)
-    elif role == "tool":
-        parts = (_tool_result(fields),)
-    else:
-        parts = need(fields, "content", _content)
+        parts, extra = _assistant(fields)
+        return Message(role=role, parts=label_all(parts, trust, source), name=called, extra=extra)
+    parts = (_tool_result(fields),) if role == "tool" else need(fields, "content", _content)
     return Message(role=role, parts=label_all(parts, trust, source), name=called, extra=left_over(fields))
 
 
@@ -89,18 +88,46 @@ def _named(message: Message, names: dict[str, str]) -> Message:
     return msgspec.structs.replace(message, parts=(msgspec.structs.replace(result, name=called),))
 
 
-def _assistant_parts(fields: Fields) -> tuple[AnyPart, ...]:
+def _assistant(fields: Fields) -> tuple[tuple[AnyPart, ...], Fields | None]:
+    """The parts of an earlier answer, and its uninterpreted fields."""
     if take(fields, "function_call", an_object) is not None:
         raise Misfit("is no longer served", path="function_call", hint="use `tool_calls`")
-    parts: list[AnyPart] = []
     thought = take(fields, "reasoning_content", text)
-    if thought:
-        parts.append(Thinking(text=thought))
-    parts += take(fields, "content", _content) or ()
+    parts = [*(take(fields, "content", _content) or ())]
     refusal = take(fields, "refusal", text)
     if refusal is not None:
         parts.append(Refusal(text=refusal))
-    parts += take(fields, "tool_calls", _tool_calls) or ()
+    calls = take(fields, "tool_calls", _tool_calls) or []
+    extra = left_over(fields)
+    if extra is not None or any(call.extra is not None for call in calls):
+        kept, extra = take_kept(unwrapped(extra))
+        taken = [take_kept(call.extra) for call in calls]
+        if kept is not None or any(items is not None for items, _ in taken):
+            return _remembered(thought or "", parts, calls, [*taken, (kept, None)]), extra
+    if thought:
+        parts.insert(0, Thinking(text=thought))
+    return (*parts, *calls), extra
+
+
+def _remembered(
+    thought: str,
+    words: list[AnyPart],
+    calls: list[ToolCall],
+    taken: list[tuple[list[Item] | None, Fields | None]],
+) -> tuple[AnyPart, ...]:
+    """An earlier answer with its thoughts where they were: each before what it led to."""
+    runs = [items or [] for items, _ in taken]
+    remembered = Remembered(thought, runs)
+    parts: list[AnyPart] = [] if remembered.fits or not thought else [Thinking(text=thought)]
+    spoke = not words
+    for call, items, (_, extra) in zip([*calls, None], runs, taken, strict=True):
+        before = 0
+        if not spoke:
+            spoke, before = True, items.index([]) if [] in items else len(items)
+            parts += (*remembered.thoughts(items[:before]), *words)
+        parts += remembered.thoughts([item for item in items[before:] if item])
+        if call is not None:
+            parts.append(msgspec.structs.replace(call, extra=extra))
     return tuple(parts)
 
 

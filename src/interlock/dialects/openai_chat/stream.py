@@ -1,6 +1,7 @@
 """Canonical events -> the chunks of an OpenAI chat stream.
 
-Blocks that this dialect has no place for (a vendor's own blocks, redacted reasoning) leave no chunk.
+Blocks that this dialect has no place for (a vendor's own blocks) leave no chunk. What signs a thought, or
+stands for one, goes with the call that follows, or comes last.
 """
 
 from collections.abc import Sequence
@@ -10,16 +11,18 @@ import msgspec
 
 from interlock.dialects.citing import beside, cited, to_annotation
 from interlock.dialects.openai_chat.answer import FINISH, OWN, error_of, usage_of
+from interlock.dialects.openai_chat.thoughts import Keeping
 from interlock.dialects.vendor import vendor_fields
 from interlock.errors import ApiError
 from interlock.types.answer import BlockDelta, BlockStarted, Citation, Event, Finished, Started
-from interlock.types.request import Request
+from interlock.types.request import Opaque, Request
 
 _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _CHOICE: Final = b',"choices":[{"index":0,"delta":'
 _OPEN_CHOICE: Final = b',"logprobs":null,"finish_reason":null}]'
-_FIELDS: Final = {"text": "content", "thinking": "reasoning_content", "refusal": "refusal"}
+_THOUGHT: Final = "reasoning_content"
+_FIELDS: Final = {"text": "content", "refusal": "refusal"}
 
 
 class StreamEncoder:
@@ -34,6 +37,7 @@ class StreamEncoder:
         self._fields: dict[int, str] = {}
         self._calls = 0
         self._cited: list[Citation] = []
+        self._keeping: Keeping | None = None
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The chunks for a run of events."""
@@ -49,6 +53,7 @@ class StreamEncoder:
             if type(event) is BlockDelta:
                 around = self._around.get(event.index)
                 if around is None:
+                    self._think(event, out)
                     continue
                 if event.extra is None:
                     index, behind, between = event.index, around[1], around[1] + around[0]
@@ -88,6 +93,8 @@ class StreamEncoder:
     def _block(self, event: BlockStarted, out: list[bytes]) -> None:
         field = _FIELDS.get(event.kind)
         if field is not None:
+            if self._keeping is not None:
+                self._keeping.speak()
             self._fields[event.index] = field
             before = b"".join((self._head, _CHOICE, b'{"', field.encode("ascii"), b'":'))
             self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
@@ -100,11 +107,41 @@ class StreamEncoder:
                 "type": "function",
                 "function": {"name": event.name, "arguments": ""},
                 **vendor_fields(event.value, "openai-chat"),
+                **(self._keeping.take() if self._keeping is not None else {}),
             }
             out.append(self._chunk(_encode({"tool_calls": [call]})))
             delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
             before = b"".join((self._head, _CHOICE, delta))
             self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
+
+        else:
+            self._begin_thought(event)
+
+    def _begin_thought(self, event: BlockStarted) -> None:
+        """A thought, or a block that may stand for one."""
+        if self._keeping is None:
+            self._keeping = Keeping(spoke=bool(self._fields))
+        if event.kind == "thinking":
+            self._fields[event.index] = _THOUGHT
+            self._keeping.think(event.index)
+        elif event.kind == "redacted":
+            self._keeping.hide(event.value)
+        elif isinstance(event.value, Opaque):
+            self._keeping.add(event.value)
+
+    def _think(self, event: BlockDelta, out: list[bytes]) -> None:
+        """More of a thought, or what signs it. Anything else has no place here."""
+        keeping = self._keeping
+        if keeping is None or self._fields.get(event.index) != _THOUGHT:
+            return
+        keeping.add_words(event.index, event.text)
+        fields = vendor_fields(event.extra, "openai-chat")
+        if fields:
+            out.append(self._rich_chunk(event, fields))
+        elif event.text:
+            out.append(self._chunk(_encode({_THOUGHT: event.text})))
+        if event.extra is not None:
+            keeping.sign(event.index, event.extra.get("signature"))
 
     def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
         fields = vendor_fields(event.extra, OWN)
@@ -128,6 +165,9 @@ class StreamEncoder:
         return b"".join((self._head, b',"choices":', _encode([choice]), self._tail))
 
     def _finish(self, event: Finished, out: list[bytes]) -> None:
+        kept = self._keeping.take() if self._keeping is not None else None
+        if kept:
+            out.append(self._chunk(_encode(kept)))
         fields = vendor_fields(event.extra, OWN)
         annotations = [to_annotation(one) for one in self._cited if one["url"] is not None]
         if annotations:  # in one chunk: to some SDKs a second list of the same field is an error

@@ -115,6 +115,8 @@ def _begin(part: Text | Refusal | Thinking, item: dict[str, Any], item_id: str) 
     if not isinstance(part, Thinking):
         return message_item(item_id, item, "completed")
     begun = reasoning_item(item_id, item)
+    if "encrypted_content" in begun:  # as its own vendor has it
+        return begun
     if part.signature:
         begun["encrypted_content"] = write_signature(part.signature)
     elif part.redacted is not None:
