@@ -181,7 +181,7 @@ class Metered(Net):
     _level: float | None = None
     _at: float = 0.0
 
-    async def send(self, url, headers, body, *, connect_by, first_byte_by):
+    async def send(self, url, headers, body, *, connect_by, first_byte_by, proxy=None):
         now = asyncio.get_running_loop().time()
         told = self._told(now)
         if (told is None and self.most is not None) or (self.room and self.under_way >= self.room(now)):
