@@ -84,6 +84,7 @@ SHAPES: dict[str, Callable[[int], dict[str, Any]]] = {
 
 def config(up: str, other: str) -> dict[str, Any]:
     found = pool(up, other, lanes={"cited": {"models": ["gpt"], "output": {"citations": "required"}}})
+    found["store"] = {"url": "sqlite:///interlock.db", "responses": "default"}
     found["tools"] = {"default": {"effects": ["read"]}}
     for model in found["models"].values():
         model["context_tokens"] = 100_000_000
@@ -108,3 +109,32 @@ async def test_c15_the_loop_takes_no_more_steps_for_eight_times_as_much(tmp_path
             steps[count] = lines
     more = steps[MANY] - steps[FEW]
     assert more.total() < SLACK, more.most_common(8)
+
+
+ELSEWHERE: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+    "counted": (
+        "/v1/messages/count_tokens",
+        lambda n: {"messages": [{"role": "user", "content": "hi there"}] * n},
+    ),
+    "kept": (
+        "/v1/responses",
+        lambda n: {"input": [{"role": "user", "content": "hi there"}] * n, "store": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+async def test_c15_the_loop_takes_no_more_steps_for_what_is_counted_kept_and_gone_on_from(tmp_path, case):
+    path, make = ELSEWHERE[case]
+    steps = {}
+    async with Upstream(chat()) as up, serving(tmp_path, config(up.url, up.url)) as server:
+        for count in (FEW, FEW, MANY):
+            with counting_lines() as lines:
+                got = await server.client.post(path, json={"model": "gpt", **make(count)})
+                assert got.status_code == 200, got.text[:300]
+                if case == "kept":
+                    more = {"model": "gpt", "input": "go on", "previous_response_id": got.json()["id"]}
+                    assert (await server.client.post(path, json=more)).status_code == 200
+            steps[count] = lines
+    grown = steps[MANY] - steps[FEW]
+    assert grown.total() < SLACK, grown.most_common(8)

@@ -139,7 +139,6 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     named: list[Citation] = []
-    has_states = False
     for part in parts:
         if isinstance(part, Text):
             texts.append(part.text)
@@ -152,10 +151,7 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(part, Refusal):
             refusals.append(part.text)
         elif isinstance(part, Thinking):
-            has_states = has_states or bool(part.signature or part.redacted)
             thoughts.append(part.text)
-        elif isinstance(part, Opaque):
-            has_states = has_states or part.seal is not None
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(texts) if texts else None,
@@ -166,14 +162,23 @@ def _message(parts: Iterable[AnyPart], more: dict[str, Any]) -> dict[str, Any]:
         message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = calls
-    message |= _annotated(more, named) if named else more
-    if has_states:
+    message |= _annotated(more, named)
+    if any(map(_has_state, parts)):
         keep(parts, message)
     return message
 
 
-def _annotated(more: dict[str, Any], named: Iterable[Citation]) -> dict[str, Any]:
+def _has_state(part: AnyPart) -> bool:
+    """Whether a vendor wants more of it back than its words."""
+    if isinstance(part, Thinking):
+        return bool(part.signature or part.redacted)
+    return isinstance(part, Opaque) and part.seal is not None
+
+
+def _annotated(more: dict[str, Any], named: list[Citation]) -> dict[str, Any]:
     """A message's other fields, with what its words cite of the web among its annotations."""
+    if not named:
+        return more
     annotations = [to_annotation(one) for one in named if one["url"] is not None]
     return {**more, "annotations": [*more.get("annotations", ()), *annotations]} if annotations else more
 
