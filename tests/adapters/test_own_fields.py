@@ -123,6 +123,13 @@ def test_a2_calls_that_nobody_has_judged_do_not_pass_as_a_field_of_the_server_s_
     assert "calls in" in failed.detail
 
 
+def test_words_that_are_said_once_more_beside_a_delta_are_not_passed_on():
+    """Whoever screens a stream screens its deltas."""
+    told = shown(chunk({"content": "a", "token_id": 7}, {"text": "a"}), END)
+    (words,) = (one["choices"][0] for one in told if one["choices"][0]["delta"].get("content"))
+    assert (words["delta"], "text" in words) == ({"content": "a", "token_id": 7}, False)
+
+
 def test_a2_a_message_beside_the_deltas_does_not_pass_with_calls_in_it():
     call = {"id": "x", "type": "function", "function": {"name": "rm", "arguments": "{}"}}
     told = shown(chunk({"content": "a"}, {"message": {"content": "a", "tool_calls": [call]}}), END)

@@ -38,7 +38,10 @@ class Delta(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Choice(Struct, forbid_unknown_fields=True, gc=False):
-    """`message` (Perplexity) is what all deltas so far come to: they are what is read, and judged."""
+    """`message` (Perplexity) is what all deltas so far come to, `text` (Together) the words once more.
+
+    Neither is passed on: the deltas are what is read, judged and screened.
+    """
 
     index: int = 0
     delta: Delta | None = None
@@ -46,6 +49,7 @@ class Choice(Struct, forbid_unknown_fields=True, gc=False):
     finish_reason: str | None = None
     content_filter_results: Any = None
     message: Any = None
+    text: Any = None
 
 
 class Chunk(Struct, forbid_unknown_fields=True, gc=False):
@@ -71,7 +75,7 @@ NOTHING: Final[dict[str, Extra]] = {}
 _AS_BEFORE: Final = frozenset(Chunk.__struct_fields__) - {"usage", "error"}
 _beside_choices: Final = attrgetter(*(name for name in Chunk.__struct_fields__ if name not in _AS_BEFORE))
 _NOTHING_MORE: Final = _beside_choices(Chunk())
-_SAID: Final = ("delta", "message")
+_SAID: Final = ("delta", "message", "text")
 _beside_delta: Final = attrgetter(*(name for name in Choice.__struct_fields__ if name not in _SAID))
 _GOES_ON: Final = _beside_delta(Choice())
 _WORDS: Final = ("role", "index", "content")
