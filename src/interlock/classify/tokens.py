@@ -168,7 +168,13 @@ def make_tables(model_names: Iterable[str]) -> None:
     but does not hold the interpreter.
     """
     for name in _vocabularies(model_names):
-        _vocabulary(name).encode_batch([_RARE])
+        _make_tables(name)
+
+
+@cache
+def _make_tables(name: str) -> None:
+    """Return when a vocabulary has made its tables; in a batch it does not hold the interpreter meanwhile."""
+    _vocabulary(name).encode_batch([_RARE])
 
 
 def _vocabularies(model_names: Iterable[str]) -> Iterable[str]:
@@ -220,6 +226,7 @@ def _encodable(text: str) -> str:
 def _sampled(text: str, vocabulary: str) -> int:
     """Tokens per character in evenly spaced samples, times the length."""
     step = (len(text) - _SAMPLE_CHARACTERS) // (_SAMPLES - 1)
+    _make_tables(vocabulary)
     encode = _vocabulary(vocabulary).encode_ordinary
     tokens = sum(
         len(encode(_encodable(text[start : start + _SAMPLE_CHARACTERS])))

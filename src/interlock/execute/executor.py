@@ -13,6 +13,7 @@ import msgspec
 
 from interlock.dialects import DIALECTS, StreamEncoder
 from interlock.errors import ApiError
+from interlock.execute.apart import apart
 from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
@@ -163,7 +164,7 @@ class Execution:
 
     async def _walk(self) -> None:
         if self._expected is not NOTHING_EXPECTED and self.request.operation == "answer":
-            self.error = await asyncio.to_thread(self._in_vain) if self.large else self._in_vain()
+            self.error = await apart(self._in_vain) if self.large else self._in_vain()
             if self.error is not None:
                 return
         after_ms = self._lane.hedge_after_ms if self._lane is not None else None
@@ -237,7 +238,7 @@ class Execution:
         self.step = step
         trial: Trial | None = None
         try:
-            made = await asyncio.to_thread(self._prepared_apart, step, passed, now) if self.large else None
+            made = await apart(self._prepared_apart, step, passed, now) if self.large else None
             trial = self._trial = made or self._prepared(step, passed, now)
             self._heard(trial, await self._call(trial))
             return self._close(trial)

@@ -5,7 +5,6 @@ Another model's counter would count something else, so there are no fallbacks bu
 record says who counted.
 """
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from interlock.classify.tokens import count_request, family_of
 from interlock.dialects import COUNT_TOKENS
 from interlock.errors import ApiError, ErrorCode
+from interlock.execute.apart import apart
 from interlock.execute.executor import Execution
 from interlock.server.case import Case
 from interlock.server.exchange import Exchange
@@ -45,7 +45,7 @@ async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
     if execution.error is None:
         upstream = setting.snapshot.config.models[route.model].upstream
         given = case, execution.answer, upstream, why
-        execution.counted = await asyncio.to_thread(_counted, *given) if case.large else _counted(*given)
+        execution.counted = await apart(_counted, *given) if case.large else _counted(*given)
     await settle(gateway, exchange, case, execution)
     if exchange.gone:
         return

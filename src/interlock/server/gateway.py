@@ -3,7 +3,6 @@
 `state` is replaced whole, never changed; requests under way keep the one they began with.
 """
 
-import asyncio
 import traceback
 from asyncio import get_running_loop
 from collections import deque
@@ -17,6 +16,7 @@ from interlock.adapters.failures import SPENT
 from interlock.config.checked import Config
 from interlock.config.loading import Loaded
 from interlock.errors import ApiError, StoreError
+from interlock.execute.apart import apart
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
 from interlock.live.amounts import Amount
@@ -172,7 +172,7 @@ class Gateway:
         if is_kept(config, logging):
             text = execution.text if execution is not None else ""
             if len(case.body) + len(text) > LARGE:
-                content = await asyncio.to_thread(content_of, config, logging, case.body, text)
+                content = await apart(content_of, config, logging, case.body, text)
             else:
                 content = content_of(config, logging, case.body, text)
         try:

@@ -1,6 +1,5 @@
 """From the bytes of a call to its decision. The same for an inference call and for a dry run."""
 
-import asyncio
 import time
 from typing import Final
 
@@ -9,6 +8,7 @@ import msgspec
 from interlock.classify import classify
 from interlock.dialects import Endpoint
 from interlock.errors import ApiError
+from interlock.execute.apart import apart
 from interlock.server.case import LARGE, Case
 from interlock.server.content import is_kept
 from interlock.server.exchange import Exchange
@@ -40,23 +40,23 @@ async def judge(
     state, caller, headers = exchange.state, exchange.caller, exchange.call.headers
     decode = endpoint.decode_request
     large = len(body) > LARGE
-    request = await asyncio.to_thread(decode, body, headers) if large else decode(body, headers)
+    request = await apart(decode, body, headers) if large else decode(body, headers)
     nanoseconds = time.time_ns()
     now = nanoseconds // 1000
     hour = now // 1_000_000 // 3600 % 24
     known: DataClass | None = None
     if request.keeping is not None and request.keeping.previous is not None:
         previous = request.keeping.previous
-        earlier = await asyncio.to_thread(recall, gateway.store, caller, state.config, body, previous, now)
+        earlier = await apart(recall, gateway.store, caller, state.config, body, previous, now)
         large, known = len(earlier.body) > LARGE, earlier.data_class
-        request = within(await asyncio.to_thread(decode, earlier.body, headers), earlier.residency)
+        request = within(await apart(decode, earlier.body, headers), earlier.residency)
     if len(request.model) > LONGEST_NAME or request.tools or request.hints is not NO_HINTS:
-        await asyncio.to_thread(_check_names, request) if large else _check_names(request)
+        await apart(_check_names, request) if large else _check_names(request)
     session = request.hints.session
     if session is not None:
         known = stricter(known, gateway.store.session_class(caller.tenant, session, now))
     signals = (
-        await asyncio.to_thread(_classify, request, caller, state, endpoint.path, hour, known)
+        await apart(_classify, request, caller, state, endpoint.path, hour, known)
         if large
         else _classify(request, caller, state, endpoint.path, hour, known)
     )
@@ -66,7 +66,7 @@ async def judge(
     at = gateway.clock.at(nanoseconds)
     chance = draw(caller.tenant, session if session is not None else name)
     decision = (
-        await asyncio.to_thread(state.memory.afresh, id=name, now=at, signals=signals, draw=chance)
+        await apart(state.memory.afresh, id=name, now=at, signals=signals, draw=chance)
         if large
         else state.memory.decide(id=name, now=at, signals=signals, draw=chance)
     )

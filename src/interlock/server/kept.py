@@ -5,7 +5,6 @@ as records are. A request that goes on from one brings the whole conversation, c
 least as sensitive as each turn of it.
 """
 
-import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Struct
 from interlock.config.checked import Config
 from interlock.dialects.openai_responses.items import name_of, without_digits
 from interlock.errors import ApiError, StoreError
+from interlock.execute.apart import apart
 from interlock.server.case import LARGE, Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
@@ -123,7 +123,7 @@ async def keep(gateway: Gateway, case: Case, body: bytes) -> None:
     """Keep an answer, before its end is sent. `body` is the response. Raises ApiError: overloaded."""
     keeping, decision = case.request.keeping, case.decision
     assert keeping is not None, "only what has a name is kept"
-    added = await asyncio.to_thread(_added, case.body) if len(case.body) > LARGE else _added(case.body)
+    added = await apart(_added, case.body) if len(case.body) > LARGE else _added(case.body)
     signals = decision.signals
     row = StoredResponse(
         id=keeping.id,
