@@ -119,9 +119,19 @@ def take_kept(extra: Extra | None) -> tuple[list[Item] | None, Extra | None]:
         items: list[Item] = _decode(kept.removeprefix(THOUGHTS))
     except (msgspec.DecodeError, RecursionError):
         return None, extra
-    if not all(item == [] or list(map(type, item)) == [int, str, str] for item in items):
+    if not all(map(_is_ours, items)):
         return None, extra
     return items, {name: value for name, value in extra.items() if name != EXTRA_CONTENT} or None
+
+
+def _is_ours(item: Item) -> bool:
+    """Whether an item is one that we write: words are counted from 0 up, and one that is hidden has none."""
+    if not item:
+        return True
+    if list(map(type, item)) != [int, str, str]:
+        return False
+    length, _, opaque = item
+    return bool(length == 0 if opaque else length >= 0)
 
 
 class Remembered:
