@@ -53,7 +53,8 @@ def without_key_in(value: Any, secret: str | None) -> Any:
     if value is None or not tells(secret) or _encode(secret)[1:-1] not in _encode(value):
         return value
     if isinstance(value, Opaque):
-        return msgspec.structs.replace(value, value=_clean_value(value.value, secret))
+        cleaned, seal = _clean_value(value.value, secret), _clean_value(value.seal, secret)
+        return msgspec.structs.replace(value, value=cleaned, seal=seal)
     return _clean_value(value, secret)
 
 
@@ -82,7 +83,10 @@ def clean_answer(answer: Answer, secret: str | None) -> Answer:
 def _clean(part: AnyPart, secret: str) -> AnyPart:
     if part.extra is not None:
         part = msgspec.structs.replace(part, extra=without_key_in(part.extra, secret))
-    if isinstance(part, Text | Thinking | Refusal):
+    if isinstance(part, Thinking):
+        told = {name: getattr(part, name) for name in ("text", "signature", "redacted")}
+        return msgspec.structs.replace(part, **_clean_value(told, secret))
+    if isinstance(part, Text | Refusal):
         if secret in part.text:
             return msgspec.structs.replace(part, text=part.text.replace(secret, _GONE))
     elif isinstance(part, ToolCall):
