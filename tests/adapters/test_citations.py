@@ -321,6 +321,32 @@ def test_places_in_the_second_text_of_a_response_are_counted_from_the_first_in_a
             assert (fields["start_index"], fields["end_index"]) == (4, 8)
 
 
+MANY: Final = 20_000
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        of_chat(citations=[f"{PAGE}/{number}" for number in range(MANY)]),
+        of_gemini(
+            citationMetadata={
+                "citationSources": [
+                    {"uri": f"{PAGE}/{number}", "startIndex": number % 7, "endIndex": 5}
+                    for number in range(MANY)
+                ]
+            }
+        ),
+    ],
+    ids=["listed", "placed"],
+)
+def test_u11_a_server_that_names_sources_without_end_makes_nobody_wait(case):
+    """Each is looked at once: to look at all for each of them would take minutes here."""
+    for shown in both(case, "openai-responses"):
+        assert [one["url"] for one in in_place(shown, "openai-responses")] == [
+            f"{PAGE}/{number}" for number in range(MANY)
+        ]
+
+
 def test_sources_of_an_answer_without_words_stand_beside_it():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {**completion({"tool_calls": [call]}, "tool_calls"), "citations": [PAGE]}

@@ -238,11 +238,12 @@ class StreamEncoder:
             block.more["logprobs"] = [*block.more.get("logprobs", ()), *fields["logprobs"]]
         if "annotation" in fields:
             self._annotate(block, fields["annotation"], out)
-        for one in cited(event.extra, OWN):
+        named = cited(event.extra, OWN)
+        length = sum(map(len, block.pieces)) if named else 0
+        for one in named:
             if one["url"] is None or block.kind != "output_text":
                 self._homeless.append(one)
             else:
-                length = len("".join(block.pieces))
                 self._annotate(block, to_flat_annotation(one, self._said, length), out)
         if "event" in fields:
             self._progress(block, fields["event"], out)
