@@ -321,6 +321,15 @@ def test_places_in_the_second_text_of_a_response_are_counted_from_the_first_in_a
             assert (fields["start_index"], fields["end_index"]) == (4, 8)
 
 
+@pytest.mark.parametrize("kind", ["reasoning_content", "refusal"])
+@pytest.mark.parametrize("dialect", ["anthropic-messages", "openai-responses"])
+def test_what_is_cited_beside_a_thought_or_a_refusal_is_not_put_on_it(kind, dialect):
+    notes = [{"type": "url_citation", "url_citation": {"url": PAGE, "title": "T"}}]
+    shown = streamed("openai", chunks({kind: "hm", "annotations": notes}), dialect)
+    assert in_place(shown, dialect) == []
+    assert shown["citations"] == notes
+
+
 MANY: Final = 20_000
 
 
