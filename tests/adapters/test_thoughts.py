@@ -401,6 +401,14 @@ def test_a_caller_that_keeps_the_words_alone_is_answered_and_the_record_says_wha
     assert gemini.left_out == ()
 
 
+@pytest.mark.parametrize("way", SHOWN)
+def test_a_thought_is_known_again_where_one_that_nobody_has_signed_follows_it(way):
+    said = (thinking("hm"), use(1), thinking("then", ""), use(2))
+    shown = SHOWN[way][2]("anthropic", SHOWN[way][0](*said), "openai-chat")
+    call = sent("anthropic", "openai-chat", said_again("openai-chat", shown))
+    assert turn_in(call) == [said[0], said[1], said[3]]
+
+
 @pytest.mark.parametrize("words", [None, "", "h", "other words"])
 def test_a_signature_without_the_words_that_it_signs_is_not_sent(words):
     shown = answered("anthropic", blocks(thinking("hm"), REDACTED, use(1)), "openai-chat")
