@@ -333,6 +333,16 @@ class StreamEncoder:
 
 
 _OURS: Final = frozenset(
-    {"id", "model", "instructions", "metadata", "previous_response_id", "store", "tool_choice", "tools"}
+    {
+        "background",
+        "id",
+        "instructions",
+        "metadata",
+        "model",
+        "previous_response_id",
+        "store",
+        "tool_choice",
+        "tools",
+    }
 )
 """What the vendor's last word does not change: it stands as it was said at first."""
