@@ -386,7 +386,12 @@ def test_a_vendor_does_not_take_the_place_of_what_we_say_of_a_response_whole_or_
     last = Finished("stop", None, Usage(), told)
     streamed = stream(Started("x", "m", created=5), *text_block(0, "ab"), last)[-1]["response"]
     whole = encode(Text(text="ab"), request=named(), created=5, usage=Usage(), extra=told)
-    assert (whole["background"], whole["model"], whole["store"], whole["own"]) == (False, "pool-model", True, 1)
+    assert (whole["background"], whole["model"], whole["store"], whole["own"]) == (
+        False,
+        "pool-model",
+        True,
+        1,
+    )
     assert streamed == whole
 
 
