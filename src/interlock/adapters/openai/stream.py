@@ -16,6 +16,7 @@ from interlock.adapters.openai.answer import (
     Piece,
     citations_in,
     failure_of,
+    remembered_by,
     said_in,
     unjudged_calls,
 )
@@ -253,7 +254,8 @@ class StreamDecoder(SseDecoder):
             known = self._calls[key] = (self._next, call.id or "", function.name)
             self._open_calls.append(self._next)
             self._next += 1
-            out.append(BlockStarted(known[0], "tool_call", known[1], function.name))
+            kept = remembered_by(call.extra_content)
+            out.append(BlockStarted(known[0], "tool_call", known[1], function.name, kept))
         if function.arguments:
             out.append(BlockDelta(known[0], function.arguments))
 
