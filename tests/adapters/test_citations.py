@@ -321,6 +321,41 @@ def test_places_in_the_second_text_of_a_response_are_counted_from_the_first_in_a
             assert (fields["start_index"], fields["end_index"]) == (4, 8)
 
 
+@pytest.mark.parametrize("kind", ["reasoning_content", "refusal"])
+@pytest.mark.parametrize("dialect", ["anthropic-messages", "openai-responses"])
+def test_what_is_cited_beside_a_thought_or_a_refusal_is_not_put_on_it(kind, dialect):
+    notes = [{"type": "url_citation", "url_citation": {"url": PAGE, "title": "T"}}]
+    shown = streamed("openai", chunks({kind: "hm", "annotations": notes}), dialect)
+    assert in_place(shown, dialect) == []
+    assert shown["citations"] == notes
+
+
+MANY: Final = 20_000
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        of_chat(citations=[f"{PAGE}/{number}" for number in range(MANY)]),
+        of_gemini(
+            citationMetadata={
+                "citationSources": [
+                    {"uri": f"{PAGE}/{number}", "startIndex": number % 7, "endIndex": 5}
+                    for number in range(MANY)
+                ]
+            }
+        ),
+    ],
+    ids=["listed", "placed"],
+)
+def test_u11_a_server_that_names_sources_without_end_makes_nobody_wait(case):
+    """Each is looked at once: to look at all for each of them would take minutes here."""
+    for shown in both(case, "openai-responses"):
+        assert [one["url"] for one in in_place(shown, "openai-responses")] == [
+            f"{PAGE}/{number}" for number in range(MANY)
+        ]
+
+
 def test_sources_of_an_answer_without_words_stand_beside_it():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {**completion({"tool_calls": [call]}, "tool_calls"), "citations": [PAGE]}

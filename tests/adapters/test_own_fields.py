@@ -7,9 +7,11 @@ import pytest
 
 from interlock.adapters import openai
 from interlock.adapters.openai.chunks import NOTHING, read_chunk
-from interlock.types.answer import BlockDelta, BlockStarted, Event, Failure, Finished
+from interlock.dialects import DIALECTS
+from interlock.types.answer import Answer, BlockDelta, BlockStarted, Event, Failure, Finished
+from tests.adapters.carried import TARGETS
 from tests.adapters.every import streams, wholes
-from tests.adapters.recorded import payloads, write
+from tests.adapters.recorded import ask, payloads, write
 from tests.adapters.test_recorded_answers import chat_of
 
 
@@ -58,6 +60,30 @@ def test_fields_of_a_chunk_are_told_with_the_last_one_and_those_of_words_with_th
     assert last["choices"][0]["native_finish_reason"] == "STOP"
     assert (last["provider"], last["timings"], last["x_groq"]) == ("Groq", {"a": 1}, {"id": "r", "usage": {}})
     assert [one for one in told if not one["choices"]] == (told[-1:] if counted else [])
+
+
+def test_what_google_s_compatible_server_wants_back_with_a_call_reaches_its_caller_and_goes_back():
+    kept = {"google": {"thought_signature": "sig"}}
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_content": kept,
+    }
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    body = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    answer = openai.decode_answer(json.dumps(body).encode())
+    assert isinstance(answer, Answer)
+    whole = json.loads(DIALECTS["openai-chat"].encode_answer(answer, ask("openai-chat"), "m"))
+    told = shown(chunk({"tool_calls": [{"index": 0, **call}]}), chunk({}, {"finish_reason": "tool_calls"}))
+    streamed = [one["choices"][0]["delta"].get("tool_calls", [{}])[0] for one in told]
+    assert [one["extra_content"] for one in streamed if "extra_content" in one] == [kept]
+    again = whole["choices"][0]["message"]
+    assert again["tool_calls"] == [call]
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}, again]}
+    request = DIALECTS["openai-chat"].decode_request(json.dumps(asked).encode(), {})
+    sent = json.loads(openai.encode_request(request, TARGETS["openai"]).body)
+    assert sent["messages"][1]["tool_calls"] == [call]
 
 
 def test_a_stream_has_no_chunk_without_a_choice_that_its_caller_did_not_ask_for():

@@ -401,6 +401,14 @@ def test_a_caller_that_keeps_the_words_alone_is_answered_and_the_record_says_wha
     assert gemini.left_out == ()
 
 
+@pytest.mark.parametrize("way", SHOWN)
+def test_a_thought_is_known_again_where_one_that_nobody_has_signed_follows_it(way):
+    said = (thinking("hm"), use(1), thinking("then", ""), use(2))
+    shown = SHOWN[way][2]("anthropic", SHOWN[way][0](*said), "openai-chat")
+    call = sent("anthropic", "openai-chat", said_again("openai-chat", shown))
+    assert turn_in(call) == [said[0], said[1], said[3]]
+
+
 @pytest.mark.parametrize("words", [None, "", "h", "other words"])
 def test_a_signature_without_the_words_that_it_signs_is_not_sent(words):
     shown = answered("anthropic", blocks(thinking("hm"), REDACTED, use(1)), "openai-chat")
@@ -418,6 +426,8 @@ def test_a_signature_without_the_words_that_it_signs_is_not_sent(words):
         "thoughts:[[1]]",
         'thoughts:[["x",1,2]]',
         'thoughts:[[0,"",[]]]',
+        'thoughts:[[2,"",""],[-2,"",""],[2,"",""]]',
+        'thoughts:[[2,"","x"]]',
         "",
         "x",
         7,
@@ -431,6 +441,14 @@ def test_what_is_no_state_of_ours_is_not_read_and_goes_to_nobody(kept):
     assert sent("anthropic", "openai-chat", body).left_out[0] == "messages[].extra_content"
     if isinstance(kept, str) and kept.startswith("thoughts:"):
         assert "google" not in sent("openai", "openai-chat", body).body.decode()
+
+
+def test_a_forged_count_of_words_does_not_have_them_sent_more_than_once():
+    items = [*([[999, "", ""], [-999, "", ""]] * 50), [1000, "", ""]]
+    extra = {"google": {"thought_signature": f"thoughts:{json.dumps(items)}"}}
+    message = {"role": "assistant", "content": "so", "reasoning_content": "m" * 1000, "extra_content": extra}
+    call = sent("gemini", "openai-chat", {"messages": [USER, message, USER]})
+    assert call.body.decode().count("m" * 999) == 1
 
 
 def test_chat_servers_are_sent_the_words_of_any_thought_where_they_have_a_field_for_them():

@@ -381,6 +381,20 @@ def test_a_stream_adds_up_to_the_whole_answer_of_the_same_words():
     assert streamed == whole
 
 
+def test_a_vendor_does_not_take_the_place_of_what_we_say_of_a_response_whole_or_streamed():
+    told = {"openai-responses": {"top": {"background": True, "model": "up", "store": True, "own": 1}}}
+    last = Finished("stop", None, Usage(), told)
+    streamed = stream(Started("x", "m", created=5), *text_block(0, "ab"), last)[-1]["response"]
+    whole = encode(Text(text="ab"), request=named(), created=5, usage=Usage(), extra=told)
+    assert (whole["background"], whole["model"], whole["store"], whole["own"]) == (
+        False,
+        "pool-model",
+        True,
+        1,
+    )
+    assert streamed == whole
+
+
 def test_blocks_that_end_late_still_end_before_their_item():
     got = stream(
         Started("x", "m"),

@@ -24,7 +24,7 @@ from interlock.types.answer import (
     Started,
     Usage,
 )
-from interlock.types.request import Text
+from interlock.types.request import Text, Thinking
 from tests.execute.given import decision, request
 
 STARTED = Started("m", "a-1", Usage(input_tokens=3))
@@ -188,6 +188,36 @@ def test_a_stream_says_what_the_whole_answer_would_without_key_and_links(texts, 
     said = "".join(event.text for event in out if isinstance(event, BlockDelta))
     assert said == text_of(inert_answer(clean_answer(whole, KEY)).parts)
     assert flow.text == text_of(clean_answer(whole, KEY).parts)
+
+
+@pytest.mark.parametrize("signature", ["c2ln", "openai-responses:gAAAA"])
+@for_all(st.lists(SAYINGS, min_size=1, max_size=3), st.integers(1, 7))
+def test_a_thought_keeps_its_signature_only_where_its_words_leave_as_they_were_signed(signature, texts, size):
+    thoughts = tuple(Thinking(text=text, signature=signature) for text in texts)
+    whole = inert_answer(clean_answer(Answer(id="", upstream_model="", parts=thoughts, finish="stop"), KEY))
+    signs = {
+        "anthropic-messages": {"type": "signature_delta", "signature": signature},
+        "signature": signature,
+    }
+    events: list[Event] = [STARTED]
+    for index, text in enumerate(texts):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        events += [
+            BlockStarted(index, "thinking"),
+            *(BlockDelta(index, one) for one in pieces),
+            BlockDelta(index, "", signs),
+            BlockStopped(index),
+        ]
+    _, out = through([*events, STOP])
+    deltas = [event for event in out if isinstance(event, BlockDelta)]
+    for index, part in enumerate(whole.parts):
+        assert isinstance(part, Thinking)
+        here = [event for event in deltas if event.index == index]
+        told = [event.extra["signature"] for event in here if event.extra is not None]
+        assert "".join(event.text for event in here) == part.text
+        assert told == ([part.signature] if part.signature else [])
+        sealed = signature.startswith("openai-responses:")
+        assert bool(part.signature) == (sealed or part.text == texts[index])
 
 
 def test_what_was_held_back_of_a_block_that_nobody_closed_leaves_with_the_end():

@@ -50,9 +50,10 @@ def test_a17_a_vendors_own_fields_do_not_say_the_key():
 def test_a17_no_part_of_a_whole_answer_says_the_key():
     parts = (
         Text(text=KEY, extra={"x": KEY}),
-        Thinking(text=KEY),
+        Thinking(text=KEY, signature=f"openai-responses:{KEY}"),
+        Thinking(redacted=KEY),
         ToolCall(id=KEY, name="n", arguments=f'{{"a":"{KEY}"}}'),
-        Opaque(dialect="anthropic-messages", kind="web_search_tool_result", value={"a": KEY}),
+        Opaque(dialect="anthropic-messages", kind="web_search_tool_result", value={"a": KEY}, seal=KEY),
     )
     answer = Answer(id=KEY, upstream_model="", parts=parts, finish="stop", extra={"top": KEY})
     assert KEY not in str(clean_answer(answer, KEY))

@@ -15,7 +15,9 @@ from interlock.wire.around import PROBE, around
 
 words = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["I", "id-1", "content", '"', "\\", '","x":"', '"}}]}', "\n\n", "é", "\u2028", "data: "]),
+    st.sampled_from(
+        [",", ":", "I", "id-1", "content", '"', "\\", '","x":"', '"}}]}', "\n\n", "é", "\u2028", "data: "]
+    ),
 )
 choice_changes = st.sampled_from([{}, {"finish_reason": None}, {"logprobs": None}, {"index": 0}])
 paddings = st.sampled_from(["x7", "x7", "aB3dE", "", "a b", '"', "\\", '"}', "é", 7, None])
@@ -78,6 +80,25 @@ def test_a_stream_of_chunks_alike_says_what_it_says_read_field_by_field(made, or
         for cut in ([whole], pieces, [*frames, last]):
             assert read(cut, 1000, patch) == expected
             assert read(cut, 4, patch) == expected
+
+
+@pytest.mark.parametrize(
+    "mark", [",", ":", "},{", ":[{", "}", "id", "index", "content", "choices", "m", "null", "0"]
+)
+def test_words_that_stand_between_quotation_marks_elsewhere_in_an_event_do_not_end_its_stream(mark):
+    chunk = {"id": "id-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    frames = [
+        {**chunk, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        for text in ("Hello", mark, " world", mark)
+    ]
+    decoder = StreamDecoder()
+    said = [
+        event.text
+        for frame in frames
+        for event in decoder.feed(b"data: " + msgspec.json.encode(frame) + b"\n\n")
+        if isinstance(event, BlockDelta)
+    ]
+    assert said == ["Hello", mark, " world", mark]
 
 
 def words_in(place, data: bytes) -> str | None:

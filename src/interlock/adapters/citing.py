@@ -1,6 +1,8 @@
 """Citations as vendors write them -> canonical ones, for callers of other dialects."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -82,17 +84,15 @@ def with_citations(answer: Answer, known_to: Dialect | None, found: list[Citatio
     if not texts:
         return msgspec.structs.replace(answer, extra={**(answer.extra or {}), **cites(known_to, found)})
     parts = list(answer.parts)
-    before = 0
-    for place in texts:
-        part = parts[place]
-        assert isinstance(part, Text)
-        before += len(part.text)
-        last = place == texts[-1]
-        here = [one for one in found if last or (one["start"] is not None and one["start"] < before)]
-        found = [one for one in found if one not in here]
-        if here:
-            extra = {**(part.extra or {}), **cites(known_to, here)}
-            parts[place] = msgspec.structs.replace(part, extra=extra)
+    ends = list(accumulate(len(part.text) for part in parts if isinstance(part, Text)))
+    on: dict[int, list[Citation]] = {}
+    for one in found:
+        start = one["start"]
+        at = len(texts) if start is None else bisect_right(ends, start)
+        on.setdefault(texts[min(at, len(texts) - 1)], []).append(one)
+    for place, here in on.items():
+        extra = {**(parts[place].extra or {}), **cites(known_to, here)}
+        parts[place] = msgspec.structs.replace(parts[place], extra=extra)
     return msgspec.structs.replace(answer, parts=tuple(parts))
 
 

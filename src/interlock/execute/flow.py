@@ -30,20 +30,36 @@ from interlock.types.answer import (
     Usage,
 )
 from interlock.types.request import AnyPart, Extra, Refusal, Text, ToolCall
+from interlock.wire.seals import is_seal
 
 _WHOLE_AT_START: Final[tuple[BlockKind, ...]] = ("redacted", "opaque")
 _WORDS: Final[tuple[BlockKind, ...]] = ("text", "thinking", "refusal")
 
 
 class _Open:
-    """Mutable: a block of words that grows. `pieces` are its words without the key, links as they were."""
+    """Mutable: a block of words that grows. `pieces` are its words without the key, links as they were.
 
-    __slots__ = ("inert", "key", "pieces")
+    `marked`: our mark was taken out of them.
+    """
+
+    __slots__ = ("inert", "key", "marked", "pieces")
 
     def __init__(self, key: KeyScreen | None, inert: Inert | None) -> None:
         self.pieces: list[str] = []
         self.key = key
         self.inert = inert
+        self.marked = False
+        if inert is not None:
+            inert.changed = False
+
+    @property
+    def reworded(self) -> bool:
+        """Whether what was given out is not what the model has said."""
+        found, changed = (
+            self.key is not None and self.key.found,
+            self.inert is not None and self.inert.changed,
+        )
+        return self.marked or found or changed
 
 
 class Flow:
@@ -151,7 +167,7 @@ class Flow:
             return
         text = event.text
         if self.mark is not None and self.mark in text:
-            text = text.replace(self.mark, " ")
+            text, block.marked = text.replace(self.mark, " "), True
         if block.key is not None:
             text = block.key.feed(text)
         block.pieces.append(text)
@@ -161,6 +177,9 @@ class Flow:
             if text:
                 self.committed = True
                 out.append(event)
+        elif event.extra is not None and "signature" in event.extra:
+            more = block.inert.flush() if block.inert is not None else ""
+            self._give_changed(_unsigned(event) if block.reworded else event, text + more, out)
         else:
             self._give_changed(event, text, out)
 
@@ -310,3 +329,12 @@ class Flow:
 
 def _with_value(event: BlockStarted, value: Any) -> BlockStarted:
     return event if value is event.value else msgspec.structs.replace(event, value=value)
+
+
+def _unsigned(event: BlockDelta) -> BlockDelta:
+    """A delta without what signs a thought that was said in other words; a seal is good for any."""
+    extra: Extra = event.extra
+    if is_seal(extra["signature"]):
+        return event
+    left = {name: value for name, value in extra.items() if name not in ("signature", "anthropic-messages")}
+    return BlockDelta(event.index, event.text, left or None)

@@ -17,6 +17,7 @@ import msgspec
 
 from interlock.types.answer import Answer
 from interlock.types.request import AnyPart, Refusal, Text, Thinking
+from interlock.wire.seals import reworded
 
 LOOK: Final = 32
 """No decision depends on more characters than this to either side, nor on any beyond white space."""
@@ -73,9 +74,14 @@ def inert_answer(answer: Answer) -> Answer:
         if isinstance(part, Text | Thinking | Refusal):
             inert = texts[type(part)]
             text = inert.feed(part.text) + inert.flush()
-            part = part if text == part.text else msgspec.structs.replace(part, text=text)  # noqa: PLW2901
+            if text != part.text:
+                part = _with_text(part, text)  # noqa: PLW2901
         parts.append(part)
     return msgspec.structs.replace(answer, parts=tuple(parts), extra=inert_value(answer.extra))
+
+
+def _with_text(part: Text | Refusal | Thinking, text: str) -> AnyPart:
+    return reworded(part, text) if isinstance(part, Thinking) else msgspec.structs.replace(part, text=text)
 
 
 def _apart(match: re.Match[str]) -> str:
@@ -86,10 +92,11 @@ class Inert:
     """Mutable: one text as it comes in pieces. What comes out, joined, is `make_inert` of what went in.
 
     The text may stand in several blocks, which its reader may join: each ends with `flush`, and a link
-    across two of them is taken apart by a space at the beginning of the second.
+    across two of them is taken apart by a space at the beginning of the second. `changed`: anything was.
     """
 
     def __init__(self) -> None:
+        self.changed = False
         self._before = ""
         self._held = ""
         self._at_joint = False
@@ -117,6 +124,7 @@ class Inert:
             if _crosses(self._before, text):
                 out.append(" ")
                 self._before = ""
+                self.changed = True
         self._held = text[cut:]
         whole = self._before + text
         at, end = len(self._before), len(self._before) + cut
@@ -125,6 +133,7 @@ class Inert:
                 break
             out += (whole[at : match.start()], _apart(match))
             at = match.end()
+            self.changed = True
         out.append(whole[at:end])
         self._before = whole[max(0, end - LOOK) : end]
         return "".join(out)

@@ -10,6 +10,7 @@ import msgspec
 
 from interlock.types.answer import Answer
 from interlock.types.request import AnyPart, Opaque, Refusal, Text, Thinking, ToolCall
+from interlock.wire.seals import reworded
 
 SHORTEST: Final = 12
 """So many characters of a key in a row count as the key: errors quote keys cut short."""
@@ -53,7 +54,8 @@ def without_key_in(value: Any, secret: str | None) -> Any:
     if value is None or not tells(secret) or _encode(secret)[1:-1] not in _encode(value):
         return value
     if isinstance(value, Opaque):
-        return msgspec.structs.replace(value, value=_clean_value(value.value, secret))
+        cleaned, seal = _clean_value(value.value, secret), _clean_value(value.seal, secret)
+        return msgspec.structs.replace(value, value=cleaned, seal=seal)
     return _clean_value(value, secret)
 
 
@@ -82,7 +84,12 @@ def clean_answer(answer: Answer, secret: str | None) -> Answer:
 def _clean(part: AnyPart, secret: str) -> AnyPart:
     if part.extra is not None:
         part = msgspec.structs.replace(part, extra=without_key_in(part.extra, secret))
-    if isinstance(part, Text | Thinking | Refusal):
+    if isinstance(part, Thinking):
+        if secret in part.text:
+            part = reworded(part, part.text.replace(secret, _GONE))
+        states: dict[str, Any] = {"signature": part.signature, "redacted": part.redacted}
+        return msgspec.structs.replace(part, **_clean_value(states, secret))
+    if isinstance(part, Text | Refusal):
         if secret in part.text:
             return msgspec.structs.replace(part, text=part.text.replace(secret, _GONE))
     elif isinstance(part, ToolCall):
@@ -103,10 +110,11 @@ class KeyScreen:
     """
 
     def __init__(self, secret: str) -> None:
-        """`secret` must be one that `tells`."""
+        """`secret` must be one that `tells`. `found`: it was in the text."""
         self._secret = secret
         self._first = secret[0]
         self._held = ""
+        self.found = False
 
     def feed(self, text: str) -> str:
         """What may go out now."""
@@ -117,6 +125,7 @@ class KeyScreen:
         secret = self._secret
         if secret in text:
             text = text.replace(secret, _GONE)
+            self.found = True
         at = text.find(self._first, max(0, len(text) - len(secret) + 1))
         while at >= 0:
             if secret.startswith(text[at:]):

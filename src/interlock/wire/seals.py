@@ -8,8 +8,10 @@ has a place for one; in OpenAI's chat, where Google's own compatible server puts
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from interlock.types.labels import Wire
-from interlock.types.request import Extra
+from interlock.types.request import Extra, Thinking
 
 _SEALED: Final = ("gemini:", "bedrock:", "openai-responses:")
 THOUGHTS: Final = "thoughts:"
@@ -31,6 +33,12 @@ def unseal(wire: Wire, sealed: str | None) -> str | None:
 def is_seal(state: str | None) -> bool:
     """Whether a state is under a wire format's name. One that is not is Claude's, whoever serves it."""
     return state is not None and state.startswith(_SEALED)
+
+
+def reworded(thought: Thinking, text: str) -> Thinking:
+    """A thought whose words had to be changed: a signature of the others is no good for them, a seal is."""
+    signature = thought.signature if is_seal(thought.signature) else None
+    return replace(thought, text=text, signature=signature)
 
 
 def in_extra_content(kept: str) -> Extra:

@@ -5,13 +5,19 @@ Log probabilities are in the form that callers of OpenAI's dialect know. Sources
 of UTF-8, everyone else in characters.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from interlock.types.answer import Citation
 
 _PAGES: Final = ("web", "retrievedContext", "maps", "image")
 """What a chunk of a search may be; each has its `uri` and its `title`."""
+
+
+_Ends = Sequence[int]
+"""Where in its bytes each character of a text ends: so many characters are complete up to a place."""
 
 
 def to_logprobs(raw: Any) -> dict[str, Any] | None:
@@ -43,11 +49,15 @@ def _token(raw: dict[str, Any]) -> dict[str, Any]:
 
 def sources_of(grounding: Any, citations: Any, text: str) -> list[Citation]:
     """The sources of an answer whose whole text is `text`."""
-    said = text.encode("utf-8", "surrogatepass")
-    return [*_of_search(grounding, said), *_of_citations(citations, said)]
+    if not (grounding or citations):
+        return []
+    ends: _Ends = range(1, len(text) + 1)
+    if not text.isascii():
+        ends = [*accumulate(len(character.encode("utf-8", "surrogatepass")) for character in text)]
+    return [*_of_search(grounding, ends), *_of_citations(citations, ends)]
 
 
-def _of_search(raw: Any, said: bytes) -> Iterable[Citation]:
+def _of_search(raw: Any, said: _Ends) -> Iterable[Citation]:
     """What stands behind each piece of the answer; a page that stands behind none stands behind it all."""
     if type(raw) is not dict:
         return
@@ -69,7 +79,7 @@ def _page(chunk: dict[str, Any]) -> dict[str, Any]:
     return next((page for name in _PAGES if type(page := chunk.get(name)) is dict), {})
 
 
-def _of_citations(raw: Any, said: bytes) -> Iterable[Citation]:
+def _of_citations(raw: Any, said: _Ends) -> Iterable[Citation]:
     """Two names for one list: the Gemini API's and Vertex AI's."""
     if type(raw) is not dict:
         return
@@ -77,22 +87,18 @@ def _of_citations(raw: Any, said: bytes) -> Iterable[Citation]:
         yield _citation(source, source, said, (_at(source.get("startIndex")), _at(source.get("endIndex"))))
 
 
-def _citation(page: dict[str, Any], own: Any, said: bytes, span: tuple[int, int] | None) -> Citation:
+def _citation(page: dict[str, Any], own: Any, said: _Ends, span: tuple[int, int] | None) -> Citation:
     url = page.get("uri")
-    start, end = (0, len(said)) if span is None else span
+    start, end = (0, said[-1] if said else 0) if span is None else span
     return {
         "url": url if type(url) is str else None,
         "title": str(page.get("title") or ""),
         "quoted": "",
-        "start": _characters(said, start),
-        "end": _characters(said, end),
+        "start": bisect_right(said, start),
+        "end": bisect_right(said, end),
         "own": own,
     }
 
 
 def _at(value: Any) -> int:
     return value if type(value) is int and value >= 0 else 0
-
-
-def _characters(said: bytes, position: int) -> int:
-    return len(said[:position].decode("utf-8", "ignore"))

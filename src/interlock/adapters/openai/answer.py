@@ -19,6 +19,7 @@ from interlock.adapters.failures import (
 from interlock.adapters.openai.usage import read_usage
 from interlock.types.answer import Answer, AttemptOutcome, Citation, Failure, FinishReason, Usage
 from interlock.types.request import AnyPart, Extra, Refusal, Text, Thinking, ToolCall
+from interlock.wire.seals import EXTRA_CONTENT
 
 _decode: Final = msgspec.json.Decoder().decode
 OWN: Final = "openai-chat"
@@ -65,6 +66,7 @@ class _Function(Struct):
 class _Call(Struct):
     function: _Function
     id: str | None = None
+    extra_content: Any = None  # what a call is remembered by (Google's compatible server)
 
 
 class Piece(Struct, gc=False):
@@ -228,8 +230,15 @@ def _parts(message: _Message | _UsualMessage) -> tuple[AnyPart, ...]:
         parts.append(Refusal(text=message.refusal))
     for call in message.tool_calls or ():
         function = call.function
-        parts.append(ToolCall(id=call.id or "", name=function.name, arguments=function.arguments or ""))
+        kept = remembered_by(call.extra_content)
+        arguments = function.arguments or ""
+        parts.append(ToolCall(id=call.id or "", name=function.name, arguments=arguments, extra=kept))
     return tuple(parts)
+
+
+def remembered_by(content: Any) -> Extra | None:
+    """What a call carries for callers of this dialect, who give it back with the call."""
+    return {OWN: {EXTRA_CONTENT: content}} if content else None
 
 
 def said_in(pieces: list[Piece]) -> Iterator[tuple[Literal["text", "thinking"], str]]:

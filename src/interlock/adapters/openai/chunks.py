@@ -22,6 +22,7 @@ class Call(Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: Any = None  # what a call is remembered by (Google's compatible server)
 
 
 class Delta(Struct, forbid_unknown_fields=True, gc=False):

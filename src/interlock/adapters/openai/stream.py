@@ -7,6 +7,8 @@ stream well.
 
 from typing import Any, Final
 
+import msgspec
+
 from interlock.adapters.citing import cites
 from interlock.adapters.failures import Broken, code_of, malformed
 from interlock.adapters.openai.answer import (
@@ -16,6 +18,7 @@ from interlock.adapters.openai.answer import (
     Piece,
     citations_in,
     failure_of,
+    remembered_by,
     said_in,
     unjudged_calls,
 )
@@ -99,8 +102,15 @@ class StreamDecoder(SseDecoder):
         if self._guesses:
             self._guesses -= 1
             guess = around(data, words)
-            if guess is not None and self._more_text(*read_chunk(guess.probe())) == PROBE:
+            if guess is not None and self._proves(guess):
                 self._around = guess
+
+    def _proves(self, guess: Around) -> bool:
+        """Whether words are read where a guess has them: a comma's quotation marks stand elsewhere, too."""
+        try:
+            return self._more_text(*read_chunk(guess.probe())) == PROBE
+        except msgspec.DecodeError:
+            return False
 
     def _more_text(self, chunk: Chunk, own: dict[str, Extra]) -> str | None:
         """The words that a chunk adds to the open text, if that is all it does, as nearly all of them."""
@@ -253,7 +263,8 @@ class StreamDecoder(SseDecoder):
             known = self._calls[key] = (self._next, call.id or "", function.name)
             self._open_calls.append(self._next)
             self._next += 1
-            out.append(BlockStarted(known[0], "tool_call", known[1], function.name))
+            kept = remembered_by(call.extra_content)
+            out.append(BlockStarted(known[0], "tool_call", known[1], function.name, kept))
         if function.arguments:
             out.append(BlockDelta(known[0], function.arguments))
 

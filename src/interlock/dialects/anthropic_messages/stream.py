@@ -53,6 +53,7 @@ class StreamEncoder:
         self._started = False
         self._numbers: dict[int, int] = {}
         self._before: dict[int, bytes] = {}
+        self._citing: set[int] = set()  # blocks that may have citations
         self._next = 0
         self._calls = False
         self._refused = False
@@ -102,6 +103,8 @@ class StreamEncoder:
             return
         number = self._numbers[event.index] = self._next
         self._next += 1
+        if event.kind == "text":
+            self._citing.add(event.index)
         delta = _DELTAS.get(event.kind)
         if delta is not None:
             self._before[event.index] = _DELTA % (number, delta)
@@ -134,7 +137,7 @@ class StreamEncoder:
             if delta and number is not None:
                 out.append(_event("content_block_delta", {"index": number, "delta": delta}))
             for one in cited(event.extra, OWN):
-                if one["url"] is None or number is None:
+                if one["url"] is None or number is None or event.index not in self._citing:
                     self._homeless.append(one)
                 else:
                     delta = {"type": "citations_delta", "citation": to_web_location(one)}

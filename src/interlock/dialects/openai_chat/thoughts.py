@@ -25,13 +25,17 @@ _decode: Final = msgspec.json.Decoder(list[list[int | str]]).decode
 
 
 class Keeping:
-    """Mutable: what is to be kept of an answer, in its order. Nothing is, where no thought has a state."""
+    """Mutable: what is to be kept of an answer, in its order. Nothing is, where no thought has a state.
+
+    Behind one that has, the words of all that follow must be counted too.
+    """
 
     def __init__(self, *, spoke: bool) -> None:
         """`spoke`: words came before the first thought."""
         self._items: list[Item] = [[]] if spoke else []
         self._open: dict[int, Item] = {}
         self._has_state = False
+        self._kept = False
         self._spoke = spoke
 
     def think(self, index: int) -> None:
@@ -73,8 +77,9 @@ class Keeping:
 
     def take(self) -> Extra:
         """The field that keeps all so far; empty if there is nothing to keep."""
-        if not self._has_state:
+        if not (self._has_state or (self._kept and any(item and item[0] for item in self._items))):
             return {}
+        self._kept = True
         kept = THOUGHTS + _encode(self._items).decode("utf-8")
         self._items, self._has_state = [], False
         return in_extra_content(kept)
@@ -119,9 +124,19 @@ def take_kept(extra: Extra | None) -> tuple[list[Item] | None, Extra | None]:
         items: list[Item] = _decode(kept.removeprefix(THOUGHTS))
     except (msgspec.DecodeError, RecursionError):
         return None, extra
-    if not all(item == [] or list(map(type, item)) == [int, str, str] for item in items):
+    if not all(map(_is_ours, items)):
         return None, extra
     return items, {name: value for name, value in extra.items() if name != EXTRA_CONTENT} or None
+
+
+def _is_ours(item: Item) -> bool:
+    """Whether an item is one that we write: words are counted from 0 up, and one that is hidden has none."""
+    if not item:
+        return True
+    if list(map(type, item)) != [int, str, str]:
+        return False
+    length, _, opaque = item
+    return bool(length == 0 if opaque else length >= 0)
 
 
 class Remembered:

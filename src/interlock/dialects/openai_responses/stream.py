@@ -238,11 +238,12 @@ class StreamEncoder:
             block.more["logprobs"] = [*block.more.get("logprobs", ()), *fields["logprobs"]]
         if "annotation" in fields:
             self._annotate(block, fields["annotation"], out)
-        for one in cited(event.extra, OWN):
+        named = cited(event.extra, OWN)
+        length = sum(map(len, block.pieces)) if named else 0
+        for one in named:
             if one["url"] is None or block.kind != "output_text":
                 self._homeless.append(one)
             else:
-                length = len("".join(block.pieces))
                 self._annotate(block, to_flat_annotation(one, self._said, length), out)
         if "event" in fields:
             self._progress(block, fields["event"], out)
@@ -332,6 +333,16 @@ class StreamEncoder:
 
 
 _OURS: Final = frozenset(
-    {"id", "model", "instructions", "metadata", "previous_response_id", "store", "tool_choice", "tools"}
+    {
+        "background",
+        "id",
+        "instructions",
+        "metadata",
+        "model",
+        "previous_response_id",
+        "store",
+        "tool_choice",
+        "tools",
+    }
 )
 """What the vendor's last word does not change: it stands as it was said at first."""
