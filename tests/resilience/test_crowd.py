@@ -63,6 +63,10 @@ def test_an_account_has_a_throttle_just_while_there_is_something_to_hold_back_by
     assert upstream.throttle.slots.most == 3
     upstream.answered(1.0 + CALM_S)
     assert upstream.throttle is None
+    upstream.overloaded(100.0, 99.0)
+    assert upstream.slots.crowd.relax(100.0 + CALM_S), "as who comes next has it do"
+    upstream.answered(100.0 + CALM_S)
+    assert upstream.throttle is None
     told = said({"ratelimit-remaining": "1", "ratelimit-reset": "9"}, 0.0)
     assert not upstream.hear(TargetHealth(Breaker()), told, 1.0, 1.0, ())
     assert upstream.throttle is not None

@@ -45,6 +45,8 @@ TELLING = {
     "a negative reset": (openai("requests", "0", "60", "-30"), UNSAID_S),
     "an endless reset": (openai("requests", "0", "60", "inf"), UNSAID_S),
     "a reset of a century": (openai("requests", "0", None, "999999999"), LONGEST_S),
+    "a length of time longer than any": (openai("requests", "0", "60", "9" * 400 + "s"), UNSAID_S),
+    "a reset as long as a head may be": (openai("requests", "0", "60", "9" * 60_000), UNSAID_S),
     "a negative rest": (openai("requests", "-1", "60", "30s"), 0),
     "words for a rest": (openai("requests", "none", "60", "30s"), 0),
     "an endless rest": (openai("requests", "9" * 400, "60", "30s"), 0),

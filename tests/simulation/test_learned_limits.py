@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from interlock.config.written import Limits
+from interlock.execute.admission import turn
 from interlock.resilience.crowd import CALM_S
+from interlock.resilience.learned import Said
+from interlock.resilience.quota import Quota
 from tests.simulation.clock import run
 from tests.simulation.test_rows import Place, code, outcomes, whole
 from tests.simulation.upstreams import Answer, Net, refusal
@@ -132,6 +135,43 @@ def test_u5_a_crowd_that_waits_goes_on_by_what_the_next_answer_tells():
         starts = sorted(call.at - began for call in place.net.calls[1:])
         assert starts[0] == pytest.approx(0)
         assert starts[1] >= 29
+
+    run(story())
+
+
+def test_u5_a_crowd_that_waits_goes_on_within_a_second_where_the_next_answer_tells_of_room():
+    async def story():
+        place = Place(fallbacks=(), deadline_ms=60_000)
+        tells(place, {"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "55s"})
+        await place.ask()
+        tells(place, {"x-ratelimit-remaining-requests": "100", "x-ratelimit-reset-requests": "1s"})
+        found = await many(place, 5)
+        assert {code(one) for one in found} == {"ok"}
+        assert max(one.elapsed_ms for one in found) < 3000
+
+    run(story())
+
+
+def test_u5_a_long_call_that_waits_is_not_passed_by_short_ones_without_end():
+    async def story():
+        loop = asyncio.get_running_loop()
+        quota = Quota()
+        told = Said(name="t", unit="tokens", remaining=0, most=600, full_s=60.0, steady=True, account=False)
+        quota.hear([told], loop.time(), loop.time(), None)
+        began: list[float] = []
+
+        async def call(tokens: int) -> None:
+            assert await turn((quota,), tokens, loop.time() + 600, loop) is None
+            quota.begin(loop.time(), tokens)
+            began.append(loop.time())
+
+        first = asyncio.ensure_future(call(300))
+        others = []
+        for _ in range(40):
+            await asyncio.sleep(1)
+            others.append(asyncio.ensure_future(call(8)))
+        assert first.done()
+        await asyncio.gather(*others)
 
     run(story())
 

@@ -19,6 +19,8 @@ Gate = Throttle[Ticket]
 
 QUEUE_S: Final = 1.0
 """When to come back to a queue that was full."""
+LOOK_S: Final = 1.0
+"""How often who waits for what headers told of asks whether an answer has told better since."""
 _RANK: Final = {name: rank for rank, name in enumerate(LATENCY_CLASSES)}
 
 
@@ -56,7 +58,7 @@ async def enter(
     try:
         if at > now:
             await asyncio.sleep(at - now)
-        busy = await _turn(quotas, tokens, by, loop)
+        busy = await turn(quotas, tokens, by, loop)
     except BaseException:
         leave(slots)
         raise
@@ -82,10 +84,13 @@ def _let_in(slots: Slots[Ticket]) -> None:
             ticket.set_result(True)
 
 
-async def _turn(
+async def turn(
     quotas: tuple[Quota, ...], tokens: int, by: float, loop: asyncio.AbstractEventLoop
 ) -> Busy | None:
-    """Wait until so many tokens fit all that the upstream's headers told of, which may change meanwhile."""
+    """Wait until so many tokens fit all that the upstream's headers told of, which may change meanwhile.
+
+    Busy where that is after `by`, an instant of the loop.
+    """
     now = loop.time()
     at = max((quota.start_at(now, tokens) for quota in quotas), default=now)
     while at > now:
@@ -94,10 +99,12 @@ async def _turn(
         for quota in quotas:
             quota.wait(tokens)
         try:
-            await asyncio.sleep(at - now)
+            await asyncio.sleep(min(at - now, LOOK_S))
         finally:
             now = loop.time()
-            at = max(quota.wake(now, tokens) for quota in quotas)
+            mine = max(quota.wake(now, tokens) for quota in quotas)
+        # Sooner only where all fit who wait: nobody goes before one who came earlier.
+        at = mine if now >= at else min(at, max(quota.start_at(now, tokens) for quota in quotas))
     return None
 
 

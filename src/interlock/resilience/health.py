@@ -105,9 +105,8 @@ class UpstreamHealth:
 
     def answered(self, now: float) -> None:
         """A call of it, which is still counted, had an answer. Asked only while there is a throttle."""
-        if self.slots.crowd.most is not None:
-            self.slots.crowd.succeed(now)
-            self._follow()
+        self.slots.crowd.succeed(now)
+        self._follow()  # always: whoever waits, or comes, may have had it forget by itself
 
     def overloaded(self, now: float, began: float) -> None:
         """A call of it that began at `began`, and is still counted, came back as one too many."""

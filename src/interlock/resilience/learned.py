@@ -94,6 +94,8 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EPOCH: Final = 1e9
 _EPOCH_MS: Final = 1e12
 _LONGEST_NUMBER: Final = 15
+_LONGEST_RESET: Final = 64
+"""Characters: looking for lengths of time takes the square of them, and a header may have 64 KB."""
 
 
 def says(headers: Mapping[str, str]) -> bool:
@@ -138,6 +140,8 @@ def _count(text: str) -> int | None:
 def _full_s(reset: str, date: str, age_s: float) -> float | None:
     """Seconds until a reset, from when the call was sent: limits are looked at when a call comes in."""
     reset = reset.strip()
+    if len(reset) > _LONGEST_RESET:
+        return None
     pieces = _LENGTH.findall(reset)
     if pieces and "".join(number + unit for number, unit in pieces) == reset:
         return sum(float(number) * _SECONDS[unit] for number, unit in pieces)

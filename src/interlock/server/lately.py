@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from interlock.execute.executor import Execution
+from interlock.execute.setting import Setting
 from interlock.server.case import Case
 
 MOST: Final = 16 * 1024
@@ -12,15 +13,17 @@ MOST: Final = 16 * 1024
 
 class Lately:
     """Mutable: a request, read by read, and the body of its upstream's answer; empty where there is none.
+    `setting` is what it was executed in.
 
     Whoever wants the next one says so by `wanted`, and is told by `taken`.
     """
 
-    __slots__ = ("answer", "request", "taken", "wanted")
+    __slots__ = ("answer", "request", "setting", "taken", "wanted")
 
     def __init__(self) -> None:
         self.request: tuple[bytes, ...] = ()
         self.answer = b""
+        self.setting: Setting | None = None
         self.wanted = False
         self.taken: Callable[[], object] | None = None
 
@@ -38,9 +41,10 @@ class Lately:
         answer = execution.heard(MOST)
         if answer is not None:
             self.request, self.answer, self.wanted = request, answer, False
+            self.setting = execution.setting
             if self.taken is not None:
                 self.taken()
 
     def forget(self) -> None:
         """Let go of it."""
-        self.request, self.answer = (), b""
+        self.request, self.answer, self.setting = (), b"", None

@@ -7,10 +7,11 @@ nothing is real: no caller, no upstream, no store, no log, a health of its own. 
 warm.
 
 It costs nothing where there is no time between requests, nor where there is much; in between up to a tenth of
-a core. `server.keep_warm: false` turns it off.
+a core. `server.keep_warm: false` turns it off. Where none follows, all that is held for it is let go of.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
@@ -39,12 +40,12 @@ from interlock.wiring import apart
 
 EVERY_S: Final = 0.002
 """In so short a time little leaves the cache; after two and a half times as much, half of it has."""
-TIMES: Final = 12
-"""So often after a request, unless another comes."""
 WITHIN_S: Final = 0.025
-"""Only where one follows another so soon: a caller that comes now and then is not waited for."""
+"""Only where one follows another so soon, and for so long: who comes now and then is not waited for."""
 LONGEST_S: Final = 0.003
 """What takes longer is not gone over again: a dear request, or a server that has enough to do."""
+REST: Final = 9
+"""So many times as long as one took none is begun: that makes it a tenth of a core, however dear they are."""
 _OK: Final = b"HTTP/1.1 200 "
 
 
@@ -59,19 +60,18 @@ class Rehearsal:
         self._live = live
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._left = 0
-        self._came = self._played = -inf
+        self._came = -inf
+        self._played = self._due = 0.0
         self._stage: Stage | None = None
         live.lately.wanted, live.lately.taken = True, self._begin
 
     def close(self) -> None:
         """End it, for good."""
-        self._live.lately.forget()
         self._live.lately.wanted, self._live.lately.taken = False, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._leave()
+        self._let_go()
 
     def _begin(self) -> None:
         """A request was kept."""
@@ -83,30 +83,36 @@ class Rehearsal:
 
     def _tick(self) -> None:
         self._timer = None
-        lately = self._live.lately
+        live, now = self._live, self._loop.time()
+        lately, going = live.lately, True
         if not lately.wanted:  # there was a real one since, and it has warmed what this would
-            before, self._came = self._came, self._loop.time()
-            lately.wanted, self._left = True, TIMES if self._came - before <= WITHIN_S else 0
-        elif lately.request:
-            self._left -= 1
+            before, self._came, lately.wanted = self._came, now, True
+            going = now - before <= WITHIN_S
+        elif now - self._came > WITHIN_S or lately.setting is not live.state.setting:
+            going = False  # nobody follows; or another config or world would have it end elsewhere
+        elif lately.request and time.perf_counter() >= self._due:
             self._go_over(lately.request, lately.answer)
-        if self._left > 0 and lately.request:
-            self._timer = self._loop.call_later(EVERY_S, self._tick)
+        if going:
+            rest_s = max(EVERY_S, self._due - time.perf_counter())
+            self._timer = self._loop.call_later(min(rest_s, WITHIN_S), self._tick)
         else:
-            lately.forget()
+            self._let_go()
 
     def _go_over(self, request: tuple[bytes, ...], answer: bytes) -> None:
         if self._stage is None or self._stage.closing:
             self._leave()
             self._stage = Stage(self._live, self._loop, self._ended, self._failed)
-        self._played = self._loop.time()
-        self._stage.play(self._live.state, request, answer)
+        if not self._stage.busy:
+            self._played = time.perf_counter()
+            self._stage.play(self._live.state, request, answer)
 
     def _ended(self, answer: bytes) -> None:
         """One has got its answer. Where that is none of a model, something has changed since the real one."""
-        well = answer.startswith(_OK)
+        well, now = answer.startswith(_OK), time.perf_counter()
+        took_s = now - self._played
+        self._due = now + took_s * REST
         self.count += well
-        if not well or self._loop.time() - self._played > LONGEST_S:
+        if not well or took_s > LONGEST_S:
             self._live.lately.forget()
 
     def _failed(self, what: dict[str, Any]) -> None:
@@ -115,6 +121,11 @@ class Rehearsal:
         self._live.say(
             "rehearsal_failed", **{name: what[name] for name in what if name not in ("at", "event")}
         )
+
+    def _let_go(self) -> None:
+        """Hold nothing of any request: a key, an answer, a config that is not in force any more."""
+        self._live.lately.forget()
+        self._leave()
 
     def _leave(self) -> None:
         stage, self._stage = self._stage, None
@@ -158,10 +169,13 @@ class Stage:
         """Whether its caller was sent away, and it is of no more use."""
         return self._caller.is_closing()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is still under way, and another one has to wait."""
+        return self._gateway.load.in_flight > 0
+
     def play(self, state: State, request: tuple[bytes, ...], answer: bytes) -> None:
-        """Have a request served under a state, and answered upstream with these bytes; not two at once."""
-        if self._gateway.load.in_flight:
-            return
+        """Have a request served under a state, and answered upstream with these bytes; not while `busy`."""
         if self._of is not state:
             self._of = state
             setting = apart(state.setting, self._health, state.config.resilience)
@@ -184,6 +198,7 @@ class Prompter:
         self.busy = 0
         self._loop = loop
         self._idle: list[Upstream] = []
+        self._all: set[Upstream] = set()
 
     async def send(
         self,
@@ -206,9 +221,10 @@ class Prompter:
         self.end()
 
     def end(self) -> None:
-        """Close what is open."""
-        while self._idle:
-            self._idle.pop().connection_lost(None)
+        """Close what is open, idle or not: each has a timer."""
+        self._idle.clear()
+        for connection in tuple(self._all):
+            connection.connection_lost(None)
 
     def _open(self, origin: Origin) -> Upstream:
         connection = Upstream(self._loop, origin, self, Outbox(self._loop))
@@ -218,6 +234,7 @@ class Prompter:
             self._loop.call_soon(connection.data_received, head % len(self.answer) + self.answer)
 
         connection.connection_made(Pipe(asked))
+        self._all.add(connection)
         return connection
 
     # For its connections.
@@ -226,7 +243,7 @@ class Prompter:
         self._idle.append(connection)
 
     def lost(self, connection: Upstream) -> None:
-        """Nothing was held of it."""
+        self._all.discard(connection)
 
 
 class Pipe(asyncio.Transport):
