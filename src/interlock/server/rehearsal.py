@@ -6,7 +6,7 @@ milliseconds the latest is gone over again in between, by the same code, in a ga
 nothing is real: no caller, no upstream, no store, no log, a health of its own. The next one finds everything
 warm.
 
-It costs nothing where there is no time between requests, nor where there is much; in between up to a tenth of
+It costs nothing where there is no time between requests, nor where there is much; in between up to a fifth of
 a core. `server.keep_warm: false` turns it off. Where none follows, all that is held for it is let go of.
 """
 
@@ -44,8 +44,8 @@ WITHIN_S: Final = 0.025
 """Only where one follows another so soon, and for so long: who comes now and then is not waited for."""
 LONGEST_S: Final = 0.003
 """What takes longer is not gone over again: a dear request, or a server that has enough to do."""
-REST: Final = 9
-"""So many times as long as one took none is begun: that makes it a tenth of a core, however dear they are."""
+REST: Final = 4
+"""So many times as long as one took none is begun: at most a fifth of a core, however dear they are."""
 _OK: Final = b"HTTP/1.1 200 "
 
 
