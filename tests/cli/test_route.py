@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from interlock.cli.app import cli
+from interlock.store import Store, StoredResponse
+from interlock.wiring import now_us
 
 CONFIG = """\
 providers:
@@ -146,3 +148,33 @@ def test_a_request_that_makes_no_sense_is_a_mistake_with_status_2(arguments, std
     told = run(*arguments, "--json", stdin=stdin)
     assert told.exit_code == 2
     assert "error" in json.loads(told.stdout)
+
+
+def test_a_dry_run_goes_on_from_kept_answers_and_their_items():
+    decision(stdin=json.dumps(CHAT))  # which makes the store
+    name = "g" * 26
+    item = {"id": f"msg_{name}ggg", "type": "message", "role": "assistant", "content": "Hi"}
+    kept = StoredResponse(
+        id="resp_" + "0" * 26,
+        tenant="default",
+        created_at=now_us(),
+        data_class="confidential",
+        input=b"[]",
+        body=json.dumps({"output": [item]}).encode(),
+    )
+    store = Store.open("interlock.db", now=now_us)
+    try:
+        store.put_response(kept).result()
+    finally:
+        store.close()
+    for more in (
+        {"input": [{"type": "item_reference", "id": item["id"]}]},
+        {"input": "x", "previous_response_id": kept.id},
+    ):
+        found = decision("--endpoint", "/v1/responses", stdin=json.dumps({"model": "prod", **more}))
+        assert found["signals"]["data_class"] == "confidential"
+    absent = {"input": [{"type": "item_reference", "id": "msg_1"}], "model": "prod"}
+    assert (
+        "Item with id 'msg_1' not found."
+        in run("--endpoint", "/v1/responses", stdin=json.dumps(absent)).output
+    )

@@ -51,7 +51,7 @@ class Suite:
 
 PYTHON: Final = "tests/clients/suites"
 SUITES: Final = {
-    "ai-sdk": Suite(".venv-clients", "tests/clients/ai_sdk/suite.test.mjs", 191),
+    "ai-sdk": Suite(".venv-clients", "tests/clients/ai_sdk/suite.test.mjs", 227),
     "embeddings": Suite(".venv-clients", f"{PYTHON}/embeddings_suite.py", 10),
     "instructor": Suite(".venv-clients-instructor", f"{PYTHON}/instructor_suite.py", 68),
     "langchain-anthropic": Suite(".venv-clients", f"{PYTHON}/langchain_anthropic_suite.py", 120),

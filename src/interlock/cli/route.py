@@ -171,9 +171,9 @@ def _dry_run(
     from interlock.dialects import ENDPOINTS
     from interlock.resilience.health import Health
     from interlock.route.decide import decide
+    from interlock.server.earlier import going_on, recall
     from interlock.server.ids import Clock, draw, fresh_name
-    from interlock.server.judge import stricter, within
-    from interlock.server.kept import recall
+    from interlock.server.judge import stricter
     from interlock.server.records import to_row
     from interlock.server.state import make_state
     from interlock.wiring import put_world, world_of
@@ -185,10 +185,10 @@ def _dry_run(
     now = nanoseconds // 1000
     decode = ENDPOINTS[endpoint].decode_request
     request = decode(body, headers)
-    known = None
-    if request.keeping is not None and request.keeping.previous is not None:
-        earlier = recall(store, caller, loaded.config, body, request.keeping.previous, now)
-        request, known = within(decode(earlier.body, headers), earlier.residency), earlier.data_class
+    known, keeping = None, request.keeping
+    if keeping is not None and (keeping.previous is not None or keeping.refers):
+        earlier = recall(store, caller, loaded.config, body, keeping, now)
+        request, known = going_on(decode(earlier.body, headers), earlier, keeping), earlier.data_class
     session = request.hints.session
     if session is not None:
         known = stricter(known, store.session_class(caller.tenant, session, now))

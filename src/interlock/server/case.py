@@ -27,7 +27,8 @@ class Asker(Struct, frozen=True, gc=False):
 
 
 class Case(Struct, frozen=True, gc=False):
-    """`body` is what the caller sent, where its record or a kept response will hold it, else empty.
+    """`body` is what the caller sent, where its record or a kept response will hold it, else empty; where it
+    named items of kept answers, they stand in it themselves.
 
     `size` is that of what the caller sent, in bytes; `large`: so much was read for it that nothing which goes
     through its whole request is the loop's work. `at` is when it was decided, in microseconds since the

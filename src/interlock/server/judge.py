@@ -3,18 +3,16 @@
 import time
 from typing import Final
 
-import msgspec
-
 from interlock.classify import classify
 from interlock.dialects import Endpoint
 from interlock.errors import ApiError
 from interlock.execute.apart import apart
 from interlock.server.case import LARGE, Case
 from interlock.server.content import is_kept
+from interlock.server.earlier import going_on, recall
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.server.ids import draw
-from interlock.server.kept import recall
 from interlock.server.noticing import asker_of
 from interlock.server.state import State
 from interlock.types.labels import RANK, DataClass
@@ -45,11 +43,11 @@ async def judge(
     now = nanoseconds // 1000
     hour = now // 1_000_000 // 3600 % 24
     known: DataClass | None = None
-    if request.keeping is not None and request.keeping.previous is not None:
-        previous = request.keeping.previous
-        earlier = await apart(recall, gateway.store, caller, state.config, body, previous, now)
-        large, known = len(earlier.body) > LARGE, earlier.data_class
-        request = within(await apart(decode, earlier.body, headers), earlier.residency)
+    size, keeping = len(body), request.keeping
+    if keeping is not None and (keeping.previous is not None or keeping.refers):
+        earlier = await apart(recall, gateway.store, caller, state.config, body, keeping, now)
+        large, known, body = len(earlier.body) > LARGE, earlier.data_class, earlier.given
+        request = going_on(await apart(decode, earlier.body, headers), earlier, keeping)
     if len(request.model) > LONGEST_NAME or request.tools or request.hints is not NO_HINTS:
         await apart(_check_names, request) if large else _check_names(request)
     session = request.hints.session
@@ -72,15 +70,7 @@ async def judge(
     )
     wanted = request.keeping is not None or is_kept(state.config, decision.policy.logging)
     asker = asker_of(request, signals, headers)
-    return Case(request, decision, body if wanted else b"", now, len(body), asker, large)
-
-
-def within(request: Request, residency: tuple[str, ...]) -> Request:
-    """The request, to be kept to all places that its conversation must stay within as well."""
-    if not residency:
-        return request
-    places = tuple(dict.fromkeys((*request.hints.residencies, *residency)))
-    return msgspec.structs.replace(request, hints=msgspec.structs.replace(request.hints, residencies=places))
+    return Case(request, decision, body if wanted else b"", now, size, asker, large)
 
 
 def stricter(one: DataClass | None, other: DataClass | None) -> DataClass | None:

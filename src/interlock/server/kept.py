@@ -1,8 +1,7 @@
-"""Kept answers: which are, what a later request goes on from, and how they are asked for and deleted.
+"""Kept answers: which are, and how they are asked for and deleted. `earlier` has what goes on from them.
 
 An answer is kept for its own tenant, with the data class and residency of its request, and for as long
-as records are. A request that goes on from one brings the whole conversation, classified anew, and is at
-least as sensitive as each turn of it.
+as records are.
 """
 
 from typing import Any, Final
@@ -11,17 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from interlock.config.checked import Config
-from interlock.dialects.openai_responses.items import name_of, without_digits
+from interlock.dialects.openai_responses.items import name_of, response_of, without_digits
 from interlock.errors import ApiError, StoreError
 from interlock.execute.apart import apart
 from interlock.server.case import LARGE, Case
+from interlock.server.earlier import absent, items_of, listed, may_see, since_of
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
 from interlock.store.responses import StoredResponse
-from interlock.store.sqlite import DAY_US, Store
-from interlock.types.labels import RANK, DataClass
-from interlock.types.request import Keeping
-from interlock.types.signals import Caller
 from interlock.wire.sse import EventParser
 from interlock.wiring import now_us
 
@@ -31,16 +27,12 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
 
-class Earlier(Struct, frozen=True, kw_only=True):
-    """What a request goes on from. `body` is the request's, with all items of the conversation in it."""
-
-    body: bytes
-    data_class: DataClass
-    residency: tuple[str, ...]
+class _Item(Struct):
+    id: Any = None
 
 
 class _Output(Struct):
-    output: list[dict[str, Any]]
+    output: list[_Item]
 
 
 class _Input(Struct):
@@ -49,46 +41,6 @@ class _Input(Struct):
 
 class _LastEvent(Struct):
     response: msgspec.Raw
-
-
-def recall(store: Store, caller: Caller, config: Config, body: bytes, previous: str, now: int) -> Earlier:
-    """The conversation that a request goes on from. Raises ApiError: not_found, request_too_large."""
-    turns = store.conversation(previous, caller.tenant, _since(config, now))
-    if not turns or any(not _may_see(caller, turn) for turn in turns):
-        raise _absent(previous, param="previous_response_id")
-    if turns[0].previous is not None:
-        raise _absent(turns[0].previous, param="previous_response_id")
-    limit = int(config.server.max_body_mb * 1_000_000)
-    if len(body) + sum(len(turn.input) + len(turn.body) for turn in turns) > limit:
-        raise ApiError(
-            "request_too_large",
-            f"the conversation has grown over {limit} bytes",
-            hint="begin a new one with what matters of it",
-            param="previous_response_id",
-        )
-    fields = _decode(body)
-    fields["input"] = [*_items(turns), *_listed(fields.get("input"))]
-    return Earlier(
-        body=_encode(fields),
-        data_class=max((turn.data_class for turn in turns), key=RANK.__getitem__),
-        residency=tuple(dict.fromkeys(place for turn in turns for place in turn.residency)),
-    )
-
-
-def _items(turns: tuple[StoredResponse, ...]) -> list[Any]:
-    """Everything that was said, by both sides, in order."""
-    found: list[Any] = []
-    for turn in turns:
-        found += _decode(turn.input)
-        found += msgspec.json.decode(turn.body, type=_Output).output
-    return found
-
-
-def _listed(given: Any) -> list[Any]:
-    """An `input` as the list of items that it stands for; what is wrong with one, its reader says."""
-    if type(given) is str:
-        return [{"type": "message", "role": "user", "content": given}]
-    return given if type(given) is list else [given]
 
 
 def named(case: Case, name: str, config: Config) -> Case:
@@ -110,7 +62,7 @@ def named(case: Case, name: str, config: Config) -> Case:
             decision_id=case.decision.id,
         )
     asked = wanted == "default" if keeping.store is None else keeping.store
-    settled = Keeping(id=f"resp_{name}", store=may and asked, previous=keeping.previous)
+    settled = msgspec.structs.replace(keeping, id=f"resp_{name}", store=may and asked)
     return msgspec.structs.replace(case, request=msgspec.structs.replace(case.request, keeping=settled))
 
 
@@ -124,6 +76,7 @@ async def keep(gateway: Gateway, case: Case, body: bytes) -> None:
     keeping, decision = case.request.keeping, case.decision
     assert keeping is not None, "only what has a name is kept"
     added = await apart(_added, case.body) if len(case.body) > LARGE else _added(case.body)
+    items = await apart(_foreign, keeping.id, body) if len(body) > LARGE else _foreign(keeping.id, body)
     signals = decision.signals
     row = StoredResponse(
         id=keeping.id,
@@ -137,14 +90,20 @@ async def keep(gateway: Gateway, case: Case, body: bytes) -> None:
         body=body,
     )
     try:
-        await gateway.store.put_response(row)
+        await gateway.store.put_response(row, items)
     except StoreError as error:
         raise gateway.store_failed(error) from None
 
 
 def _added(body: bytes) -> bytes:
     """The items that a body adds to its conversation, as JSON."""
-    return _encode(_listed(msgspec.json.decode(body, type=_Input).input))
+    return _encode(listed(msgspec.json.decode(body, type=_Input).input))
+
+
+def _foreign(response_id: str, body: bytes) -> tuple[str, ...]:
+    """The ids in the output of a response that do not lead to it by themselves: a vendor has given them."""
+    ids = (item.id for item in msgspec.json.decode(body, type=_Output).output)
+    return tuple(name for name in ids if type(name) is str and response_of(name) != response_id)
 
 
 def response_in(ending: bytes) -> bytes:
@@ -175,9 +134,9 @@ async def delete(gateway: Gateway, exchange: Exchange) -> None:
 async def list_input(gateway: Gateway, exchange: Exchange) -> None:
     """What a kept response was made from: the items of its conversation, newest first as a rule."""
     row = _found(gateway, exchange)
-    since = _since(exchange.state.config, now_us())
+    since = since_of(exchange.state.config, now_us())
     turns = gateway.store.conversation(row.id, row.tenant, since)
-    items = [*_items(turns[:-1]), *_decode(row.input)]
+    items = [*items_of(turns[:-1]), *_decode(row.input)]
     name = name_of(row.id)
     named_items = [_with_id(item, without_digits(f"{name}{place:04x}")) for place, item in enumerate(items)]
     limit, descending, after = _paging(exchange.query)
@@ -222,26 +181,7 @@ def _paging(query: dict[str, str]) -> tuple[int, bool, str | None]:
 def _found(gateway: Gateway, exchange: Exchange) -> StoredResponse:
     """The response that a path names. Raises ApiError: not_found, also for what this key may not see."""
     response_id, caller = exchange.params[0], exchange.caller
-    row = gateway.store.get_response(response_id, caller.tenant, _since(exchange.state.config, now_us()))
-    if row is None or not _may_see(caller, row):
-        raise _absent(response_id)
+    row = gateway.store.get_response(response_id, caller.tenant, since_of(exchange.state.config, now_us()))
+    if row is None or not may_see(caller, row):
+        raise absent(response_id)
     return row
-
-
-def _may_see(caller: Caller, row: StoredResponse) -> bool:
-    """Whether a key may have data of a response's class at all."""
-    return caller.max_data_class is None or RANK[row.data_class] <= RANK[caller.max_data_class]
-
-
-def _since(config: Config, now: int) -> int:
-    return now - config.telemetry.retention_days * DAY_US
-
-
-def _absent(response_id: str, *, param: str | None = None) -> ApiError:
-    shown = response_id if len(response_id) <= 64 else response_id[:64] + "…"
-    return ApiError(
-        "not_found",
-        f"there is no kept response `{shown}`",
-        hint="it was not kept, was deleted or is too old; send the whole conversation in `input`",
-        param=param,
-    )

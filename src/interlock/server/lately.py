@@ -34,7 +34,7 @@ class Lately:
         """
         decision, keeping = case.decision, case.request.keeping
         goes_on = decision.signals.session is not None or (
-            keeping is not None and keeping.previous is not None
+            keeping is not None and (keeping.previous is not None or keeping.refers)
         )
         if goes_on or decision.policy.logging == "strict" or sum(map(len, request)) > MOST:
             return

@@ -1,7 +1,9 @@
 """Kept responses as rows: what a row holds, and the statements that write, find and delete them."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+import apsw
 import msgspec
 from msgspec import Struct
 
@@ -44,11 +46,32 @@ TURNS: Final = (
     f"SELECT {', '.join(f'r.{name}' for name in _COLUMNS)} "
     "FROM turns JOIN responses r ON r.id = turns.id ORDER BY turn DESC"
 )
+PUT_ITEM: Final = (
+    "INSERT INTO response_items (tenant, item, response) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
+HOLDERS: Final = (
+    "SELECT r.id FROM response_items i JOIN responses r ON r.seq = i.response "
+    "WHERE i.tenant = ? AND i.item = ? AND r.data_class <= ? AND r.created_at >= ? LIMIT 2"
+)
 DELETE: Final = "DELETE FROM responses WHERE id = ? AND tenant = ?"
 EXPIRE: Final = (
     "DELETE FROM responses WHERE seq IN "  # noqa: S608  # our own number
     f"(SELECT seq FROM responses WHERE created_at < ? ORDER BY created_at LIMIT {PAGE})"
 )
+
+
+def put(db: apsw.Connection, response: StoredResponse, items: Iterable[str]) -> None:
+    """Keep a response, to be found by the names of these items too. Inside a transaction of the caller's."""
+    db.execute(PUT, to_row(response))
+    number = db.last_insert_rowid()
+    for item in items:
+        db.execute(PUT_ITEM, (response.tenant, item, number))
+
+
+def delete(db: apsw.Connection, response_id: str, tenant: str) -> bool:
+    """Delete a response, with the names of its items; False if the tenant has none of that id."""
+    db.execute(DELETE, (response_id, tenant))
+    return db.changes() == 1
 
 
 def to_row(response: StoredResponse) -> tuple[Any, ...]:

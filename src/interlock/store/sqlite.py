@@ -8,7 +8,7 @@ loop runs. Times are microseconds since the epoch. Whatever SQLite raises leaves
 import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -245,8 +245,10 @@ class Store:
 
     # Kept responses
 
-    def put_response(self, response: StoredResponse) -> Write[None]:
-        return self.writer.row(responses.PUT, responses.to_row(response))
+    def put_response(self, response: StoredResponse, items: Sequence[str] = ()) -> Write[None]:
+        if not items:  # which is most of them, and cheaper
+            return self.writer.row(responses.PUT, responses.to_row(response))
+        return self.writer.call(partial(responses.put, response=response, items=items))
 
     def get_response(self, response_id: str, tenant: str, since: int) -> StoredResponse | None:
         """A response; another tenant's, and one from before `since`, is as if absent."""
@@ -258,17 +260,16 @@ class Store:
 
         Where one is missing, the conversation begins behind the gap: its first one has a `previous`.
         """
-        rows = self._rows(responses.TURNS, (response_id, tenant, since))
-        return tuple(map(responses.from_row, rows))
+        return tuple(map(responses.from_row, self._rows(responses.TURNS, (response_id, tenant, since))))
+
+    def holders(self, item: str, tenant: str, most: DataClass, since: int) -> tuple[str, ...]:
+        """Responses, two at most, of a data class up to `most`, that hold an item of a vendor's name."""
+        values = (tenant, item, DATA_CLASSES.index(most), since)
+        return tuple(row[0] for row in self._rows(responses.HOLDERS, values))
 
     def delete_response(self, response_id: str, tenant: str) -> Write[bool]:
         """Delete a response; False if the tenant has none of that id."""
-
-        def work(db: apsw.Connection) -> bool:
-            db.execute(responses.DELETE, (response_id, tenant))
-            return db.changes() == 1
-
-        return self.writer.call(work)
+        return self.writer.call(partial(responses.delete, response_id=response_id, tenant=tenant))
 
     # What decisions were made from
 

@@ -197,11 +197,13 @@ class Keeping(Struct, frozen=True, kw_only=True):
 
     `id` is the answer's name, `store` whether it is kept (None: the caller said nothing), `previous` the
     kept answer that the conversation goes on from: what was said up to it stands in the messages.
+    `refers`: items of it were given by their names in kept answers; they stand in the messages too.
     """
 
     id: str = ""
     store: bool | None = None
     previous: str | None = None
+    refers: bool = False
 
 
 class Request(Struct, frozen=True, kw_only=True):

@@ -27,8 +27,11 @@ const DIALECTS = {
   anthropic: (key) => createAnthropic({ baseURL: `${URL}/v1`, apiKey: key }),
 };
 
-// Its Responses provider sends back the names of items, unless it is told that the vendor keeps none.
-const ITEMS = { providerOptions: { openai: { store: false } } };
+// Its Responses provider sends back the names of items, unless it is told that the vendor keeps none: then the items.
+const KEPT = {
+  "what is kept": {},
+  "nothing kept": { providerOptions: { openai: { store: false } } },
+};
 
 const PICTURE = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
@@ -71,9 +74,8 @@ for (const [dialect, connect] of Object.entries(DIALECTS)) {
       });
 
       test("an answer that cites is read, and its sources are there where the provider looks for them", async () => {
-        const unkept = { providerOptions: { openai: { store: false } } };
-        const whole = await generateText(ask("[[cite]]", unkept));
-        const streamed = streamText(ask("[[cite]]", unkept));
+        const whole = await generateText(ask("[[cite]]"));
+        const streamed = streamText(ask("[[cite]]"));
         for (const answer of [whole, streamed]) {
           assert.equal(await answer.text, "You said: [[cite]].");
           const pages = (await answer.sources).map((source) => source.url);
@@ -84,8 +86,10 @@ for (const [dialect, connect] of Object.entries(DIALECTS)) {
           ...whole.response.messages,
           { role: "user", content: "and now" },
         ];
-        const next = await generateText({ ...ask("", unkept), prompt: undefined, messages });
-        assert.equal(next.text, "You said: and now.");
+        for (const more of Object.values(KEPT)) {
+          const next = await generateText(ask(undefined, { messages, ...more }));
+          assert.equal(next.text, "You said: and now.");
+        }
       });
 
       test("an answer that reaches its limit says so", async () => {
@@ -110,24 +114,35 @@ for (const [dialect, connect] of Object.entries(DIALECTS)) {
         assert.equal(text, "The tool said rain in Wien for 2 days and noon in Wien.");
       });
 
-      test("a conversation goes on after thoughts", async () => {
-        const said = [{ role: "user", content: "[[think]]" }];
-        for (const first of [
-          (await generateText(ask(undefined, { messages: said, ...ITEMS }))).response,
-          await streamText(ask(undefined, { messages: said, ...ITEMS })).response,
-        ]) {
-          const messages = [...said, ...first.messages, { role: "user", content: "and now" }];
-          assert.equal((await generateText(ask(undefined, { messages, ...ITEMS }))).text, "You said: and now.");
-        }
-      });
+      for (const [kept, options] of Object.entries(KEPT)) {
+        test(`a conversation goes on for turns, also after thoughts, from ${kept}`, async () => {
+          let said = [];
+          for (const prompt of ["hi", "[[think]]", "and now", "so"]) {
+            for (const streamed of [true, false]) {
+              said = [...said, { role: "user", content: prompt }];
+              const given = ask(undefined, { messages: said, ...options });
+              const answer = streamed ? streamText(given) : await generateText(given);
+              assert.equal(await answer.text, `You said: ${prompt}.`);
+              said = [...said, ...(await answer.response).messages];
+            }
+          }
+        });
 
-      test("a tool loop goes on after thoughts, which come back where the client keeps their signature", async () => {
-        const more = { tools: { weather }, stopWhen: isStepCount(3), ...ITEMS };
-        const kept = name === "claude" && dialect !== "openai chat";
-        const expected = `The tool said rain in Bern for 3 days. I had thought: ${kept ? "let me see" : "nothing"}.`;
-        assert.equal((await generateText(ask("[[think]] [[recall]] 'Bern' 3", more))).text, expected);
-        assert.equal(await streamText(ask("[[think]] [[recall]] 'Bern' 3", more)).text, expected);
-      });
+        test(`a tool loop, and what follows, goes on after thoughts, from ${kept}`, async () => {
+          const more = { tools: { weather }, stopWhen: isStepCount(3), ...options };
+          // They come back where the client keeps their signature, or names what is kept with it.
+          const back = name === "claude" && dialect !== "openai chat";
+          const expected = `The tool said rain in Bern for 3 days. I had thought: ${back ? "let me see" : "nothing"}.`;
+          for (const run of [generateText, streamText]) {
+            const messages = [{ role: "user", content: "[[think]] [[recall]] 'Bern' 3" }];
+            const answer = await run(ask(undefined, { messages, ...more }));
+            assert.equal(await answer.text, expected);
+            const next = [...messages, ...(await answer.response).messages, { role: "user", content: "and now" }];
+            const last = await generateText(ask(undefined, { messages: next, ...options }));
+            assert.match(last.text, /^You said: and now\./);
+          }
+        });
+      }
 
       test("a tool can be forced", async () => {
         const answer = await generateText(

@@ -1,6 +1,7 @@
 """OpenAI's Responses as the vendor reads, refuses and answers them."""
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, Final
 
 from tests.clients.vendor.mind import PAGE, THOUGHT, Asked, Refused, Said
@@ -18,6 +19,7 @@ KNOWN: Final = frozenset(
     }
 )
 ENCRYPTED: Final = "gAAAAABthought"
+_COUNT: Final = count()
 TEXTS: Final = ("input_text", "output_text", "text")
 
 
@@ -128,12 +130,14 @@ def _usage(said: Said) -> dict[str, Any]:
 
 
 def _items(said: Said, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is said, each item with a name that no other one has."""
     found: list[dict[str, Any]] = []
+    name = f"v{next(_COUNT):06}"
     if said.thought:
         summary = [{"type": "summary_text", "text": said.thought}]
         wanted = "reasoning.encrypted_content" in (body.get("include") or ())
         encrypted = {"encrypted_content": ENCRYPTED} if wanted else {}
-        found.append({"id": "rs_1", "type": "reasoning", "summary": summary, **encrypted})
+        found.append({"id": f"rs_{name}", "type": "reasoning", "summary": summary, **encrypted})
     if said.pieces:
         text = "".join(said.pieces)
         cited = {"type": "url_citation", **PAGE, "start_index": 0, "end_index": len(text)}
@@ -141,12 +145,12 @@ def _items(said: Said, body: dict[str, Any]) -> list[dict[str, Any]]:
         part = {"type": "output_text", "annotations": notes, "logprobs": [], "text": text}
         status = "incomplete" if said.why == "length" else "completed"
         found.append(
-            {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": [part]}
+            {"id": f"msg_{name}", "type": "message", "status": status, "role": "assistant", "content": [part]}
         )
     for at, call in enumerate(said.calls):
         found.append(
             {
-                "id": f"fc_{at}",
+                "id": f"fc_{name}{at}",
                 "type": "function_call",
                 "status": "completed",
                 "call_id": f"call_{at}aB3xYz{len(call.name)}",
@@ -200,10 +204,11 @@ def stream(said: Said, body: dict[str, Any]) -> Reply:
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
     ]
-    for at, item in enumerate(_items(said, body)):
+    items = _items(said, body)
+    for at, item in enumerate(items):
         events += _of_item(at, item, said)
     done = _ends(said)
-    events.append({"type": f"response.{done}", "response": _response(said, body, done, _items(said, body))})
+    events.append({"type": f"response.{done}", "response": _response(said, body, done, items)})
     numbered = [event({**one, "sequence_number": at}, one["type"]) for at, one in enumerate(events)]
     return sse(*numbered[: len(numbered) // 2], end="reset") if said.cut else sse(*numbered)
 

@@ -3,6 +3,7 @@
 What an assistant did in one go (a thought, words, calls) is one message, as in every dialect; at most
 one of its items is a message, and what belongs to that as a whole is the `extra` of the message. Items
 of the vendor's own stay whole: calls among the assistant's, everything else in messages of role `tool`.
+Names of items in kept answers are only noted: the server puts the items in their places.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from interlock.dialects.labels import label_all, left_over, take_labels, take_source, take_trust
+from interlock.dialects.openai_responses.items import REFERENCE, kind_of
 from interlock.dialects.openai_responses.thoughts import read_encrypted
 from interlock.dialects.openai_responses.tools import read_input_tools
 from interlock.dialects.parts import opaque_of, part_of, read_content
@@ -31,7 +33,19 @@ from interlock.types.request import (
     ToolResult,
 )
 from interlock.wire.data_url import parse_data_url
-from interlock.wire.fields import Fields, Misfit, a_list, an_object, each, name, need, one_of, take, text
+from interlock.wire.fields import (
+    Fields,
+    Misfit,
+    a_list,
+    an_object,
+    each,
+    name,
+    need,
+    nothing_else,
+    one_of,
+    take,
+    text,
+)
 
 _check_role: Final = one_of("user", "assistant", "system", "developer")
 _OF_ASSISTANT: Final = ("_call", "mcp_list_tools", "mcp_approval_request", "compaction")
@@ -48,6 +62,7 @@ class _Turns:
         self._parts: list[AnyPart] = []
         self._extra: Extra | None = None
         self._spoke = False
+        self.refers = False
 
     def assistant(self, *parts: AnyPart, extra: Extra | None = None, speaks: bool = False) -> None:
         if speaks and self._spoke:
@@ -66,10 +81,12 @@ class _Turns:
             self._parts, self._extra, self._spoke = [], None, False
 
 
-def read_input(value: Any) -> tuple[tuple[Message, ...], tuple[Tool, ...]]:
-    """The messages of a request, and the tools that items of it bring. Raises Misfit."""
+def read_input(value: Any) -> tuple[tuple[Message, ...], tuple[Tool, ...], bool]:
+    """The messages of a request, the tools that items of it bring, and whether it names items of earlier
+    answers, which are missing here. Raises Misfit.
+    """
     if type(value) is str:
-        return (Message(role="user", parts=(Text(text=value),)),), ()
+        return (Message(role="user", parts=(Text(text=value),)),), (), False
     if type(value) is not list:
         raise Misfit("must be a string or a list of items")
     if not value:
@@ -77,12 +94,12 @@ def read_input(value: Any) -> tuple[tuple[Message, ...], tuple[Tool, ...]]:
     turns = _Turns()
     each(value, lambda raw: _add(raw, turns))
     turns.close()
-    return tuple(turns.messages), tuple(turns.tools)
+    return tuple(turns.messages), tuple(turns.tools), turns.refers
 
 
 def _add(raw: Any, turns: _Turns) -> None:
     fields = an_object(raw)
-    kind = fields.pop("type", None) or "message"
+    kind = fields.pop("type", None) or kind_of(fields)
     if type(kind) is not str:
         raise Misfit("must be a string", path="type")
     read = _ITEMS.get(kind)
@@ -149,8 +166,10 @@ def _of_result(part: AnyPart) -> Text | Image | File | Opaque:
     return part
 
 
-def _reference(fields: Fields, turns: _Turns) -> None:  # noqa: ARG001 - every reader's signature
-    raise Misfit("names an item that only the vendor has", path="type", hint="send the item itself")
+def _reference(fields: Fields, turns: _Turns) -> None:
+    need(fields, "id", name)
+    nothing_else(fields)
+    turns.refers = True
 
 
 _ITEMS: Final[dict[str, Callable[[Fields, _Turns], None]]] = {
@@ -158,7 +177,7 @@ _ITEMS: Final[dict[str, Callable[[Fields, _Turns], None]]] = {
     "reasoning": _reasoning,
     "function_call": _function_call,
     "function_call_output": _function_call_output,
-    "item_reference": _reference,
+    REFERENCE: _reference,
 }
 
 

@@ -4,6 +4,7 @@ Texts that stood in one item at their vendor stand in one again. Those of other 
 refusals that follow each other are one message, each thought is an item of its own.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -16,12 +17,31 @@ from interlock.types.request import AnyPart, Opaque, Refusal, Text, Thinking, To
 OWN: Final[Dialect] = "openai-responses"
 Item = dict[str, Any]
 _LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
+_DIGITS: Final = str.maketrans("ghijklmnop", "0123456789")
+NAME_DIGITS: Final = 26
+"""Of the name of a response that Interlock has given it."""
+_MADE: Final = re.compile(rf"[a-p]{{{NAME_DIGITS}}}[a-p]{{3,}}").fullmatch
+REFERENCE: Final = "item_reference"
+"""The type of what stands in an `input` for an item of an earlier answer: nothing but its id."""
 _PREFIXES: Final = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 
 
 def id_of(kind: str, name: str, place: int) -> str:
     """The id of an item that its vendor gave none: `name` is that of the response, without its prefix."""
     return f"{_PREFIXES[kind]}_{without_digits(f'{name}{place:03x}')}"
+
+
+def response_of(item_id: str) -> str | None:
+    """The response that an item's id leads to, if it was made by `id_of`; that it exists is not said."""
+    name = item_id.partition("_")[2]
+    if _MADE(name) is None:
+        return None
+    return f"resp_{name[:NAME_DIGITS].translate(_DIGITS)}"
+
+
+def kind_of(item: Item) -> Any:
+    """The type of an item of an `input`. One that does not say is a message, or but the name of an item."""
+    return item.get("type") or (REFERENCE if "id" in item and item.keys() <= {"id", "type"} else "message")
 
 
 def name_of(response_id: str) -> str:

@@ -1,6 +1,7 @@
 """A request for a response -> the canonical one.
 
-`previous_response_id` is only noted here: the server puts what it stands for at the beginning of `input`.
+`previous_response_id` and references to items are only noted here: the server puts what they stand for into
+`input`.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,10 +48,11 @@ def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
         if key not in found:
             raise Misfit("is missing", path=key)
     found.pop("background", None)
-    _settle_input(found)
+    refers = _settle_input(found)
     _settle_tools(found)
     _settle_text(found, extra)
-    found["keeping"] = Keeping(store=found.pop("store", None), previous=found.pop("previous", None))
+    store, previous = found.pop("store", None), found.pop("previous", None)
+    found["keeping"] = Keeping(store=store, previous=previous, refers=refers)
     metadata = found.get("metadata") or {}
     found["hints"] = read_hints(headers, metadata)
     if metadata:
@@ -58,14 +60,16 @@ def _read(fields: Fields, headers: Mapping[str, str]) -> Request:
     return Request(dialect="openai-responses", extra=extra, include_usage=True, **found)
 
 
-def _settle_input(found: dict[str, Any]) -> None:
-    messages, tools = found.pop("input")
+def _settle_input(found: dict[str, Any]) -> bool:
+    """Whether it refers to items of earlier answers."""
+    messages, tools, refers = found.pop("input")
     instructions = found.pop("instructions", None)
     if instructions is not None:
         messages = (Message(role="system", parts=(Text(text=instructions),)), *messages)
     found["messages"] = messages
     if tools:
         found["tools"] = (*found.get("tools", ()), *tools)
+    return bool(refers)
 
 
 def _settle_tools(found: dict[str, Any]) -> None:
