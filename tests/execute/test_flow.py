@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -192,6 +193,7 @@ def test_a_stream_says_what_the_whole_answer_would_without_key_and_links(texts, 
 
 @pytest.mark.parametrize("signature", ["c2ln", "openai-responses:gAAAA"])
 @for_all(st.lists(SAYINGS, min_size=1, max_size=3), st.integers(1, 7))
+@example(["<" + KEY[:9]], 1)
 def test_a_thought_keeps_its_signature_only_where_its_words_leave_as_they_were_signed(signature, texts, size):
     thoughts = tuple(Thinking(text=text, signature=signature) for text in texts)
     whole = inert_answer(clean_answer(Answer(id="", upstream_model="", parts=thoughts, finish="stop"), KEY))

@@ -178,7 +178,7 @@ class Flow:
                 self.committed = True
                 out.append(event)
         elif event.extra is not None and "signature" in event.extra:
-            more = block.inert.flush() if block.inert is not None else ""
+            more = _rest(block)  # its words are whole: nothing may be found in them behind their signature
             self._give_changed(_unsigned(event) if block.reworded else event, text + more, out)
         else:
             self._give_changed(event, text, out)
@@ -211,10 +211,7 @@ class Flow:
         block = self._open.pop(index, None)
         if block is None:
             return
-        text = block.key.flush() if block.key is not None else ""
-        block.pieces.append(text)
-        if block.inert is not None:
-            text = block.inert.feed(text) + block.inert.flush()
+        text = _rest(block)
         if text:
             self.committed = True
             out.append(BlockDelta(index, text))
@@ -325,6 +322,13 @@ class Flow:
         parts += self._own_calls
         extras += [event.extra] if event.extra is not None else []
         return Said(parts=tuple(parts), finish=event.finish, extras=tuple(extras))
+
+
+def _rest(block: _Open) -> str:
+    """What was held back of a block's words."""
+    text = block.key.flush() if block.key is not None else ""
+    block.pieces.append(text)
+    return text if block.inert is None else block.inert.feed(text) + block.inert.flush()
 
 
 def _with_value(event: BlockStarted, value: Any) -> BlockStarted:
