@@ -242,7 +242,7 @@ def table(runs: Runs) -> list[Row]:
     latency = [added("steady", "latency_us.p50", name) for name in both]
     return [
         row("CPU us per request, 1 KB", used["plain"], 8),
-        row("the same, no text seen before", used["unseen"], 8),
+        row("the same, no text seen before", used["unseen"], None),
         row("CPU us per event, 100 at once", used["burst"], 7, EVENTS),
         row("the same, padded as OpenAI's are", used["padded"], 7, EVENTS),
         row("CPU us per event, one every 2 ms", used["paced"], None, EVENTS),
