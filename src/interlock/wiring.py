@@ -129,7 +129,7 @@ def setting(config: Config, secrets: Secrets, world: World, health: Health) -> S
     )
 
 
-def apart(live: Setting, health: Health, rules: Resilience) -> Setting:
+def with_own_health(live: Setting, health: Health, rules: Resilience) -> Setting:
     """The same setting with a health of its own: what is tried there tells live requests nothing."""
     return msgspec.structs.replace(
         live,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from interlock.cli.app import cli
 from interlock.config.written import Resilience
 from interlock.resilience.health import Health
-from interlock.wiring import apart
+from interlock.wiring import with_own_health
 from tests.harness.world import asks, place, write_suite
 from tests.release.test_judged_rollouts import answers, brevity, judged, settled
 from tests.release.test_rollouts import begin, many
@@ -192,7 +192,7 @@ async def test_u4_the_breaker_of_one_way_to_an_address_says_nothing_of_another(t
             assert (await server.chat()).json()["error"]["code"] == "overloaded"
             for _ in range(3):
                 assert (await server.chat(model="claude")).status_code == 200
-            copies = apart(server.gateway.state.setting, Health(), Resilience()).destinations
+            copies = with_own_health(server.gateway.state.setting, Health(), Resilience()).destinations
             assert copies["gpt", None].health is not copies["claude", None].health
 
 

@@ -11,7 +11,7 @@ from interlock.transport import Response, Transport, TransportError
 from interlock.transport.http1 import Http1Transport, _verifying_context
 from tests.transport.conftest import CERTIFICATE
 from tests.transport.test_http1 import soon
-from tests.transport.upstream import answer, chunked, scripted
+from tests.transport.upstream import Flood, answer, chunked, scripted
 
 
 @pytest.fixture
@@ -145,24 +145,12 @@ async def test_c1_cancelling_under_tls_closes_the_socket(client, serving):
 
 
 async def test_c2_a_slow_reader_holds_the_upstream_back_under_tls(client, serving):
-    sent = 0
+    flood = Flood()
 
-    async def handler(peer):
-        nonlocal sent
-        await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (32 << 20))
-        for _ in range(512):
-            await peer.send(b"x" * 65536)
-            sent += 65536
-
-    async with scripted(handler, tls=serving) as port:
+    async with scripted(flood, tls=serving) as port:
         response = await post(client, f"https://localhost:{port}/")
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.05)
-        assert sent < 16_000_000
+        assert await flood.at_rest() < 16_000_000
         received = 0
         while data := await response.chunk(soon()):
             received += len(data)
-        assert received == 32 << 20
+        assert received == Flood.SIZE

@@ -16,7 +16,7 @@ from tests.transport.conftest import CERTIFICATE
 from tests.transport.proxy import ESTABLISHED, proxying
 from tests.transport.test_http1 import soon, until
 from tests.transport.test_keep_alive import Counting, open_sockets
-from tests.transport.upstream import Peer, answer, chunked, scripted
+from tests.transport.upstream import Flood, Peer, answer, chunked, scripted
 
 KEY = ("authorization", "Bearer sk-canary-upstream")
 
@@ -435,27 +435,15 @@ async def test_u8_a_stream_that_is_reset_breaks_through_a_proxy_as_it_does_witho
 
 
 async def test_c2_a_slow_reader_holds_the_upstream_back_through_a_proxy(client):
-    sent = 0
+    flood = Flood()
 
-    async def handler(peer):
-        nonlocal sent
-        await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (32 << 20))
-        for _ in range(512):
-            await peer.send(b"x" * 65536)
-            sent += 65536
-
-    async with scripted(handler) as port, proxying() as proxy:
+    async with scripted(flood) as port, proxying() as proxy:
         response = await post(client, f"http://127.0.0.1:{port}/", proxy.at())
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.05)
-        assert sent < 24_000_000
+        assert await flood.at_rest() < 24_000_000
         received = 0
         while data := await response.chunk(soon()):
             received += len(data)
-        assert received == 32 << 20
+        assert received == Flood.SIZE
 
 
 async def test_two_hundred_calls_at_once_get_their_own_answers_through_the_proxy(client, serving):

@@ -124,3 +124,27 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     return head + body + (b"0\r\n\r\n" if end else b"")
+
+
+class Flood:
+    """A handler that sends a large body as fast as it is taken; `sent` is how much of it has been."""
+
+    SIZE = 32 << 20
+
+    def __init__(self):
+        self.sent = 0
+
+    async def __call__(self, peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % self.SIZE)
+        while self.sent < self.SIZE:
+            await peer.send(b"x" * 65536)
+            self.sent += 65536
+
+    async def at_rest(self):
+        """How much has been sent once no more of it is taken."""
+        before = -1
+        while before != self.sent:
+            before = self.sent
+            await asyncio.sleep(0.05)
+        return self.sent

@@ -39,14 +39,7 @@ async def call_whole(
 ) -> Answer | Failure:
     """Send a request and read its whole answer. `heard` is given the response as soon as there is one."""
     try:
-        response = await transport.send(
-            call.url,
-            call.headers,
-            call.body,
-            connect_by=limits.connect_by,
-            first_byte_by=limits.first_by,
-            proxy=proxy,
-        )
+        response = await _sent(transport, call, limits, proxy)
     except (TransportError, ValueError) as error:
         return _failure(error)
     heard(response)
@@ -80,14 +73,7 @@ async def call_stream(
     that the last bytes of a finished stream may still arrive and the connection be used again.
     """
     try:
-        response = await transport.send(
-            call.url,
-            call.headers,
-            call.body,
-            connect_by=limits.connect_by,
-            first_byte_by=limits.first_by,
-            proxy=proxy,
-        )
+        response = await _sent(transport, call, limits, proxy)
     except (TransportError, ValueError) as error:
         return _failure(error)
     del call  # a stream may stay open for long
@@ -98,6 +84,17 @@ async def call_stream(
         return await _pass_on(adapter, response, limits, flow, emit)
     except TransportError as error:
         return _failure(error)
+
+
+def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | None) -> Awaitable[Response]:
+    return transport.send(
+        call.url,
+        call.headers,
+        call.body,
+        connect_by=limits.connect_by,
+        first_byte_by=limits.first_by,
+        proxy=proxy,
+    )
 
 
 async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:

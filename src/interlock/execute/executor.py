@@ -135,8 +135,9 @@ class Execution:
 
     def heard(self, limit: int) -> bytes | None:
         """What the upstream said, as it came, where that is one small whole answer; gone with `release`."""
-        plain = self.error is None and len(self.attempts) == 1 and self._trial is not None
-        return self._trial.body(limit) if plain and self._trial is not None else None
+        if self._trial is None or self.error is not None or len(self.attempts) != 1:
+            return None
+        return self._trial.body(limit)
 
     @property
     def elapsed_ms(self) -> float:

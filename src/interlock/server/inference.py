@@ -33,7 +33,8 @@ _NO_STORE: Final = "cache-control: no-store\r\n"
 async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> None:
     """Answer an inference call, whole or as a stream."""
     case = await decided(gateway, exchange, endpoint)
-    reads = exchange.call.reads() if gateway.lately.wanted else ()
+    again = gateway.lately.wanted and exchange.state.config.server.keep_warm
+    reads = exchange.call.reads() if again else ()
     exchange.call.understood()
     services = gateway.services
     setting, began = exchange.state.setting, exchange.began

@@ -33,7 +33,7 @@ from interlock.store import grades
 from interlock.store.rollouts import StoredRollout
 from interlock.store.sqlite import Store
 from interlock.types.world import Canary, World
-from interlock.wiring import apart, put_world
+from interlock.wiring import put_world, with_own_health
 
 NOTHING: Final[Mapping[str, "Mirror"]] = MappingProxyType({})
 _NO_RETRIES: Final = RetryBudget(ratio=0.0, min_per_s=0)
@@ -142,7 +142,7 @@ class Mirrors:
     def _setting(self, state: State, world: World, only: str | None) -> Setting:
         """The setting of calls that nobody sees: of one model's, or of all."""
         rules = replace(state.config.resilience, retry_budget=_NO_RETRIES)
-        live = apart(state.setting, self.health, rules)
+        live = with_own_health(state.setting, self.health, rules)
         return replace(
             live,
             snapshot=self._snapshot(state.config),

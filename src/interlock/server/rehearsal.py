@@ -36,7 +36,7 @@ from interlock.transport.request import Origin, begin_head
 from interlock.transport.response import Http1Response
 from interlock.types.proxy import Proxy
 from interlock.types.record import Status
-from interlock.wiring import apart
+from interlock.wiring import with_own_health
 
 EVERY_S: Final = 0.002
 """In so short a time little leaves the cache; after two and a half times as much, half of it has."""
@@ -75,10 +75,7 @@ class Rehearsal:
 
     def _begin(self) -> None:
         """A request was kept."""
-        if not self._live.state.config.server.keep_warm:
-            self._live.lately.forget()
-            self._live.lately.wanted = True
-        elif self._timer is None:
+        if self._timer is None:
             self._timer = self._loop.call_later(EVERY_S, self._tick)
 
     def _tick(self) -> None:
@@ -178,7 +175,7 @@ class Stage:
         """Have a request served under a state, and answered upstream with these bytes; not while `busy`."""
         if self._of is not state:
             self._of = state
-            setting = apart(state.setting, self._health, state.config.resilience)
+            setting = with_own_health(state.setting, self._health, state.config.resilience)
             self._gateway.state = replace(state, setting=setting)
         self._upstream.answer = answer
         for read in request:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from interlock.adapters.citing import text_or_none
 from interlock.types.answer import Citation
 
 _PAGES: Final = ("web", "retrievedContext", "maps", "image")
@@ -88,10 +89,9 @@ def _of_citations(raw: Any, said: _Ends) -> Iterable[Citation]:
 
 
 def _citation(page: dict[str, Any], own: Any, said: _Ends, span: tuple[int, int] | None) -> Citation:
-    url = page.get("uri")
     start, end = (0, said[-1] if said else 0) if span is None else span
     return {
-        "url": url if type(url) is str else None,
+        "url": text_or_none(page.get("uri")),
         "title": str(page.get("title") or ""),
         "quoted": "",
         "start": bisect_right(said, start),
