@@ -21,7 +21,7 @@ TAKEN = answer({})
 
 @pytest.fixture(autouse=True)
 def _each_looks_for_itself(monkeypatch):
-    """After its first look the server's own exporter takes nothing from under a test, however long that is."""
+    """After its first look the server's own exporter takes nothing from under a test."""
     monkeypatch.setattr(watch, "LOOK_S", 3600.0)
 
 
