@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from interlock.mock.asked import Kind
-from interlock.mock.draft import Draft, moves, plain, whole
+from interlock.mock.draft import Draft, in_runs, moves, plain, whole
 from interlock.mock.faults import SAID, SENT, impossible
 from interlock.mock.moves import Plan
 from interlock.mock.recording import Recordings, replayed
@@ -14,8 +14,6 @@ from interlock.mock.request import Received
 from interlock.mock.said import Call, Said, Usage, finished, say
 from interlock.mock.script import Behaviour, CallWritten, Rule, Script, When, asked_by, parse_behaviour
 
-_RUN: Final = 16
-"""Bytes of a piece, where a whole body is sent in pieces."""
 _ERROR: Final = 400
 _REASONS: Final = {
     401: "the key is not valid",
@@ -68,8 +66,8 @@ class Answering:
             draft = draft.with_header(name, value)
         if behaviour.retry_after is not None and not _is_error(behaviour):
             draft = draft.with_header("retry-after", behaviour.retry_after)
-        if (behaviour.after is not None or behaviour.pause_s) and not draft.chunked:
-            draft = msgspec.structs.replace(draft, pieces=_runs(draft))
+        if behaviour.after is not None or behaviour.pause_s:
+            draft = in_runs(draft)
         draft = msgspec.structs.replace(
             draft,
             delay_s=behaviour.delay_s,
@@ -152,8 +150,3 @@ def _call(written: CallWritten) -> Call:
 
 def _is_error(behaviour: Behaviour) -> bool:
     return behaviour.status is not None and behaviour.status >= _ERROR and behaviour.body is None
-
-
-def _runs(draft: Draft) -> tuple[bytes, ...]:
-    whole = b"".join(piece for piece in draft.pieces if isinstance(piece, bytes))
-    return tuple(whole[at : at + _RUN] for at in range(0, len(whole), _RUN))

@@ -11,6 +11,8 @@ JSON: Final = "application/json"
 
 End = Literal["whole", "reset", "close", "hang", "refuse"]
 REFUSED_S: Final = 1.0
+_RUN: Final = 16
+"""Bytes of a piece, where a whole body is sent in pieces."""
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -50,6 +52,15 @@ def failed(status: int, value: Any, retry_after: str | None, *headers: tuple[str
     """An error, with how long to wait where that is said."""
     wait = () if retry_after is None else (("retry-after", retry_after),)
     return whole(status, value, *headers, *wait)
+
+
+def in_runs(draft: Draft) -> Draft:
+    """The same in pieces that something can happen between: a stream has them as it is."""
+    if draft.chunked or not all(isinstance(piece, bytes) for piece in draft.pieces):
+        return draft
+    body = b"".join(piece for piece in draft.pieces if isinstance(piece, bytes))
+    runs = tuple(body[at : at + _RUN] for at in range(0, len(body), _RUN))
+    return msgspec.structs.replace(draft, pieces=runs)
 
 
 def moves(draft: Draft) -> Plan:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.mock.asked import Kind
-from interlock.mock.draft import Draft, whole
+from interlock.mock.draft import Draft, in_runs, whole
 from interlock.mock.moves import Repeat
 from interlock.mock.request import Received
 from interlock.mock.said import Call, Said, Usage
@@ -125,6 +125,7 @@ def _half(**fields: Any) -> Callable[[Draft, Received], Draft]:
     """What fails in the middle: half of the pieces, at least one, unless `after` says how many."""
 
     def change(draft: Draft, _: Received) -> Draft:
+        draft = in_runs(draft)
         middle = max(1, len(draft.pieces) // 2) if draft.after is None else draft.after
         return _replace(draft, after=middle, **fields)
 
