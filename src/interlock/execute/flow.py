@@ -199,7 +199,7 @@ class Flow:
             extra = self._shown(extra)
         if not text and extra is None:
             return
-        # A signature stands for a thought, shown or not; what else a vendor tells of a block waits for content.
+        # A signature stands for a thought, shown or not. What else a vendor tells of a block waits for words.
         self.committed = self.committed or bool(text) or "signature" in extra
         self._pass(BlockDelta(event.index, text, extra), out)
 
