@@ -241,7 +241,7 @@ async def test_each_fault_comes_to_what_it_says_on_each_wire(server, mock, wire,
     mock.answer = wrong(*([] if fault == "none" else [fault]))
     seen = len(mock.received)
     got = await ask(server, wire, fault, stream=how == "stream")
-    assert len(mock.received) == seen + 1
+    assert len(mock.received) > seen  # a connection that broke before it said a word may be made again
     if fault != "none" and impossible([fault], BY_NAME[wire], "stream" if how == "stream" else "answer"):
         check_refused(got, fault)
         assert attempt_of(server, got).outcome == "upstream_error"
