@@ -60,7 +60,7 @@ def whole(said: Said, asked: Asked) -> dict[str, Any]:
     if said.usage is not None:
         body["usage"] = {
             "input_tokens": said.usage.input,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": said.usage.output,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": said.usage.total,
@@ -130,7 +130,7 @@ def _items(said: Said) -> list[dict[str, Any]]:
     status = "incomplete" if said.finish in _INCOMPLETE else "completed"
     content: list[dict[str, Any]] = []
     if said.text or not (said.calls or said.refusal):
-        content.append({"type": "output_text", "text": said.text, "annotations": []})
+        content.append({"type": "output_text", "text": said.text, "annotations": [], "logprobs": []})
     if said.refusal:
         content.append({"type": "refusal", "refusal": said.refusal})
     message = {
@@ -162,7 +162,8 @@ def _grow(index: int, item: dict[str, Any]) -> list[dict[str, Any]]:
     if item["type"] == "function_call":
         told = "response.function_call_arguments"
         found += [{"type": f"{told}.delta", **place, "delta": part} for part in parts(item["arguments"])]
-        found.append({"type": f"{told}.done", **place, "arguments": item["arguments"]})
+        done = {"name": item["name"], "arguments": item["arguments"]}
+        found.append({"type": f"{told}.done", **place, **done})
     else:
         for number, part in enumerate(item["content"]):
             found += _grow_part({**place, "content_index": number}, part)
@@ -172,9 +173,10 @@ def _grow(index: int, item: dict[str, Any]) -> list[dict[str, Any]]:
 def _grow_part(place: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]:
     field = "refusal" if part["type"] == "refusal" else "text"
     told = "response.refusal" if field == "refusal" else "response.output_text"
+    more: dict[str, Any] = {} if field == "refusal" else {"logprobs": []}
     return [
         {"type": "response.content_part.added", **place, "part": {**part, field: ""}},
-        *({"type": f"{told}.delta", **place, "delta": word} for word in words(part[field])),
-        {"type": f"{told}.done", **place, field: part[field]},
+        *({"type": f"{told}.delta", **place, "delta": word, **more} for word in words(part[field])),
+        {"type": f"{told}.done", **place, field: part[field], **more},
         {"type": "response.content_part.done", **place, "part": part},
     ]
