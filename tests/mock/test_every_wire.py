@@ -237,7 +237,9 @@ def test_the_table_has_every_fault_and_every_wire_that_adapters_call():
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("fault", ["none", *(fault for fault in CLAIMS if fault != "refuse")])
 @pytest.mark.parametrize("wire", PROVIDERS)
-async def test_each_fault_comes_to_what_it_says_on_each_wire(server, mock, wire, fault, how):
+async def test_u2_u8_u10_u11_u12_u13_u14_u15_u16_u17_u18_each_fault_comes_to_what_it_says_on_each_wire(
+    server, mock, wire, fault, how
+):
     mock.answer = wrong(*([] if fault == "none" else [fault]))
     seen = len(mock.received)
     got = await ask(server, wire, fault, stream=how == "stream")
@@ -318,7 +320,9 @@ STATUS_CLAIMS: Final[dict[int, Claim]] = {
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("wire", PROVIDERS)
-async def test_each_status_asked_for_by_a_models_name_is_its_vendors_error(server, mock, wire, status, how):
+async def test_u3_u5_u6_u7_each_status_asked_for_by_a_models_name_is_its_vendors_error(
+    server, mock, wire, status, how
+):
     mock.answer = Answering()
     name = f"{wire}-{status}-{how}"
     got = await ask(server, name, "status", stream=how == "stream")
@@ -332,7 +336,9 @@ async def test_each_status_asked_for_by_a_models_name_is_its_vendors_error(serve
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("wire", PROVIDERS)
-async def test_refuse_resets_and_then_takes_no_connection_so_that_the_next_model_answers(tmp_path, wire, how):
+async def test_u1_refuse_resets_and_then_takes_no_connection_so_that_the_next_model_answers(
+    tmp_path, wire, how
+):
     async with (
         Mock(wrong("refuse")) as mock,
         Mock(Answering()) as spare,

@@ -72,10 +72,20 @@ def _list_faults(*, as_json: bool) -> None:
 
     if as_json:
         for name, fault in FAULTS.items():
-            write_json({"fault": name, "about": fault.about, "kinds": fault.kinds, "not_on": without(name)})
+            write_json(
+                {"fault": name, "about": fault.about, "kinds": fault.asked_for, "not_on": without(name)}
+            )
     else:
-        rows = [(name, fault.about, ", ".join(without(name))) for name, fault in FAULTS.items()]
-        table(("fault", "what the answer is like", "makes no sense on"), rows)
+        rows = [
+            (
+                name,
+                fault.about,
+                "all" if fault.for_all else ", ".join(fault.asked_for),
+                ", ".join(without(name)),
+            )
+            for name, fault in FAULTS.items()
+        ]
+        table(("fault", "what the answer is like", "for", "makes no sense on"), rows)
 
 
 async def _serve(script: "Script", recordings: "Recordings", host: str, port: int, *, as_json: bool) -> None:

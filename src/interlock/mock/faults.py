@@ -41,6 +41,7 @@ _ANSWERS: Final[tuple[Kind, ...]] = ("answer", "stream")
 _FILLED: Final[tuple[Kind, ...]] = (*_ANSWERS, "embed")
 _COUNTED: Final[tuple[Kind, ...]] = (*_FILLED, "count")
 _STREAMS: Final[tuple[Kind, ...]] = ("stream", "recorded")
+_ASKED: Final[tuple[Kind, ...]] = (*_COUNTED, "models")
 _ALL: Final = tuple(_NAMES)
 
 
@@ -50,6 +51,15 @@ class Fault(Struct, Generic[T], frozen=True):
     about: str
     change: Callable[[T, Received], T]
     kinds: tuple[Kind, ...] = _ALL
+
+    @property
+    def asked_for(self) -> tuple[Kind, ...]:
+        """Those of its kinds that a request can ask for."""
+        return tuple(kind for kind in self.kinds if kind in _ASKED)
+
+    @property
+    def for_all(self) -> bool:
+        return self.kinds == _ALL
 
 
 # --- what is said -------------------------------------------------------------------------------
