@@ -134,7 +134,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
 }
 """What has to be asked for before an answer can be wrong that way."""
 SLOW: Final = ("hang", "stall")
-DEADLINE: Final = {"x-interlock-deadline-ms": "120"}
+DEADLINE: Final = {"x-interlock-deadline-ms": "150"}
 BY_NAME: Final = {wire.NAME: wire for wire in WIRES}
 
 

@@ -7,13 +7,15 @@ from typing import Any, Final
 import msgspec
 import openai
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from interlock.adapters.bedrock.frames import FrameParser
 from interlock.mock import Answering, Behaviour, Mock, Rule, Script, When
 from interlock.mock.faults import FAULTS, impossible
 from interlock.mock.said import SENTENCE, Call, Said, Usage
 from interlock.mock.script import CallWritten
-from interlock.mock.wires import WIRES, gemini, openai_responses
+from interlock.mock.wires import WIRES, gemini, openai_responses, spoken
 from interlock.mock.wires.frames import frame
 from tests import aws_frames, specs
 from tests.adapters.every import recordings
@@ -55,6 +57,17 @@ SAID: Final[dict[str, Said]] = {
     "cut": Said(text="One", finish="length", usage=Usage(input=3, output=2)),
     "filtered": Said(text="One", finish="content_filter", usage=Usage(input=3, output=2)),
 }
+
+
+PLACES: Final = (
+    "/v1/embeddings",
+    "/v1/messages/count_tokens",
+    "/openai/v1/embeddings",
+    "/v1beta/models/m:batchEmbedContents",
+    "/v1/projects/p/locations/l/publishers/google/models/m:generateContent",
+    "/v1/nothing",
+)
+"""Where more is asked for."""
 
 
 def request(wire: str, *headers: str, stream: bool = False, **more: Any) -> bytes:
@@ -279,6 +292,33 @@ async def test_an_error_has_its_vendors_code_and_says_how_long_to_wait_where_tha
     details = json.loads(body(got)).get("error", {}).get("details", [])
     in_body = [detail["retryDelay"] for detail in details] == ["12s"]
     assert (b"retry-after: 12" in got, in_body) == (wire != "gemini", wire == "gemini")
+
+
+NAMES: Final = (
+    "messages", "input", "tools", "tool_choice", "response_format", "stream_options", "dimensions", "text",
+    "output_config", "contents", "toolConfig", "toolChoice", "functionCallingConfig", "generationConfig",
+    "allowedFunctionNames", "mode", "any", "tool", "toolSpec", "function", "functionDeclarations", "name",
+    "requests", "content", "parts", "outputDimensionality", "format", "schema", "type", "outputConfig",
+)  # fmt: skip
+JSON: Final = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.sampled_from(["ANY", "required", "tool"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@for_all(
+    st.sampled_from([*(ask[0] for ask in ASK.values()), *PLACES]),
+    st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6),
+)
+def test_whatever_stands_in_a_body_it_is_read(path, fields):
+    wire, wanted = spoken(path.partition("?")[0], {}, fields)
+    assert wire in WIRES
+    assert wanted.kind in FAULTS["hang"].kinds
 
 
 # --- what makes no sense ------------------------------------------------------------------------

@@ -77,11 +77,12 @@ def read(path: str, headers: Mapping[str, str], fields: dict[str, Any]) -> Asked
     ]
     calling, config = inner(fields, "toolConfig", "functionCallingConfig"), fields.get("generationConfig")
     allowed = inner(calling, "allowedFunctionNames")
+    first = str(allowed[0]) if isinstance(allowed, list) and allowed else ""
     return Asked(
         kind="stream" if method == "streamGenerateContent" else "answer",
         model=model,
         tools=tools(declared, "schema"),
-        must_call=(str(allowed[0]) if allowed else "") if inner(calling, "mode") == "ANY" else None,
+        must_call=first if inner(calling, "mode") == "ANY" else None,
         schema=_schema(config),
         trouble=lacks_list(fields, "contents"),
     )
