@@ -59,6 +59,16 @@ def test_u9_nothing_leaves_before_there_is_content():
     assert not flow.committed
 
 
+def test_u9_what_a_vendor_tells_of_a_block_without_a_word_leaves_with_the_first_content():
+    told = BlockDelta(0, "", {"openai-responses": {"item": {"status": "completed"}}})
+    flow, out = run(STARTED, TEXT, told)
+    assert (out, flow.committed) == ([], False)
+    flow, out = run(STARTED, TEXT, told, SAID)
+    assert (out, flow.committed) == ([STARTED, TEXT, told, SAID], True)
+    flow, out = run(STARTED, TEXT, told, STOPPED, STOP)
+    assert (out, flow.passed) == ([], False)  # nothing was said: another may answer
+
+
 def test_u9_a_second_preamble_is_not_passed_on():
     _, out = run(STARTED, STARTED, TEXT, SAID, STARTED)
     assert out.count(STARTED) == 1

@@ -197,9 +197,11 @@ class Flow:
             if self.expected.judges:
                 self._extras.append(extra)
             extra = self._shown(extra)
-        if text or extra is not None:
-            self.committed = True
-            out.append(BlockDelta(event.index, text, extra))
+        if not text and extra is None:
+            return
+        # A signature stands for a thought, shown or not. What else a vendor tells of a block waits for words.
+        self.committed = self.committed or bool(text) or "signature" in extra
+        self._pass(BlockDelta(event.index, text, extra), out)
 
     def _shown(self, value: Any) -> Any:
         """A vendor's own fields as the caller may see them. What its tools wrote goes back as it came."""
