@@ -102,10 +102,10 @@ class Http1Transport:
         except OSError as error:  # of it: resolver, TLS and timeout errors
             if scope.expired():
                 through = " through the proxy" if origin.proxy is not None else ""
-                raise TransportError("timeout", f"not connected{through} in time") from error
+                raise TransportError("timeout", f"not connected{through} in time", unsent=True) from error
             raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
         if connection.transport.is_closing():
-            raise TransportError("upstream_error", "closed before a request")
+            raise TransportError("upstream_error", "closed before a request", unsent=True)
         if self._pool.closed:
             connection.drop()
             raise TransportError("connect_failed", _CLOSED)
