@@ -91,13 +91,23 @@ SAID: Final[dict[str, Fault[Said]]] = {
 
 
 def _half(**fields: Any) -> Callable[[Draft, Received], Draft]:
-    """What fails in the middle: half of the pieces, at least one, unless `after` says how many."""
+    """What fails in the middle: half of the pieces, or of the only one, unless `after` says how many."""
 
     def change(draft: Draft, _: Received) -> Draft:
-        middle = max(1, len(draft.pieces) // 2) if draft.after is None else draft.after
-        return _replace(draft, after=middle, **fields)
+        if draft.after is not None:
+            return _replace(draft, **fields)
+        pieces = _two(draft.pieces)
+        return _replace(draft, pieces=pieces, after=max(1, len(pieces) // 2), **fields)
 
     return change
+
+
+def _two(pieces: tuple[bytes | Repeat, ...]) -> tuple[bytes | Repeat, ...]:
+    """At least two pieces, where there is enough to make them of."""
+    first = pieces[0] if len(pieces) == 1 else None
+    if not isinstance(first, bytes) or len(first) < 2:
+        return pieces
+    return (first[: len(first) // 2], first[len(first) // 2 :])
 
 
 def _body(
