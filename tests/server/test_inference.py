@@ -1,7 +1,9 @@
 """Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
 
 import asyncio
+import time
 from contextlib import closing
+from email.utils import formatdate
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -258,6 +260,16 @@ async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_f
         assert 1 <= int(got.headers["retry-after"]) <= 60
         assert [dropped.rule for dropped in server.record(got).skipped] == ["rate_limit"]
         assert len(up.seen) == before
+
+
+async def test_u5_a_date_counts_from_our_clock_where_the_upstream_tells_no_time(tmp_path):
+    until_then = formatdate(time.time() + 300, usegmt=True)
+    slow = answer({"error": {"message": "slow down"}}, 429, retry_after=until_then)
+    async with Upstream(slow) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(headers={"x-interlock-deadline-ms": "60000"})
+        assert got.status_code == 429
+        assert 200 < int(got.headers["retry-after"]) <= 301
+        assert len(up.seen) == 1, "so long a wait does not fit"
 
 
 async def test_u5_a_wait_that_fits_the_deadline_is_waited_for(tmp_path):

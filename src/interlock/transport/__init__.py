@@ -35,7 +35,10 @@ class Response(Protocol):
 
     status: int
     headers: dict[str, str]
-    """Lower-case names; values of a repeated name are joined by ", "; cookies are left out."""
+    """Lower-case names; values of a repeated name are joined by ", "; cookies are left out.
+
+    There is always a `date`.
+    """
 
     async def chunk(self, by: float | None) -> bytes:
         """The body bytes that are there, or the next to come; b"" is the complete end.
