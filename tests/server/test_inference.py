@@ -401,7 +401,7 @@ async def test_a_refusal_has_its_own_status_and_reaches_nobody(tmp_path, fields,
         assert up.seen == []
         if status != 400:
             record = server.record(got)
-            assert record.status == "denied"
+            assert (record.status, record.cost_usd) == ("denied", 0)
             assert record.decision.route is None
             assert got.json()["error"]["decision_id"] == record.decision.id
 

@@ -105,6 +105,7 @@ async def test_u4_with_nobody_else_an_open_breaker_is_503_with_a_time_to_come_ba
             assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
             assert 50 < int(got.headers["retry-after"]) <= 60
             assert len(up.seen) == before
+            assert (got.headers["x-interlock-cost-usd"], server.record(got).cost_usd) == ("0", 0)
 
 
 async def test_no_more_calls_run_at_once_than_an_account_allows(tmp_path):
