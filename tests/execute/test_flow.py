@@ -87,6 +87,22 @@ def test_nothing_follows_the_terminal_event():
     assert flow.failure is None
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [TEXT, *[BlockDelta(0, "x" * 100)] * 10],
+        [CALL[0], *[BlockDelta(1, "x" * 100)] * 10],
+        [CALL[0], BlockDelta(1, '{"q": "%s"}' % ("x" * 1000)), BlockStopped(1)],
+        [BlockStarted(0, "opaque", value={"type": "of_a_vendor", "data": "x" * 1000})],
+        [BlockStarted(n, "text") for n in range(10)],
+    ],
+    ids=["words", "a call that grows", "a call", "a block of a vendor's own", "blocks of nothing"],
+)
+def test_u14_the_size_of_a_stream_is_that_of_all_that_is_held(events):
+    flow, _ = run(STARTED, *events)
+    assert 1000 <= flow.size < 6000
+
+
 def test_a_tool_call_is_held_until_it_is_whole():
     flow, out = run(STARTED, *CALL)
     assert out == []

@@ -1,7 +1,9 @@
 """Whole answers, end to end: what comes back, what is sent upstream, what is recorded, and every failure."""
 
 import asyncio
+import time
 from contextlib import closing
+from email.utils import formatdate
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -260,6 +262,16 @@ async def test_u5_a_rate_limit_without_fallback_is_429_with_a_wait_that_can_be_f
         assert len(up.seen) == before
 
 
+async def test_u5_a_date_counts_from_our_clock_where_the_upstream_tells_no_time(tmp_path):
+    until_then = formatdate(time.time() + 300, usegmt=True)
+    slow = answer({"error": {"message": "slow down"}}, 429, retry_after=until_then)
+    async with Upstream(slow) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(headers={"x-interlock-deadline-ms": "60000"})
+        assert got.status_code == 429
+        assert 200 < int(got.headers["retry-after"]) <= 301
+        assert len(up.seen) == 1, "so long a wait does not fit"
+
+
 async def test_u5_a_wait_that_fits_the_deadline_is_waited_for(tmp_path):
     slow = answer({"error": {"message": "slow down"}}, 429, retry_after_ms="150")
     async with Upstream(chat(), slow) as up, serving(tmp_path, pool(up.url)) as server:
@@ -389,7 +401,7 @@ async def test_a_refusal_has_its_own_status_and_reaches_nobody(tmp_path, fields,
         assert up.seen == []
         if status != 400:
             record = server.record(got)
-            assert record.status == "denied"
+            assert (record.status, record.cost_usd) == ("denied", 0)
             assert record.decision.route is None
             assert got.json()["error"]["decision_id"] == record.decision.id
 

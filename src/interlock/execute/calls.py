@@ -18,6 +18,11 @@ from interlock.types.proxy import Proxy
 
 MOST_ANSWER: Final = 32 * 1024 * 1024
 MOST_ERROR: Final = 1024 * 1024
+MOST_STREAM: Final = 16 * 1024 * 1024
+"""Characters of a streamed answer, which are held until it ends. What is sent around them, as with log
+probabilities, may be many times as much and is not held."""
+LOOK_EVERY: Final = 4 * 1024 * 1024
+"""Adding up what is held takes time, so it is done once in so many bytes."""
 
 _MESSAGES: Final = {
     "timeout": "the provider did not answer in time",
@@ -107,21 +112,28 @@ async def _pass_on(
 ) -> Failure | None:
     clock = asyncio.get_running_loop().time
     decoder = adapter.StreamDecoder()
-    due, begun = limits.first_by, False
+    due, begun, end_by = limits.first_by, False, limits.unseen_by
+    size, look_at = 0, MOST_STREAM
     while not flow.over:
         data = await response.chunk(due)
         now = clock()
+        size += len(data)
+        if size > look_at:
+            if flow.size > MOST_STREAM:
+                return _failure(TransportError("malformed", f"a stream of over {MOST_STREAM} characters"))
+            look_at = size + LOOK_EVERY
         events = decoder.feed(data) if data else decoder.end()
         if events:
             out = flow.take(events)
             if out:
                 await emit(out)
+                end_by = limits.end_by
         if not data:
             break
-        if now >= limits.end_by:
+        if now >= end_by:
             return Failure(outcome="timeout", message=_MESSAGES["timeout"])
         if events or (begun and b"\n" in data):
-            due, begun = min(now + IDLE_S, limits.end_by), True
+            due, begun = min(now + IDLE_S, end_by), True
     if flow.over:
         return None
     return Failure(outcome="malformed", message="the provider's stream ended in the middle")
@@ -132,4 +144,5 @@ def _failure(error: TransportError | ValueError) -> Failure:
         # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
         return _failure(TransportError("connect_failed", str(error)))
     message = _MESSAGES.get(error.outcome, "the provider failed")
-    return Failure(outcome=error.outcome, message=message, detail=error.detail)
+    unsent = error.unsent or error.outcome == "connect_failed"
+    return Failure(outcome=error.outcome, message=message, detail=error.detail, unsent=unsent)

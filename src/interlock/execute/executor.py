@@ -236,7 +236,8 @@ class Execution:
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
-        self.step = step
+        self.skipped += passed.passed_over
+        self.step = step = passed.step
         trial: Trial | None = None
         try:
             made = await apart(self._prepared_apart, step, passed, now) if self.large else None

@@ -34,6 +34,8 @@ from interlock.wire.seals import is_seal
 
 _WHOLE_AT_START: Final[tuple[BlockKind, ...]] = ("redacted", "opaque")
 _WORDS: Final[tuple[BlockKind, ...]] = ("text", "thinking", "refusal")
+_ENTRY: Final = 256
+"""What a block or a call takes beside its characters."""
 
 
 class _Open:
@@ -125,6 +127,17 @@ class Flow:
         """The answer's own words so far."""
         kinds = ((block.index, block.kind) for block in self._blocks)
         return "".join(piece for index, kind in kinds if kind == "text" for piece in self._pieces[index])
+
+    @property
+    def size(self) -> int:
+        """About how many characters are held of the answer so far: words, calls, a vendor's own fields."""
+        words = sum(len(piece) for pieces in self._pieces.values() for piece in pieces)
+        pieces = (event for held in self._held.values() for event in held if isinstance(event, BlockDelta))
+        begun = sum(len(event.text) for event in pieces)
+        whole = sum(len(call.arguments) + _ENTRY for call in self._own_calls)
+        values = [block.value for block in self._blocks if block.value is not None]
+        fields = len(msgspec.json.encode([values, self._extras])) if values or self._extras else 0
+        return words + begun + whole + fields + _ENTRY * (len(self._blocks) + len(self._pending))
 
     @property
     def calls(self) -> list[ToolCall]:
