@@ -48,7 +48,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Provider": {
         "kind": "the wire format it speaks; not needed for a vendor that is known",
-        "api": "which API of `kind: openai`: chat completions, or `responses`",
+        "api": "which API of `kind: openai` or `azure`: chat completions, or `responses`",
         "vendor": "who serves: the name that allow-lists use, and that known vendors are found by; "
         "default: the provider's own name",
         "base_url": "its address, for one region or none; else use `endpoints`; a known vendor needs none",
