@@ -80,7 +80,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "version": "its version; default: the catalogue's",
         "context_tokens": "its context window in tokens; default: the catalogue's",
         "max_output_tokens": "the most it can answer, in tokens; default: the catalogue's",
-        "capabilities": "what it can do; default: the catalogue's",
+        "capabilities": "what it can do (`vision` reads documents too); default: the catalogue's",
         "quality": "how good it is, 0 to 1, for `select: best`",
         "origin": "the country it was made in, for `deny_origins`; default: the catalogue's",
         "price": "USD per million tokens; default: the catalogue's",
