@@ -113,6 +113,42 @@ async def served(monkeypatch):
     await listener.stop(0.2)
 
 
+class Ending(Echo):
+    """An Echo whose streams end with the connection; `seen` is what a caller could read before it ended."""
+
+    caller: socket.socket
+    seen = b""
+
+    async def serve(self, call):
+        call.begin(200, "")
+        call.keep_alive = False
+        call.finish(b"the last words")
+        try:
+            self.seen = self.caller.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self.seen = b""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="only Linux can hold bytes back")
+async def test_u8_the_last_words_of_a_stream_that_ends_its_connection_leave_together_with_its_end():
+    """A caller that read them first would ask again on a connection that is about to close."""
+    app = Ending()
+    listener = Listener(app)
+    raw = socket.create_server(("127.0.0.1", 0))
+    raw.setblocking(False)
+    await listener.start(raw)
+    loop = asyncio.get_running_loop()
+    with socket.create_connection(raw.getsockname()) as app.caller:
+        app.caller.setblocking(False)
+        await loop.sock_sendall(app.caller, get(b"/"))
+        got = b""
+        while piece := await loop.sock_recv(app.caller, 65536):
+            got += piece
+    assert app.seen == b""
+    assert got.endswith(b"the last words\r\n0\r\n\r\n")
+    await listener.stop(0.2)
+
+
 class Tasks(Echo):
     """An Echo that notes in which task each call is served."""
 

@@ -293,6 +293,19 @@ async def test_u6_a_400_about_the_request_is_final_and_says_why(tmp_path):
         assert len(up.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "invalid_request"), (404, "unknown_model"), (409, "conflict"), (422, "invalid_request")],
+)
+async def test_u6_a_refusal_keeps_its_status_by_which_sdks_type_it(tmp_path, status, code):
+    words = {"error": {"message": "no such thing", "type": "invalid_request_error"}}
+    async with Upstream(answer(words, status)) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat()
+        assert (got.status_code, got.json()["error"]["code"]) == (status, code)
+        assert got.json()["error"]["message"] == "no such thing"
+        assert len(up.seen) == 1
+
+
 async def test_u6_too_long_for_the_model_is_413_and_has_a_row_of_its_own(tmp_path):
     long = {
         "error": {"message": "too long", "code": "context_length_exceeded", "type": "invalid_request_error"}

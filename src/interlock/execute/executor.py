@@ -6,7 +6,8 @@ target may be called at this moment is asked of `resilience`, which hears how ea
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
 from interlock.execute.joint import Joint
 from interlock.execute.more import More
-from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step, stands_by
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
@@ -418,7 +419,7 @@ class Execution:
         if self.request.operation != "answer":
             self._take_figures(trial, answer)
             return
-        verdict = judge_answer(answer, self._expected)
+        verdict = judge_answer(answer, self._expected, self._other(trial))
         trial.judged(verdict)
         if trial.violation is None and trial.failure is None:
             if self._expected.inert:
@@ -446,8 +447,9 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
+        mark, other = trial.mark, self._other(trial)
         flow = trial.flow = Flow(
-            self._expected, trial.mark, self.services.epoch_s(), trial.secret, self.decision.id
+            self._expected, mark, self.services.epoch_s(), trial.secret, self.decision.id, other
         )
 
         async def emit(events: Sequence[Event]) -> None:
@@ -473,6 +475,10 @@ class Execution:
             _, encoder = await self._begun(trial)
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
+
+    def _other(self, trial: Trial) -> Callable[[], bool]:
+        """Says whether another model would be asked in place of the one that answers."""
+        return partial(stands_by, self.decision, self.attempts, trial.step.model)
 
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)

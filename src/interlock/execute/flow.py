@@ -6,7 +6,7 @@ inert, of a link; a tool call is held back until it is whole and has been judged
 never leaves here: the driver sends it once the record is safe.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from interlock.execute.call_ids import CallIds
 from interlock.execute.inert import Inert, inert_value
 from interlock.execute.redact import KeyScreen, tells, without_key, without_key_in
-from interlock.execute.validation.calls import Calls
+from interlock.execute.validation.calls import Calls, nobody
 from interlock.execute.validation.findings import Verdict
 from interlock.execute.validation.said import Said, calls_of
 from interlock.execute.validation.verdict import Expected, conclude, withheld
@@ -79,11 +79,13 @@ class Flow:
         created: int | None = None,
         secret: str | None = None,
         name: str = "",
+        stands_by: Callable[[], bool] = nobody,
     ) -> None:
         """`created` (seconds since the epoch) is shown where the upstream does not say when it began, and
         `name` where it gives its answer no id.
 
-        `secret` is the provider's key: no text leaves with the whole of it.
+        `secret` is the provider's key: no text leaves with the whole of it. `stands_by`: whether another
+        model would be asked in place of this one, had it not begun to answer.
         """
         self.expected = expected
         self.mark = mark
@@ -96,6 +98,7 @@ class Flow:
         self.failure: Failure | None = None
         self.verdict: Verdict | None = None
         self.usage = Usage()
+        self._stands_by = stands_by
         self._calls: Calls | None = None
         self._own_calls: list[ToolCall] = []
         self._ids: CallIds | None = None
@@ -278,7 +281,7 @@ class Flow:
     def _may_pass(self, call: ToolCall) -> bool:
         """Judge a call that is now whole, together with those before it."""
         if self._calls is None:
-            self._calls = Calls(self.expected.offer)
+            self._calls = Calls(self.expected.offer, lambda: not self.committed and self._stands_by())
         if self._calls.take(call) is not None:
             self.verdict = withheld(self._calls)
         return self.verdict is None

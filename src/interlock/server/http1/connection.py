@@ -5,7 +5,6 @@ A timer per request would cost more than all of its parsing.
 """
 
 import asyncio
-import socket
 from math import inf
 from typing import Any, Final, Literal, cast
 
@@ -17,6 +16,7 @@ from interlock.server.http1.desk import Desk
 from interlock.server.http1.doubts import doubt, expects, too_large, too_slow, unread
 from interlock.server.http1.heads import Head, head_of
 from interlock.server.http1.rest import Rest
+from interlock.server.http1.sockets import at_once, with_the_end
 from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
@@ -123,10 +123,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            # An event must never wait for the acknowledgement of the one before it.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        at_once(self._transport)
         self._parser = httptools.HttpRequestParser(self)
         self._connections.add(self)
         self._wait("head", HEAD_S)
@@ -233,6 +230,11 @@ class Connection(asyncio.Protocol):
         """Close when everything is sent."""
         self._flush()
         self._transport.close()
+
+    def end_with_next(self) -> None:
+        """What is sent next is the last: have the end of the connection leave with it."""
+        if self._parser is not None:
+            with_the_end(self._transport)
 
     async def drained(self) -> None:
         """Return when what was sent is on its way, bar a bounded rest."""
@@ -395,8 +397,7 @@ class Connection(asyncio.Protocol):
         if body is None:
             return False
         call = Call(self)
-        call.method = "POST"
-        call.target = head.target
+        call.method, call.target = "POST", head.target
         call.headers = head.headers
         call.body, call.again = body, data
         call.keep_alive = not self.closing
