@@ -243,4 +243,5 @@ async def test_what_bedrock_cannot_be_asked_is_refused_by_name(tmp_path):
         got = await server.chat(seed=7)
         assert got.status_code == 400
         assert "`seed` cannot be carried to the bedrock format" in got.json()["error"]["message"]
+        assert got.json()["error"]["param"] == "seed"
         assert not up.seen

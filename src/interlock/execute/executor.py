@@ -447,10 +447,9 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
-        mark, other = trial.mark, self._other(trial)
-        flow = trial.flow = Flow(
-            self._expected, mark, self.services.epoch_s(), trial.secret, self.decision.id, other
-        )
+        services, most = self.services, self.decision.budgets.max_continuations
+        made = (services.epoch_s(), trial.secret, self.decision.id, self._other(trial))
+        flow = trial.flow = Flow(self._expected, trial.mark, *made)
 
         async def emit(events: Sequence[Event]) -> None:
             sink, encoder = await self._begun(trial)
@@ -458,7 +457,6 @@ class Execution:
             if data:
                 await sink.write(data)
 
-        services, most = self.services, self.decision.budgets.max_continuations
         into = Joint(flow, most) if most else flow
         to = trial.destination
         failure = await call_stream(

@@ -22,7 +22,7 @@ from interlock.route.ask import Ask, Named, lane_before_policy, resolve
 from interlock.route.degrade import fewer_calls, in_force, not_essential, without_effects
 from interlock.route.fallbacks import later, stand_in
 from interlock.route.limits import Sourced, smallest, sources
-from interlock.route.objections import Objection, objections
+from interlock.route.objections import WIRE_RULE, Objection, objections
 from interlock.route.select import Eligible, order, score
 from interlock.route.snapshot import Candidate, Snapshot
 from interlock.types.decision import (
@@ -353,7 +353,7 @@ def _nobody(bench: Bench, signals: Signals) -> Denial:
     code = _CODES.get(first.kind, "policy_denied")
     if first.rule == "pool":
         code = "unknown_model"
-    elif first.rule == "wire":
+    elif first.rule == WIRE_RULE:
         code = "invalid_request"
     return Denial(code, f"`{model}`: {first.why} ({first.rule})", first.rule)
 

@@ -5,6 +5,8 @@ policy says, what the data needs, what the model can do, what fits, what it cost
 objection decides how a request that nobody may serve is answered.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from interlock.policy.rules import Ruling
@@ -14,6 +16,9 @@ from interlock.types.decision import Budgets
 from interlock.types.labels import RANK, When
 from interlock.types.signals import EMBEDS, Signals
 from interlock.types.world import World
+
+WIRE_RULE: Final = "wire"
+"""What a decision calls the reason that a model's wire format has no words for a field of the request."""
 
 
 class Objection(Struct, frozen=True):
@@ -58,9 +63,8 @@ def objections(
         fields = signals.cannot_carry.get(provider.wire)
         if fields:
             names = ", ".join(f"`{name}`" for name in fields)
-            found.append(
-                Objection("wire", f"{names} cannot be carried to the {provider.wire} format", "not_permitted")
-            )
+            why = f"{names} cannot be carried to the {provider.wire} format"
+            found.append(Objection(WIRE_RULE, why, "not_permitted"))
     found += _size(candidate, signals, budgets, limits)
     return found
 

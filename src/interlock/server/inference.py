@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache, partial
 from typing import Any, Final
 
+from interlock.config.checked import Config
 from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint
 from interlock.errors import STATUS, ApiError, ErrorCode
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.resilience.load import RETRY_S
+from interlock.route.objections import WIRE_RULE
 from interlock.server.case import Case
 from interlock.server.exchange import COST_NOTHING, COST_UNKNOWN, Exchange
 from interlock.server.gateway import Gateway
@@ -80,7 +82,7 @@ async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> C
     if decision.route is None:
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
         await gateway.record(exchange, case, "denied")
-        raise refusal(decision)
+        raise refusal(decision, exchange.state.config)
     if gateway.load.sheds(decision.policy.latency_class):
         await _shed(gateway, exchange, case, decision.policy.latency_class)
     if case.request.keeping is not None:
@@ -114,7 +116,7 @@ async def _shed(gateway: Gateway, exchange: Exchange, case: Case, latency_class:
     raise execution.error
 
 
-def refusal(decision: Decision) -> ApiError:
+def refusal(decision: Decision, config: Config) -> ApiError:
     """What an inference call gets for a decision that nobody may serve."""
     why = decision.why
     hint = f"`GET /v1/decisions/{decision.id}` has every reason"
@@ -123,9 +125,20 @@ def refusal(decision: Decision) -> ApiError:
         code,
         why.denied or "no model may serve this request",
         hint=hint,
+        param=_uncarried(decision, config) if code == "invalid_request" else None,
         retry_after_s=RETRY_S[decision.policy.latency_class] if code == "overloaded" else None,
         decision_id=decision.id,
     )
+
+
+def _uncarried(decision: Decision, config: Config) -> str | None:
+    """The first field of the request that the model which stood first has no words for."""
+    first = next(iter(decision.why.dropped), None)
+    model = config.models.get(first.model) if first is not None and first.rule == WIRE_RULE else None
+    if model is None:
+        return None
+    fields = decision.signals.cannot_carry.get(config.providers[model.provider].wire)
+    return fields[0] if fields else None
 
 
 def _encoded(endpoint: Endpoint, case: Case, execution: Execution) -> bytes:

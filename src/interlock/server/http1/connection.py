@@ -105,8 +105,7 @@ class Connection(asyncio.Protocol):
         self._waiting: list[Call] = []
         self._arriving: Call | None = None
         self._pieces: list[bytes] = []
-        self._size = 0
-        self._body_from = 0.0
+        self._size, self._body_from = 0, 0.0
         self._head_bytes = 0
         self._in_head = True
         self._deaf = False
