@@ -116,6 +116,12 @@ def test_what_a_model_was_not_sent_is_said_below_its_attempt():
     assert "   left out of what it was sent: messages[].reasoning_content, cache_control" in text
 
 
+def test_another_deployment_of_the_model_is_said_to_have_answered():
+    elsewhere = msgspec.structs.replace(OK, region="eu")
+    said = next(iter(explain(record(attempts=(elsewhere,)))))
+    assert "answered by `gpt-5.4` of openai in eu, after `gpt-5.4` of openai in us had failed" in said
+
+
 def test_a_dry_run_says_that_nothing_was_sent():
     lines = explain(record(status="dry_run", attempts=(), cost_usd=None))
     assert lines[0] == "dec_one: decided only, nothing was sent; the choice was `gpt-5.4` of openai in us."

@@ -468,7 +468,8 @@ async def test_c2_little_is_held_for_a_caller_that_does_not_read(served):
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         caller.connect(("127.0.0.1", served.port))
         caller.sendall(get(b"/flood"))
-        before = -1
+        await until(lambda: served.app.flooded)
+        before = 0
         while served.app.flooded > before:
             before = served.app.flooded
             await asyncio.sleep(0.1)

@@ -250,14 +250,15 @@ async def test_u12_a_stalled_stream_ends_at_the_deadline(tmp_path):
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
 
 
-async def test_u12_a_stream_of_which_nothing_was_seen_leaves_the_next_model_its_time(tmp_path):
+async def test_u12_a_stream_of_which_nothing_was_seen_leaves_the_next_model_its_time(tmp_path, monkeypatch):
     """It has begun, so `first_token_ms` is kept; but all that has come is its preamble."""
+    monkeypatch.setattr("interlock.execute.deadlines.RESERVE", 0.9)
     silent = sse(ROLE, end="hang")
     config = pool("", fallbacks=FALLBACK)
     async with Upstream(chat_stream("from small"), silent) as up:
         config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
         async with serving(tmp_path, config) as server:
-            got = await server.chat(stream=True, headers={"x-interlock-deadline-ms": "800"})
+            got = await server.chat(stream=True, headers={"x-interlock-deadline-ms": "4000"})
             assert said(got.text) == "from small"
             attempts = server.record(got).attempts
             assert [(one.model, one.outcome) for one in attempts] == [("gpt", "timeout"), ("small", "ok")]

@@ -110,13 +110,14 @@ def test_it_goes_on_so_often_and_no_further(is_stream):
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_rest_that_does_not_come_leaves_the_answer_cut(is_stream):
+def test_a_rest_that_does_not_come_leaves_the_answer_cut_and_the_record_says_why(is_stream):
     async def story():
         made = place(streamed("The quick") if is_stream else part("The quick"), refusal(500))
         execution, data = await made.read() if is_stream else (await made.ask(), b"")
         assert execution.text == "The quick"
         assert execution.attempts[0].finish == "length"
         assert code(execution) == "ok"
+        assert execution.attempts[0].detail.startswith("it could not be continued: status 500")
         assert not is_stream or ends(data) == ["length"]
 
     run(story())
@@ -130,6 +131,7 @@ def test_a_rest_that_breaks_off_in_a_stream_leaves_it_cut_where_it_broke():
         assert said(data) == "The quick brown fox"
         assert ends(data) == ["length"]
         assert execution.attempts[0].usage_estimated
+        assert execution.attempts[0].detail.startswith("it could not be continued")
 
     run(story())
 

@@ -86,8 +86,8 @@ def headline(record: Record) -> str:
         return f"{ENDED[record.status]}; nobody may serve it."
     chosen = _deployment(decision.route.provider, decision.route.model, decision.route.region)
     served = next((a for a in reversed(record.attempts) if a.outcome == "ok"), None)
-    if record.status == "ok" and served is not None and served.model != decision.route.model:
-        instead = _deployment(served.provider, served.model, served.region)
+    instead = chosen if served is None else _deployment(served.provider, served.model, served.region)
+    if record.status == "ok" and instead != chosen:
         return f"answered by {instead}, after {chosen} had failed."
     if record.status == "ok":
         return f"answered by {chosen}."

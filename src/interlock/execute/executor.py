@@ -318,14 +318,13 @@ class Execution:
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
         alone = failure is None or not self._others_are_well(trial.step, now)
-        tokens = self.attempts[-1].output_tokens
         depart(
             passed,
             failure,
             now,
             probe=probe,
             alone=alone,
-            output_tokens=tokens,
+            output_tokens=self.attempts[-1].output_tokens,
             began=trial.began,
             explained=trial.explained,
         )

@@ -52,6 +52,7 @@ class Trial:
         "free",
         "left_out",
         "limits",
+        "lost",
         "mark",
         "probes",
         "request",
@@ -104,6 +105,8 @@ class Trial:
         self.words = False
         """Whether the answer is one text and nothing else, of which nothing was asked."""
         self.continuations = 0
+        self.lost = ""
+        """Why a continuation did not come."""
         self.under_way = 0
         """Input tokens of a continuation that has not ended: it may cost that, whatever becomes of it."""
         self.explained = False
@@ -196,7 +199,12 @@ class Trial:
         return clean_answer(answer if self.mark is None else _unmarked(answer, self.mark), self.secret)
 
     def lose(self, failure: Failure | None) -> None:
-        """A continuation has failed: the answer stays cut. Only what may have cost something counts."""
+        """A continuation has failed: the answer stays cut. Only what may have cost something counts.
+
+        None: it broke off by an event of its own.
+        """
+        how = "" if failure is None else f": {failure.detail or failure.message}"
+        self.lost = f"it could not be continued{without_places(self._without_secret(how), self.url)}"
         if failure is not None and not _may_cost(failure):
             self.under_way = 0
 
@@ -250,7 +258,7 @@ class Trial:
         )
         if self.left_out:
             found = msgspec.structs.replace(found, left_out=self.left_out)
-        if self.words:
+        if self.words and not self.lost:
             return found
         return msgspec.structs.replace(
             found,
@@ -259,7 +267,7 @@ class Trial:
             refused=finish == "refusal" or self._refuses(),
             violations=self.validation.violations if self.validation is not None else (),
             status=failure.status if failure is not None else None,
-            detail=(failure.detail or failure.message) if failure is not None else "",
+            detail=(failure.detail or failure.message) if failure is not None else self.lost,
         )
 
     def _outcome(self) -> AttemptOutcome:

@@ -54,7 +54,6 @@ _NAMES: Final = {
     )
 }
 _METHODS: Final = {b"GET": "GET", b"POST": "POST"}
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Stage = Literal["idle", "head", "body", "work", "write", "linger"]
 
@@ -309,7 +308,7 @@ class Connection(asyncio.Protocol):
                 call.error = error
         self._judge_length(call)
         if call.error is None and self._active is None and expects(call):
-            self.send(_CONTINUE)
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         call = self._arriving
