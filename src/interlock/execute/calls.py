@@ -78,12 +78,30 @@ async def call_stream(
         return _failure(error)
     del call  # a stream may stay open for long
     heard(response)
+    clock, decoder = asyncio.get_running_loop().time, adapter.StreamDecoder()
+    due, begun = limits.first_by, False
     try:
         if response.status != 200:
             return await _error(adapter, response, limits)
-        return await _pass_on(adapter, response, limits, flow, emit)
+        while not flow.over:
+            data = await response.chunk(due)
+            now = clock()
+            events = decoder.feed(data) if data else decoder.end()
+            out = flow.take(events) if events else []
+            if out:
+                await emit(out)
+            if not data:
+                break
+            if now >= limits.end_by:
+                return Failure(outcome="timeout", message=_MESSAGES["timeout"])
+            if events or (begun and b"\n" in data):
+                due, begun = min(now + IDLE_S, limits.end_by), True
+            del data, events, out  # nor need these wait for what may be long in coming
     except TransportError as error:
         return _failure(error)
+    if flow.over:
+        return None
+    return Failure(outcome="malformed", message="the provider's stream ended in the middle")
 
 
 def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | None) -> Awaitable[Response]:
@@ -100,31 +118,6 @@ def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | N
 async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:
     body = await response.read(MOST_ERROR, limits.end_by, IDLE_S)
     return adapter.decode_error(response.status, response.headers, body)
-
-
-async def _pass_on(
-    adapter: AdapterModule, response: Response, limits: Limits, flow: Flow | Joint, emit: Emit
-) -> Failure | None:
-    clock = asyncio.get_running_loop().time
-    decoder = adapter.StreamDecoder()
-    due, begun = limits.first_by, False
-    while not flow.over:
-        data = await response.chunk(due)
-        now = clock()
-        events = decoder.feed(data) if data else decoder.end()
-        if events:
-            out = flow.take(events)
-            if out:
-                await emit(out)
-        if not data:
-            break
-        if now >= limits.end_by:
-            return Failure(outcome="timeout", message=_MESSAGES["timeout"])
-        if events or (begun and b"\n" in data):
-            due, begun = min(now + IDLE_S, limits.end_by), True
-    if flow.over:
-        return None
-    return Failure(outcome="malformed", message="the provider's stream ended in the middle")
 
 
 def _failure(error: TransportError | ValueError) -> Failure:

@@ -54,6 +54,7 @@ class Execution:
         "_held_usd",
         "_lane",
         "_race",
+        "_rest",
         "_sink",
         "_trial",
         "answer",
@@ -82,10 +83,12 @@ class Execution:
         services: Services,
         began: float,
         *,
+        rest: Request | None = None,
         large: bool = False,
     ) -> None:
         """`began` is the instant of `loop.time()` from which the deadline counts.
 
+        `rest` is what is held of the request once its answer has begun, which no other model can give then.
         `large`: what goes through the whole request is done off the loop, because others wait.
         """
         config = setting.snapshot.config
@@ -115,6 +118,7 @@ class Execution:
         self._end = b""
         self._trial: Trial | None = None
         self._race: Race | None = None
+        self._rest = request if rest is None else rest
         self._held_usd = 0.0
 
     @property
@@ -445,12 +449,14 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
+        sink = self._sink
+        assert sink is not None, "it is a stream"
         flow = trial.flow = Flow(
             self._expected, trial.mark, self.services.epoch_s(), trial.secret, self.decision.id
         )
 
         async def emit(events: Sequence[Event]) -> None:
-            sink, encoder = await self._begun(trial)
+            encoder = self._encoder or await self._begin(trial, sink)
             data = encoder.encode(events)
             if data:
                 await sink.write(data)
@@ -469,23 +475,23 @@ class Execution:
         if flow.verdict is not None:
             trial.judged(flow.verdict)
         if flow.finished is not None and flow.passed:
-            _, encoder = await self._begun(trial)
+            encoder = self._encoder or await self._begin(trial, sink)
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
 
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)
 
-    async def _begun(self, trial: Trial) -> tuple[Sink, StreamEncoder]:
-        """The stream to the caller, begun by the first model that has something to say."""
-        assert self._sink is not None
-        if self._encoder is None:
-            self._take(trial)
-            trial.speaks(self.loop.time())
-            self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
-            hedged = self._race is not None and self._race.hedged
-            await self._sink.begin(trial.step, len(self.attempts) + 1 + hedged)
-        return self._sink, self._encoder
+    async def _begin(self, trial: Trial, sink: Sink) -> StreamEncoder:
+        """Begin the stream to the caller, by the first model that has something to say."""
+        self._take(trial)
+        trial.speaks(self.loop.time())
+        encoder = self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
+        hedged = self._race is not None and self._race.hedged
+        if not self.decision.budgets.max_continuations:
+            self.request = trial.request = self._rest
+        await sink.begin(trial.step, len(self.attempts) + 1 + hedged)
+        return encoder
 
     def _take(self, trial: Trial) -> None:
         """Take this attempt's answer as the one; another that runs beside it is given up."""

@@ -5,7 +5,6 @@ A timer per request would cost more than all of its parsing.
 """
 
 import asyncio
-import socket
 from math import inf
 from typing import Any, Final, Literal, cast
 
@@ -72,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_head",
         "_head_bytes",
         "_in_head",
+        "_lost",
         "_outbox",
         "_parser",
         "_pieces",
@@ -99,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._desk = Desk(loop, app)
         self._connections = connections
         self._parser: Any = None
+        self._lost = False
         self._active: Call | None = None
         self._waiting: list[Call] = []
         self._arriving: Call | None = None
@@ -120,11 +121,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            # An event must never wait for the acknowledgement of the one before it.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._parser = httptools.HttpRequestParser(self)
         self._connections.add(self)
         self._wait("head", HEAD_S)
 
@@ -144,6 +140,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
         self._connections.discard(self)
         self._parser = None  # it holds us, and we hold it
+        self._lost = True
         self._deaf = True
         self.resume_writing()
         arriving, self._arriving = self._arriving, None
@@ -211,7 +208,7 @@ class Connection(asyncio.Protocol):
         """Send at once, behind whatever waits; nothing to a caller that is gone."""
         if self._unsent:
             self._flush()
-        if self._parser is not None:  # uvloop would raise
+        if not self._lost:  # uvloop would raise
             self._transport.write(data)
 
     def send_soon(self, data: bytes) -> None:
@@ -224,13 +221,18 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, b""
-        if unsent and self._parser is not None:
+        if unsent and not self._lost:
             self._transport.write(unsent)
 
     def _close(self) -> None:
         """Close when everything is sent."""
         self._flush()
         self._transport.close()
+
+    def understood(self, call: Call) -> None:
+        """Let go of what has read a request, until there is another to read: its answer may take long."""
+        if self._arriving is None and call.keep_alive:  # else more may come that is no request
+            self._parser = None
 
     async def drained(self) -> None:
         """Return when what was sent is on its way, bar a bounded rest."""
@@ -300,20 +302,17 @@ class Connection(asyncio.Protocol):
         if why is not None:
             call.keep_alive = False
             call.error = ApiError("invalid_request", why)
-            self._judge_length(call)
-            return
-        if len(call.headers) > MOST_HEADERS:
+        elif len(call.headers) > MOST_HEADERS:
             problem = f"the request has more than {MOST_HEADERS} headers"
             call.error = ApiError("invalid_request", problem, status=431)
-            self._judge_length(call)
-            return
-        try:
-            self._app.admit(call)
-        except ApiError as error:
-            call.error = error
         else:
-            if call.headers.get("expect", "").lower() == "100-continue" and self._active is None:
-                self.send(_CONTINUE)
+            try:
+                self._app.admit(call)
+            except ApiError as error:
+                call.error = error
+            else:
+                if call.headers.get("expect", "").lower() == "100-continue" and self._active is None:
+                    self.send(_CONTINUE)
         self._judge_length(call)
 
     def on_body(self, body: bytes) -> None:
@@ -354,6 +353,8 @@ class Connection(asyncio.Protocol):
     # Our own.
 
     def _feed(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as ended:

@@ -26,6 +26,9 @@ class Listener:
         """Accept from a socket that is bound."""
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            # So has what is accepted: an event must never wait for the acknowledgement of the one before it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = await loop.create_server(
             lambda: Connection(loop, self._app, self._connections, outbox), sock=listener, backlog=2048
         )
