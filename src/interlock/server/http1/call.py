@@ -15,6 +15,7 @@ _ONE_WRITE: Final = 64 * 1024
 _CLOSE: Final = "connection: close\r\n"
 _LINE: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _LINE[499] = "HTTP/1.1 499 Client Closed Request\r\n"
+_NO_HEADERS: Final[dict[str, str]] = {}
 
 
 class _Date:
@@ -130,7 +131,7 @@ class Call:
     def understood(self) -> None:
         """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
         self.body = self.again = b""
-        self.headers = {}
+        self.headers = _NO_HEADERS
         self._wire.understood(self)
 
     def forget(self) -> None:
