@@ -76,16 +76,16 @@ async def call_stream(
         response = await _sent(transport, call, limits, proxy)
     except (TransportError, ValueError) as error:
         return _failure(error)
-    del call  # a stream may stay open for long
     heard(response)
-    clock, decoder = asyncio.get_running_loop().time, adapter.StreamDecoder()
+    del call, heard  # a stream may stay open for long
+    loop, decoder = asyncio.get_running_loop(), adapter.StreamDecoder()
     due, begun = limits.first_by, False
     try:
         if response.status != 200:
             return await _error(adapter, response, limits)
         while not flow.over:
             data = await response.chunk(due)
-            now = clock()
+            now = loop.time()
             events = decoder.feed(data) if data else decoder.end()
             out = flow.take(events) if events else []
             if out:
