@@ -9,7 +9,7 @@ Expected failures of upstreams are values (`types.answer.Failure`), not exceptio
 A caller is never shown another tenant's data, a key, or the inside of a policy it may not read.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -108,7 +108,10 @@ class StoreError(InterlockError):
 
 
 class ApiError(InterlockError):
-    """What a caller is told. The dialect of the caller gives it its shape on the wire."""
+    """What a caller is told. The dialect of the caller gives it its shape on the wire.
+
+    `details` are what an SDK of Anthropic's dialect goes by where it mends a request by itself.
+    """
 
     def __init__(
         self,
@@ -120,6 +123,7 @@ class ApiError(InterlockError):
         decision_id: str | None = None,
         retry_after_s: int | None = None,
         status: int | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         self.code: ErrorCode = code
         self.status = STATUS[code] if status is None else status
@@ -128,4 +132,5 @@ class ApiError(InterlockError):
         self.param = param
         self.decision_id = decision_id
         self.retry_after_s = retry_after_s
+        self.details = details
         super().__init__(message)

@@ -55,7 +55,7 @@ def test_u10_what_was_written_is_read_wherever_it_is_cut(frames, data):
     stream = b"".join(frame(*one) for one in frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     parser = FrameParser()
-    found = []
+    found: list[Frame] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += parser.feed(stream[start:end])
     assert found == read(frames)
@@ -71,16 +71,31 @@ def test_u11_a_changed_byte_is_noticed_and_never_read_past(named, payload, data)
     changed[at] ^= data.draw(st.integers(1, 255))
     parser = FrameParser()
     with pytest.raises(BadFrameError):
-        parser.feed(bytes(changed))
+        list(parser.feed(bytes(changed)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=4), st.data())
+def test_u11_frames_before_a_bad_one_are_read_wherever_the_stream_is_cut(payloads, data):
+    bad = bytearray(frame([], b"payload"))
+    bad[-1] ^= 1
+    stream = b"".join(frame([], payload) for payload in payloads) + bad
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    parser = FrameParser()
+    found: list[bytes] = []
+    pieces = (stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True))
+    with pytest.raises(BadFrameError):
+        found.extend(one.payload for piece in pieces for one in parser.feed(piece))
+    assert found == payloads
 
 
 def test_u8_a_frame_that_is_cut_is_not_given_out_and_is_known_to_be_cut():
     whole = frame([("a", 7, text("b"))], b"payload")
     for at in range(1, len(whole)):
         parser = FrameParser()
-        assert parser.feed(whole[:at]) == []
+        assert list(parser.feed(whole[:at])) == []
         assert not parser.between
-        assert len(parser.feed(whole[at:])) == 1
+        assert len(list(parser.feed(whole[at:]))) == 1
 
 
 def prelude(total: int, named: int) -> bytes:
@@ -93,7 +108,7 @@ def prelude(total: int, named: int) -> bytes:
 )
 def test_u14_a_length_that_cannot_be_or_is_too_large_is_refused_before_it_is_waited_for(total, named):
     with pytest.raises(BadFrameError):
-        FrameParser().feed(prelude(total, named))
+        list(FrameParser().feed(prelude(total, named)))
 
 
 @pytest.mark.parametrize(
@@ -112,9 +127,9 @@ def test_u11_headers_that_do_not_add_up_are_refused(packed):
     head = struct.pack(">II", 16 + len(packed), len(packed))
     body = head + struct.pack(">I", zlib.crc32(head)) + packed
     with pytest.raises(BadFrameError):
-        FrameParser().feed(body + struct.pack(">I", zlib.crc32(body)))
+        list(FrameParser().feed(body + struct.pack(">I", zlib.crc32(body))))
 
 
 def test_u13_an_answer_in_words_is_no_frame():
     with pytest.raises(BadFrameError):
-        FrameParser().feed(b"<html><body>Bad gateway</body></html>")
+        list(FrameParser().feed(b"<html><body>Bad gateway</body></html>"))

@@ -8,6 +8,7 @@ import pytest
 from interlock.dialects import DIALECTS
 from interlock.errors import ApiError
 from interlock.execute.validation.markers import native
+from interlock.execute.validation.said import is_empty, said_of
 from interlock.types.answer import (
     Answer,
     BlockDelta,
@@ -155,11 +156,11 @@ def test_a_response_that_has_not_ended_is_no_answer(status):
     assert found.outcome == "malformed"
 
 
-def test_u13_a_response_without_output_or_with_nothing_but_thoughts_is_a_failure():
-    for output in ([], [{"type": "reasoning", "id": "rs_1", "summary": []}]):
-        found = whole(output=output)
-        assert isinstance(found, Failure)
-        assert found.outcome == "malformed"
+@pytest.mark.parametrize("output", [[], [{"type": "reasoning", "id": "rs_1", "summary": []}]])
+def test_u13_a_response_without_output_or_with_nothing_but_thoughts_says_nothing(output):
+    found = whole(output=output)
+    assert isinstance(found, Answer)
+    assert is_empty(said_of(found))
 
 
 @pytest.mark.parametrize(

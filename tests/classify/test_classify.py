@@ -143,7 +143,7 @@ def test_only_the_callers_own_schema_needs_a_model_that_can_follow_one(response_
     ("part", "modality", "need"),
     [
         (Image(url="https://example.com/a.png"), "image", "vision"),
-        (File(text="x"), "file", "files"),
+        (File(data="JVBERi0=", media_type="application/pdf"), "file", "files"),
         (Audio(data="AAAA", format="wav"), "audio", "audio"),
         (ToolResult(call_id="c", content=(Image(url="https://example.com/a.png"),)), "image", "vision"),
         (ToolResult(call_id="c", content=(File(file_id="f"),)), "file", "files"),
@@ -152,6 +152,12 @@ def test_only_the_callers_own_schema_needs_a_model_that_can_follow_one(response_
 def test_what_stands_in_messages_and_results_decides_what_a_model_must_take(part, modality, need):
     found = signals(with_part(part))
     assert (found.modalities, found.needs) == (("text", modality), (need,))
+
+
+@pytest.mark.parametrize("part", [File(text="x"), ToolResult(call_id="c", content=(File(text="x"),))])
+def test_a_document_that_is_text_can_be_read_by_any_model(part):
+    found = signals(with_part(part))
+    assert (found.modalities, found.needs) == (("text", "file"), ())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Fields that would let a caller choose target, credentials, headers or identity (row C10)."""
 
+import json
+
 import pytest
 
+from interlock.dialects import DIALECTS
 from interlock.dialects.control import CHAT_CONTROL_FIELDS, CONTROL_FIELDS, CONTROL_METADATA
 from tests.dialects.bodies import BOTH, decode, refusal
 
@@ -38,6 +41,15 @@ def test_c10_fields_that_get_around_budgets_and_tool_policy_are_refused():
     assert error.param == "mcp_servers"
     assert error.hint
     assert decode("openai-chat", service_tier="flex").extra == {"service_tier": "flex"}
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_c10_a_thread_that_the_vendor_would_hold_is_refused_in_words_that_anthropics_sdk_goes_by(thread):
+    error = refusal("anthropic-messages", thread=thread)
+    assert error.param == "thread"
+    said = json.loads(DIALECTS["anthropic-messages"].encode_error(error))["error"]
+    assert said["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert decode("anthropic-messages", thread=None).extra == {}
 
 
 @pytest.mark.parametrize("dialect", BOTH)

@@ -59,6 +59,16 @@ def test_u9_nothing_leaves_before_there_is_content():
     assert not flow.committed
 
 
+def test_u9_what_a_vendor_tells_of_a_block_without_a_word_leaves_with_the_first_content():
+    told = BlockDelta(0, "", {"openai-responses": {"item": {"status": "completed"}}})
+    flow, out = run(STARTED, TEXT, told)
+    assert (out, flow.committed) == ([], False)
+    flow, out = run(STARTED, TEXT, told, SAID)
+    assert (out, flow.committed) == ([STARTED, TEXT, told, SAID], True)
+    flow, out = run(STARTED, TEXT, told, STOPPED, STOP)
+    assert (out, flow.passed) == ([], False)  # nothing was said: another may answer
+
+
 def test_u9_a_second_preamble_is_not_passed_on():
     _, out = run(STARTED, STARTED, TEXT, SAID, STARTED)
     assert out.count(STARTED) == 1
@@ -75,6 +85,22 @@ def test_nothing_follows_the_terminal_event():
     flow, out = run(STARTED, TEXT, SAID, STOPPED, STOP, SAID, BROKEN)
     assert out == [STARTED, TEXT, SAID, STOPPED]
     assert flow.failure is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [TEXT, *[BlockDelta(0, "x" * 100)] * 10],
+        [CALL[0], *[BlockDelta(1, "x" * 100)] * 10],
+        [CALL[0], BlockDelta(1, '{"q": "%s"}' % ("x" * 1000)), BlockStopped(1)],
+        [BlockStarted(0, "opaque", value={"type": "of_a_vendor", "data": "x" * 1000})],
+        [BlockStarted(n, "text") for n in range(10)],
+    ],
+    ids=["words", "a call that grows", "a call", "a block of a vendor's own", "blocks of nothing"],
+)
+def test_u14_the_size_of_a_stream_is_that_of_all_that_is_held(events):
+    flow, _ = run(STARTED, *events)
+    assert 1000 <= flow.size < 6000
 
 
 def test_a_tool_call_is_held_until_it_is_whole():

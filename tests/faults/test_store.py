@@ -71,6 +71,26 @@ async def test_p2_while_nothing_can_be_recorded_nothing_that_must_be_is_sent(tmp
         )
 
 
+async def test_p2_while_no_record_can_be_kept_no_money_is_spent_and_what_was_counted_can_be_read(
+    tmp_path, disk
+):
+    async with Upstream(chat("answer")) as up, serving(tmp_path, pool(up.url)) as server:
+        await server.chat()
+        disk.fail(1, apsw.FullError, lasting=True)
+        while (await server.chat()).status_code == 200:
+            pass  # the journal has room for it
+        spent = len(up.seen)
+        for stream in (False, True, False):
+            assert (await server.chat(stream=stream)).status_code == 503
+        assert len(up.seen) == spent
+        assert (await server.client.get("/metrics")).status_code == 200
+        disk.mend()
+        got = await server.chat()
+        assert got.status_code == 200, "it recovers by itself"
+        assert server.record(got).status == "ok"
+        assert len(up.seen) == spent + 1
+
+
 class WallClock:
     """The real clock, moved."""
 

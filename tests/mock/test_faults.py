@@ -64,6 +64,14 @@ async def test_connections_end_as_they_should(fault, how, begins, stream):
         assert b"message_stop" not in got
 
 
+@pytest.mark.parametrize("fault", ["cut", "reset", "stall"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_fails_in_the_middle_has_sent_a_part(fault, stream):
+    usual = await sent("", stream=stream)
+    for (got, _), (whole, _) in zip(await sent(fault, stream=stream), usual, strict=True):
+        assert 0 < len(body(got)) < len(body(whole)) * 3 / 4
+
+
 async def test_as_many_events_are_sent_as_were_asked_for():
     for pieces in (0, 1, 4):
         for got, _ in await sent(f"reset,after={pieces}", stream=True):

@@ -66,7 +66,7 @@ async def test_a_candidate_whose_live_answers_are_as_good_goes_on(tmp_path):
             await many(server, 10)
             if (await look(server, row["id"]))["state"] == "promoted":
                 break
-        await until(state(server, row["id"], "promoted"), within=10)
+        await until(state(server, row["id"], "promoted"), within=30)
 
 
 async def test_a_candidate_whose_copies_are_worse_is_taken_back_before_it_answered_anybody(tmp_path):

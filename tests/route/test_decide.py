@@ -175,6 +175,12 @@ def test_unknown_capabilities_are_not_taken_for_none() -> None:
     assert served(run(ask("mystery", needs=("tools",)))) == ("onprem", "mystery", "model")
 
 
+def test_a_model_that_sees_pictures_is_asked_about_documents_and_one_that_does_not_is_not() -> None:
+    assert served(run(ask("big", needs=("files",)))) == ("openai", "big", "model")
+    decision = run(ask("small", needs=("files",)))
+    assert reasons(decision, "small")["capability"] == "cannot do files"
+
+
 def test_an_unknown_region_satisfies_no_residency_rule() -> None:
     pool = config(rule("eu", {"residency": "eu"}, regions=["eu"]))
     provider = pool.providers["anthropic"]

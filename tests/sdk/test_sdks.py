@@ -25,7 +25,7 @@ from tests.sdk.replay import (
 )
 from tests.server.harness import keyed, pool, serving
 from tests.server.upstream import Upstream, answer, sse
-from tests.server.vendors import ROLE, chat, chat_stream, message_stream, words
+from tests.server.vendors import ROLE, chat, chat_stream, message, message_stream, words
 
 KEY = "key-sdk"
 
@@ -358,6 +358,46 @@ async def test_the_anthropic_sdk_pages_through_the_models(claude):
     assert [model.id for model in page.data] == ["auto", "prod"]
     assert page.has_more
     assert [model.id async for model in page] == ["auto", "prod", "claude", "gpt", "small"]
+
+
+# --- tools, run by the SDK ----------------------------------------------------------------------
+
+
+def weather_in(seen):
+    """A vendor's answer: a call of the tool, or words, where its result is in the conversation."""
+    known = "sunny in Oslo" in seen.body.decode()
+    if seen.path == "/v1/messages":
+        call = {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {"city": "Oslo"}}
+        return message("Sun.") if known else message(stop="tool_use", content=[call])
+    function = {"name": "get_weather", "arguments": '{"city": "Oslo"}'}
+    call = {"id": "call_1", "type": "function", "function": function}
+    return chat("Sun.") if known else chat(None, finish="tool_calls", calls=(call,))
+
+
+@pytest.mark.parametrize("model", ["claude", "gpt"])
+async def test_the_anthropic_sdk_runs_tools_and_no_conversation_is_held_at_the_vendor(up, claude, model):
+    """Its runner asks for a thread first, and goes on without one where it is told that there is none."""
+    asked = []
+
+    @anthropic.beta_async_tool
+    async def get_weather(city: str) -> str:
+        """The weather in a city.
+
+        Args:
+            city: where
+        """
+        asked.append(city)
+        return f"sunny in {city}"
+
+    up.default = weather_in
+    runner = claude.beta.messages.tool_runner(
+        model=model, max_tokens=100, messages=HELLO, tools=[get_weather]
+    )
+    last = await runner.until_done()
+    assert asked == ["Oslo"]
+    assert [block.text for block in last.content] == ["Sun."]
+    assert [len(seen.json["messages"]) for seen in up.seen] == [1, 3]
+    assert not any("thread" in seen.json for seen in up.seen)
 
 
 # --- counting and embeddings ------------------------------------------------------------------

@@ -154,7 +154,7 @@ async def serving(
         os.close(descriptor)
 
 
-async def until(condition: Callable[[], object], within: float = 5) -> None:
+async def until(condition: Callable[[], object], within: float = 20) -> None:
     """Wait for something that another task or process brings about."""
     async with asyncio.timeout(within):
         while True:

@@ -156,6 +156,31 @@ async def test_u18_a_call_against_its_schema_is_withheld_where_it_must_be_met(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_u18_a_call_against_its_schema_makes_way_for_the_model_that_stands_by_and_passes_without_one(
+    tmp_path, stream
+):
+    tools, whole, streamed = calling("{}")
+    other = chat_stream("so") if stream else chat("so")
+    rows = [{"from": "gpt", "to": "small", "when": "schema_invalid"}]
+    bad = streamed if stream else whole
+    async with (
+        Upstream(bad, bad, other) as up,
+        serving(tmp_path, pool(up.url, fallbacks=rows)) as server,
+    ):
+        got = await server.chat(tools=tools, stream=stream)
+        assert got.headers["x-interlock-route"].endswith("/small")
+        assert "tool_calls" not in got.text
+        record = server.record(got)
+        assert [one.outcome for one in record.attempts] == ["schema_invalid", "ok"]
+        alone = await server.chat(tools=tools, stream=stream)
+        record = server.record(alone)
+        assert [one.outcome for one in record.attempts] == ["schema_invalid", "ok"]
+        assert "tool_calls" in alone.text
+        assert record.attempts[1].validation is not None
+        assert record.attempts[1].validation.verdict == "failed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_a_withheld_call_is_recorded_with_a_verdict_that_agrees(tmp_path, stream):
     _, whole, streamed = calling("{")
     async with Upstream(streamed if stream else whole) as up, serving(tmp_path, pool(up.url)) as server:

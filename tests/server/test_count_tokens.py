@@ -66,6 +66,18 @@ async def test_a_counter_that_fails_leaves_the_counting_to_us_and_the_record_say
         assert record.attempts
 
 
+@pytest.mark.parametrize("tokens", [0, 10**12])
+async def test_u16_a_count_that_cannot_be_true_is_not_passed_on_and_the_record_says_so(tmp_path, up, tokens):
+    up.default = answer({"input_tokens": tokens})
+    async with serving(tmp_path, pool(up.url, up.url)) as server:
+        got = await count(server)
+        assert got.headers["x-interlock-counted-by"] == "estimate"
+        assert 8 <= got.json()["input_tokens"] <= 20
+        counted = server.record(got).counted
+        assert counted is not None
+        assert (counted.by, counted.why) == ("estimate", "the provider's count cannot be true")
+
+
 async def test_what_the_counter_says_of_the_request_is_the_caller_s_to_know(tmp_path, up):
     up.replies = [answer({"error": {"type": "invalid_request_error", "message": "bad image"}}, 400)]
     async with serving(tmp_path, pool(up.url, up.url)) as server:

@@ -6,7 +6,7 @@ import pytest
 
 from interlock.live.amounts import reask
 from interlock.live.exposition import METRICS, ROUTE_LABELS
-from interlock.server import noticing
+from interlock.server import noticing, watch
 from interlock.server.export import MOST_BEHIND, TRIES, Exporter
 from interlock.store.live import Place
 from interlock.wiring import now_us
@@ -17,6 +17,12 @@ from tests.server.upstream import HANG, Upstream, answer, refused_port, sse
 from tests.server.vendors import ROLE, chat, chat_end, words
 
 TAKEN = answer({})
+
+
+@pytest.fixture(autouse=True)
+def _each_looks_for_itself(monkeypatch):
+    """After its first look the server's own exporter takes nothing from under a test."""
+    monkeypatch.setattr(watch, "LOOK_S", 3600.0)
 
 
 @pytest.fixture

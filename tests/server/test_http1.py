@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +21,7 @@ class Echo:
         self.served = []
         self.lost_calls = []
         self.left = []
+        self.flooded = 0
 
     def admit(self, call):
         call.limit = 1000
@@ -58,6 +61,7 @@ class Echo:
             try:
                 call.exposed = True
                 while True:
+                    self.flooded += 10_000
                     await call.write(b"x" * 10_000)
             except asyncio.CancelledError:
                 self.left.append(call.gone)
@@ -99,8 +103,6 @@ class Served:
 
 @pytest.fixture
 async def served(monkeypatch):
-    import socket
-
     monkeypatch.setattr("interlock.server.http1.listener.LOOK_S", 0.02)
     app = Echo()
     listener = Listener(app)
@@ -108,6 +110,42 @@ async def served(monkeypatch):
     raw.setblocking(False)
     await listener.start(raw)
     yield Served(app, listener, raw.getsockname()[1])
+    await listener.stop(0.2)
+
+
+class Ending(Echo):
+    """An Echo whose streams end with the connection; `seen` is what a caller could read before it ended."""
+
+    caller: socket.socket
+    seen = b""
+
+    async def serve(self, call):
+        call.begin(200, "")
+        call.keep_alive = False
+        call.finish(b"the last words")
+        try:
+            self.seen = self.caller.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self.seen = b""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="only Linux can hold bytes back")
+async def test_u8_the_last_words_of_a_stream_that_ends_its_connection_leave_together_with_its_end():
+    """A caller that read them first would ask again on a connection that is about to close."""
+    app = Ending()
+    listener = Listener(app)
+    raw = socket.create_server(("127.0.0.1", 0))
+    raw.setblocking(False)
+    await listener.start(raw)
+    loop = asyncio.get_running_loop()
+    with socket.create_connection(raw.getsockname()) as app.caller:
+        app.caller.setblocking(False)
+        await loop.sock_sendall(app.caller, get(b"/"))
+        got = b""
+        while piece := await loop.sock_recv(app.caller, 65536):
+            got += piece
+    assert app.seen == b""
+    assert got.endswith(b"the last words\r\n0\r\n\r\n")
     await listener.stop(0.2)
 
 
@@ -287,6 +325,53 @@ async def test_a_refused_caller_is_not_told_to_continue(served):
     assert got.startswith(b"HTTP/1.1 401")
 
 
+async def test_c3_whose_body_would_be_too_large_is_told_so_and_not_to_continue(served):
+    expecting = b"expect: 100-continue\r\ncontent-length: 900000\r\n\r\n"
+    got, closed = await served.say(b"POST /a HTTP/1.1\r\nhost: x\r\n" + expecting)
+    assert got.startswith(b"HTTP/1.1 413")
+    assert closed
+
+
+class Later:
+    """A loop whose clock is ahead."""
+
+    def __init__(self):
+        self.loop, self.ahead_s = asyncio.get_running_loop(), 0.0
+
+    def time(self):
+        return self.loop.time() + self.ahead_s
+
+    def __getattr__(self, name):
+        return getattr(self.loop, name)
+
+
+async def dripped(size, pieces, every_s):
+    """What becomes of a request whose body comes in so many pieces, one every so many seconds."""
+    wire, loop = Wire(), cast("Any", Later())
+    spoken = connection.Connection(loop, Echo(), set(), Outbox(loop.loop))
+    spoken.connection_made(wire)
+    spoken.data_received(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+    for _ in range(pieces):
+        loop.ahead_s += every_s
+        spoken.look(loop.time())
+        if not wire.sent:
+            spoken.data_received(b"x" * (size // pieces))
+    await until(lambda: wire.sent)
+    return wire.sent, loop.ahead_s
+
+
+async def test_c12_a_byte_now_and_then_keeps_no_body_open():
+    sent, after_s = await dripped(900, 900, 5)
+    assert sent.startswith(b"HTTP/1.1 408")
+    assert after_s > connection.BODY_S
+
+
+async def test_c12_a_slow_body_that_goes_on_coming_is_served(monkeypatch):
+    monkeypatch.setattr(connection, "SLOWEST_BODY", 5)
+    sent, _ = await dripped(1000, 10, 18)
+    assert sent.startswith(b"HTTP/1.1 200")
+
+
 async def test_http_10_gets_an_answer_and_a_closed_connection(served):
     got, closed = await served.say(b"GET /stream HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
     assert got.partition(b"\r\n\r\n")[2] == b"onetwothree"
@@ -375,6 +460,19 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_is_noted(served):
     writer.close()
     await until(lambda: len(served.app.lost_calls) == 1)
     assert served.app.served == []
+
+
+async def test_c2_little_is_held_for_a_caller_that_does_not_read(served):
+    """Neither by us nor by the system, which would take megabytes."""
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        caller.connect(("127.0.0.1", served.port))
+        caller.sendall(get(b"/flood"))
+        before = -1
+        while served.app.flooded > before:
+            before = served.app.flooded
+            await asyncio.sleep(0.1)
+        assert 0 < before < 1_000_000
 
 
 async def test_c2_a_caller_that_does_not_read_is_cut_off(served, monkeypatch):

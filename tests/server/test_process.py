@@ -54,7 +54,7 @@ async def process(folder, config, **server):
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 while not await ready(client):
                     assert running.poll() is None, (folder / "err.txt").read_text()
                     await asyncio.sleep(0.05)
@@ -166,7 +166,7 @@ async def test_sighup_reloads_every_worker(tmp_path, count):
         file.write_text(yaml.safe_dump(closed, sort_keys=False))
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         running.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 got = [(await client.post("/v1/chat/completions", json=ASK)).status_code for _ in range(10)]
                 if set(got) == {403}:

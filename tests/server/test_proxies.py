@@ -182,6 +182,22 @@ def everything(folder: Any) -> bytes:
     return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
+async def test_u2_a_call_that_was_not_connected_in_time_was_not_sent_and_costs_nothing(tmp_path):
+    async def say_nothing(peer):
+        await peer.gone()
+
+    async with (
+        Upstream(chat()) as up,
+        proxying(say_nothing, to=up.port) as silent,
+        serving(tmp_path, behind(url(silent)), ENV) as server,
+    ):
+        got = await server.chat(headers={"x-interlock-deadline-ms": "300"})
+        assert got.json()["error"]["code"] == "deadline_exceeded"
+        assert float(got.headers["x-interlock-cost-usd"]) == 0
+        attempt = server.record(got).attempts[0]
+        assert (attempt.outcome, attempt.input_tokens, attempt.cost_usd) == ("timeout", None, 0)
+
+
 async def test_u4_the_breaker_of_one_way_to_an_address_says_nothing_of_another(tmp_path):
     async with Upstream(chat()) as up, proxying(to=up.port) as good:
         config = behind(url(refused_port()), url(good), resilience={"breaker": {"failures": 1, "open_s": 60}})

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
@@ -100,10 +101,19 @@ async def test_each_kind_of_whole_answer_is_gone_over(tmp_path, path):
             assert len(up.seen) == len(asked)
 
 
+async def kept(server: Running, ask: Awaitable[Any]) -> tuple[Any, tuple[bytes, ...], bytes]:
+    """The answer to a request, its reads, and what upstream said: none is let go of while it lasts."""
+    server.rehearsal.close()
+    lately = server.gateway.lately
+    lately.wanted = True
+    got = await ask
+    assert lately.request
+    return got, lately.request, lately.answer
+
+
 async def test_it_comes_to_the_answer_that_the_caller_got(tmp_path):
     async with Upstream(chat("Hello")) as up, serving(tmp_path, pool(up.url)) as server:
-        got = await server.chat("What is it?")
-        request, said = server.gateway.lately.request, server.gateway.lately.answer
+        got, request, said = await kept(server, server.chat("What is it?"))
         answers: list[bytes] = []
         faults: list[Any] = []
         loop = asyncio.get_running_loop()
@@ -201,11 +211,9 @@ async def test_a_request_that_would_not_be_let_in_any_more_is_let_go_of(tmp_path
         Upstream(chat("Hi")) as up,
         serving(tmp_path, pool(up.url, keys=keyed(one, other)), env) as server,
     ):
-        await server.chat(headers={"authorization": "Bearer key-one"})
-        lately, loop = server.gateway.lately, asyncio.get_running_loop()
-        request, said = lately.request, lately.answer
+        _, request, said = await kept(server, server.chat(headers={"authorization": "Bearer key-one"}))
         answers: list[bytes] = []
-        stage = Stage(server.gateway, loop, answers.append, print)
+        stage = Stage(server.gateway, asyncio.get_running_loop(), answers.append, print)
         stage.play(server.gateway.state, request, said)
         await until(lambda: len(answers) == 1)
         server.write(pool(up.url, keys=keyed(other)))

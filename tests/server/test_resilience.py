@@ -61,6 +61,39 @@ async def test_u4_a_model_that_keeps_failing_is_passed_over_and_the_record_says_
         assert rules(server.record(await server.chat())) == [("gpt", "breaker")]
 
 
+async def test_u4_while_one_deployment_fails_another_that_policy_allows_serves_until_it_is_well(tmp_path):
+    residency = [
+        {"name": place, "when": {"residency": place}, "then": {"regions": [place]}} for place in ("eu", "us")
+    ]
+    config = pool("", policy=residency, resilience={"breaker": {"failures": 1, "open_s": 60}})
+
+    def well(seen):
+        return chat_stream("from us") if seen.json.get("stream") else chat("from us")
+
+    async with Upstream(answer({}, 500)) as eu, Upstream(well) as us:
+        del config["providers"]["alpha"]["base_url"], config["providers"]["alpha"]["regions"]
+        config["providers"]["alpha"]["endpoints"] = {
+            place: {"base_url": f"{up.url}/v1"} for place, up in (("eu", eu), ("us", us))
+        }
+        async with serving(tmp_path, config) as server:
+            first = server.record(await server.chat())
+            assert [(attempt.region, attempt.outcome) for attempt in first.attempts] == [
+                ("eu", "upstream_error"),
+                ("us", "ok"),
+            ]
+            for stream in (False, True):
+                got = await server.chat(stream=stream)
+                assert got.status_code == 200
+                record = server.record(got)
+                assert record.decision.route is not None
+                assert (record.decision.route.region, record.attempts[0].region) == ("eu", "us")
+                assert rules(record) == [("gpt", "breaker")]
+            stays = await server.chat(headers={"x-interlock-residency": "eu"})
+            assert stays.json()["error"]["code"] == "overloaded", "policy holds there too"
+            assert len(eu.seen) == 1
+            assert (await server.chat(headers={"x-interlock-residency": "us"})).status_code == 200
+
+
 async def test_u4_with_nobody_else_an_open_breaker_is_503_with_a_time_to_come_back(tmp_path):
     config = pool("", resilience={"breaker": {"failures": 1, "open_s": 60}})
     async with Upstream(answer({}, 500)) as up:
@@ -72,6 +105,7 @@ async def test_u4_with_nobody_else_an_open_breaker_is_503_with_a_time_to_come_ba
             assert (got.status_code, got.json()["error"]["code"]) == (503, "overloaded")
             assert 50 < int(got.headers["retry-after"]) <= 60
             assert len(up.seen) == before
+            assert (got.headers["x-interlock-cost-usd"], server.record(got).cost_usd) == ("0", 0)
 
 
 async def test_no_more_calls_run_at_once_than_an_account_allows(tmp_path):

@@ -24,6 +24,7 @@ from tests.server.vendors import (
     chat_end,
     chat_event,
     chat_stream,
+    event,
     message_stream,
     words,
 )
@@ -324,6 +325,19 @@ async def test_u12_a_stalled_stream_ends_at_the_deadline(tmp_path):
         await asyncio.wait_for(up.seen[0].gone.wait(), 2)
 
 
+async def test_u12_a_stream_of_which_nothing_was_seen_leaves_the_next_model_its_time(tmp_path):
+    """It has begun, so `first_token_ms` is kept; but all that has come is its preamble."""
+    silent = sse(ROLE, end="hang")
+    config = pool("", fallbacks=FALLBACK)
+    async with Upstream(chat_stream("from small"), silent) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            got = await server.chat(stream=True, headers={"x-interlock-deadline-ms": "800"})
+            assert said(got.text) == "from small"
+            attempts = server.record(got).attempts
+            assert [(one.model, one.outcome) for one in attempts] == [("gpt", "timeout"), ("small", "ok")]
+
+
 async def test_u12_an_idle_stream_is_cut_before_its_deadline(tmp_path, monkeypatch):
     monkeypatch.setattr("interlock.execute.calls.IDLE_S", 0.1)
     stalled = sse(ROLE, *words("w"), end="hang")
@@ -331,6 +345,25 @@ async def test_u12_an_idle_stream_is_cut_before_its_deadline(tmp_path, monkeypat
         got = await server.chat(stream=True)
         assert "error" in events(got.text)[-1]
         assert server.record(got).attempts[0].outcome == "timeout"
+
+
+async def test_u14_a_stream_without_end_is_cut(tmp_path, monkeypatch):
+    """What is held of an answer is bounded; what comes with it and is not held may be many times as much."""
+    monkeypatch.setattr("interlock.execute.calls.MOST_STREAM", 10_000)
+    monkeypatch.setattr("interlock.execute.calls.LOOK_EVERY", 1_000)
+    beside = event({**json.loads(chat_event({"content": "w"})[6:]), "padding": "x" * 1000})
+    endless, padded = (
+        sse(ROLE, *words(*["x" * 1000] * 100), end="hang"),
+        sse(ROLE, *[beside] * 100, chat_end()),
+    )
+    async with Upstream(endless, padded) as up, serving(tmp_path, pool(up.url)) as server:
+        got = await server.chat(stream=True)
+        assert said(got.text) == "w" * 100
+        got = await server.chat(stream=True)
+        assert events(got.text)[-1]["error"]["code"] == "upstream_failed"
+        assert 10_000 <= len(said(got.text)) < 100_000
+        assert server.record(got).attempts[0].outcome == "malformed"
+        await asyncio.wait_for(up.seen[1].gone.wait(), 2)
 
 
 # --- tools ------------------------------------------------------------------------------------

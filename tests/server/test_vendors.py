@@ -1,8 +1,11 @@
 """Azure and vendors of OpenAI's format behind the gateway: each asked in its own way, all answered alike."""
 
+import json
+
 import openai
 import pytest
 
+from tests.data import rows
 from tests.server.harness import CANARY, pool, serving
 from tests.server.upstream import Upstream, answer, sse
 from tests.server.vendors import DONE, chat, chat_end, event, words
@@ -13,6 +16,7 @@ FILTERED = {
     "status": 400,
     "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}},
 }
+WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 PROMPT_FIRST = event({"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
 
 
@@ -58,6 +62,28 @@ async def test_a_prompt_that_azure_filters_leads_to_the_fallback_for_that(tmp_pa
         got = await server.chat()
         assert (got.status_code, got.json()["model"]) == (200, "small")
         assert [one.outcome for one in server.record(got).attempts] == ["content_filtered", "ok"]
+
+
+@pytest.mark.parametrize("path", ["", "/openai", "/openai/v1"])
+async def test_azure_is_asked_for_responses_at_its_newer_address_with_its_header(tmp_path, up, path):
+    fixtures = {
+        row["name"]: row["body"] for row in rows("provider-recordings", "provider_fixtures_sample.jsonl")
+    }
+    up.default = answer(json.loads(fixtures["azure-tool-call.1.json"]))
+    config = at_azure(up.url + path, api="responses")
+    async with serving(tmp_path, config) as server:
+        got = await server.client.post(
+            "/v1/responses", json={"model": "gpt", "input": "x", "tools": [WEATHER]}
+        )
+        assert [item["name"] for item in got.json()["output"]] == ["weather"]
+        assert up.seen[0].path == "/openai/v1/responses"
+        assert up.seen[0].headers["api-key"] == f"{CANARY}-alpha"
+        assert "authorization" not in up.seen[0].headers
+        assert (up.seen[0].json["model"], up.seen[0].json["store"]) == ("up-1", False)
+        up.default = answer({"data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 2}})
+        await server.client.post("/v1/embeddings", json={"model": "embed", "input": "x"})
+        assert up.seen[1].path == "/openai/v1/embeddings"
+        assert up.seen[1].headers["api-key"] == f"{CANARY}-alpha"
 
 
 async def test_azure_makes_embeddings(tmp_path, up):

@@ -134,7 +134,7 @@ async def test_an_event_that_is_not_taken_is_sent_again_under_its_id_before_any_
         await until(lambda: server.gateway.store.read(events.told))
         row = await begin(server)
         await act(server, row["id"], "abort")
-        await until(lambda: len(receiver.seen) == 4, within=15)
+        await until(lambda: len(receiver.seen) == 4, within=30)
         names = [seen.headers["webhook-id"] for seen in receiver.seen]
         assert names[0] == names[1] == names[2] != names[3]
         assert kinds(receiver)[2:] == ["rollout.started", "rollout.aborted"]
@@ -186,7 +186,7 @@ async def test_p5_what_was_not_told_before_a_restart_is_told_after_it(tmp_path):
         receiver.seen.clear()
         async with serving(tmp_path, config, ENV) as server:
             store = server.gateway.store
-            await until(lambda: store.read(events.told)["ops"].seq == store.read(events.newest), within=10)
+            await until(lambda: store.read(events.told)["ops"].seq == store.read(events.newest), within=30)
             assert kinds(receiver) == ["rollout.started"]
 
 
@@ -251,7 +251,7 @@ async def test_tries_are_counted_for_those_who_scrape(tmp_path):
     ):
         await until(lambda: server.gateway.store.read(events.told))
         await begin(server)
-        await until(lambda: len(receiver.seen) == 2, within=10)
+        await until(lambda: len(receiver.seen) == 2, within=30)
 
         async def counted():
             text = (await server.client.get("/metrics")).text

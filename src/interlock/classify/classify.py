@@ -289,6 +289,13 @@ def _kinds(message: Message) -> set[type]:
     return kinds
 
 
+def _has_pages(request: Request) -> bool:
+    """Whether one of the documents is more than text, which any model reads."""
+    parts = [part for message in request.messages for part in message.parts]
+    parts += [inner for part in parts if type(part) is ToolResult for inner in part.content]
+    return any(type(part) is File and part.text is None for part in parts)
+
+
 def _has_schema(request: Request) -> bool:
     """The caller's own schema. A lane's output contract asks nothing of a model: Interlock checks it."""
     return request.response_format is not None and request.response_format.json_schema is not None
@@ -304,6 +311,8 @@ def _needs(request: Request, modalities: tuple[Modality, ...]) -> tuple[Capabili
     if _has_schema(request):
         needs.append("json_schema")
     needs += [_NEEDED_FOR[modality] for modality in modalities if modality != "text"]
+    if "files" in needs and not _has_pages(request):
+        needs.remove("files")
     if _asks_to_reason(request):
         needs.append("reasoning")
     return tuple(needs)

@@ -35,11 +35,12 @@ def command(
     faults: bool,
     check: bool,
 ) -> None:
-    """Answer as OpenAI and Anthropic would, and fail as they do, without an account.
+    """Answer as OpenAI, Azure, Anthropic, Gemini and Bedrock would, and fail as they do, without an account.
 
     A script says which requests fail and how. A request can ask for a fault itself: as its model
-    (`fault:reset`, `fault:status=429,retry_after=2`) or in the header `x-mock`. It keeps no
-    secrets and checks no key. Ends with Ctrl-C.
+    (`fault:reset`, `fault:status=429,retry_after=2`) or in the header `x-mock`. A fault that makes no
+    sense where it is asked for is answered with an error that says why. It keeps no secrets and checks
+    no key; Bedrock's requests have to bring one. Ends with Ctrl-C.
     """
     from interlock.mock import Script, read_script
     from interlock.mock.recording import Recordings, read_recordings
@@ -67,13 +68,24 @@ def command(
 
 
 def _list_faults(*, as_json: bool) -> None:
-    from interlock.mock.faults import ABOUT
+    from interlock.mock.faults import FAULTS, without
 
     if as_json:
-        for name, about in ABOUT.items():
-            write_json({"fault": name, "about": about})
+        for name, fault in FAULTS.items():
+            write_json(
+                {"fault": name, "about": fault.about, "kinds": fault.asked_for, "not_on": without(name)}
+            )
     else:
-        table(("fault", "what the answer is like"), list(ABOUT.items()))
+        rows = [
+            (
+                name,
+                fault.about,
+                "all" if fault.for_all else ", ".join(fault.asked_for),
+                ", ".join(without(name)),
+            )
+            for name, fault in FAULTS.items()
+        ]
+        table(("fault", "what the answer is like", "for", "makes no sense on"), rows)
 
 
 async def _serve(script: "Script", recordings: "Recordings", host: str, port: int, *, as_json: bool) -> None:
@@ -93,7 +105,7 @@ async def _serve(script: "Script", recordings: "Recordings", host: str, port: in
             say(f"{request.method} {request.path}  {request.model or '-'}  {_first_line(plan)}")
 
     async with Mock(Answering(script, recordings), host=host, port=port, tell=tell) as mock:
-        note(f"listening on {mock.url}: give OpenAI's SDK {mock.url}/v1, Anthropic's {mock.url}")
+        note(f"listening on {mock.url}: give OpenAI's SDK {mock.url}/v1, any other {mock.url}")
         outages = [_refuse(mock, outage.from_s, outage.for_s) for outage in script.outages]
         await asyncio.gather(asyncio.Event().wait(), *outages)
 

@@ -84,7 +84,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     @property
     def wire(self) -> Wire:
         """What requests to it are written in."""
-        return "openai-responses" if self.kind == "openai" and self.api == "responses" else self.kind
+        return "openai-responses" if self.api == "responses" else self.kind
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Provider": {
         "kind": "the wire format it speaks; not needed for a vendor that is known",
-        "api": "which API of `kind: openai`: chat completions, or `responses`",
+        "api": "which API of `kind: openai` or `azure`: chat completions, or `responses`",
         "vendor": "who serves: the name that allow-lists use, and that known vendors are found by; "
         "default: the provider's own name",
         "base_url": "its address, for one region or none; else use `endpoints`; a known vendor needs none",
@@ -80,7 +80,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "version": "its version; default: the catalogue's",
         "context_tokens": "its context window in tokens; default: the catalogue's",
         "max_output_tokens": "the most it can answer, in tokens; default: the catalogue's",
-        "capabilities": "what it can do; default: the catalogue's",
+        "capabilities": "what it can do (`vision` reads documents too); default: the catalogue's",
         "quality": "how good it is, 0 to 1, for `select: best`",
         "origin": "the country it was made in, for `deny_origins`; default: the catalogue's",
         "price": "USD per million tokens; default: the catalogue's",

@@ -151,6 +151,9 @@ def _vendors(whole: Whole) -> Iterator[Problem]:
         path = f"providers.{name}"
         if provider.api_version is not None and whole.config.providers[name].kind != "azure":
             yield error(f"{path}.api_version", "is read for `kind: azure` only", "leave it out")
+        elif provider.api_version is not None and provider.api == "responses":
+            problem = "belongs to the older addresses, and `api: responses` is spoken at the newer"
+            yield error(f"{path}.api_version", problem, "leave it out")
         vendor = by_name(provider.vendor or name)
         if vendor is None or provider.base_url is not None or provider.endpoints:
             continue

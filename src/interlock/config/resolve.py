@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from interlock.config import checked, written
 from interlock.config.aws import check_access_key
+from interlock.config.azure import KEY_HEADER, at_newer_addresses
 from interlock.config.catalogue import Catalogue, Facts, look_up
 from interlock.config.environment import Place
 from interlock.config.problems import below, error, listed, nearest, warning
@@ -173,11 +174,14 @@ def _provider(
         base_url = known.base_url
     if base_url is None and not provider.endpoints and spoken is not None:
         problems.append(error(path, "has neither `base_url` nor `endpoints`", _usual_address(kind)))
-    if provider.api != "chat" and kind != "openai":
-        hint = "only `kind: openai` has two APIs; take `api` out"
+    if provider.api != "chat" and kind not in ("openai", "azure"):
+        hint = "only `kind: openai` and `kind: azure` have two APIs; take `api` out"
         problems.append(error(below(path, "api"), f"`{kind}` has no API `{provider.api}`", hint))
     deployments = _deployments(name, provider, base_url, problems)
     deployments = with_proxies(name, provider, deployments, secrets, proxies, problems)
+    azures_own = kind == "azure" and provider.api == "responses"
+    if azures_own:
+        deployments = at_newer_addresses(deployments)
     for deployment in deployments:
         own = secrets.get(("providers", name, "endpoints", deployment.endpoint or "", "api_key"))
         key = own if own is not None else shared
@@ -197,7 +201,7 @@ def _provider(
         trusted_for=provider.trusted_for,
         limits=provider.limits,
         local_model=provider.local_model,
-        auth=provider.auth,
+        auth=provider.auth or (KEY_HEADER if azures_own else None),
         api_version=provider.api_version,
         api=provider.api,
         quirks=served_by.quirks if served_by is not None else Quirks(),

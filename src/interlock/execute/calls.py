@@ -18,6 +18,11 @@ from interlock.types.proxy import Proxy
 
 MOST_ANSWER: Final = 32 * 1024 * 1024
 MOST_ERROR: Final = 1024 * 1024
+MOST_STREAM: Final = 16 * 1024 * 1024
+"""Characters of a streamed answer, which are held until it ends. What is sent around them, as with log
+probabilities, may be many times as much and is not held."""
+LOOK_EVERY: Final = 4 * 1024 * 1024
+"""Adding up what is held takes time, so it is done once in so many bytes."""
 
 _MESSAGES: Final = {
     "timeout": "the provider did not answer in time",
@@ -79,29 +84,39 @@ async def call_stream(
     heard(response)
     del call, heard  # a stream may stay open for long
     loop, decoder = asyncio.get_running_loop(), adapter.StreamDecoder()
-    due, begun = limits.first_by, False
+    due, begun, end_by = limits.first_by, False, limits.unseen_by
+    size, look_at = 0, MOST_STREAM
     try:
         if response.status != 200:
             return await _error(adapter, response, limits)
         while not flow.over:
             data = await response.chunk(due)
             now = loop.time()
+            size += len(data)
+            if size > look_at:
+                _refuse_giant(flow)
+                look_at = size + LOOK_EVERY
             events = decoder.feed(data) if data else decoder.end()
             out = flow.take(events) if events else []
             if out:
                 await emit(out)
+                end_by = limits.end_by
             if not data:
                 break
-            if now >= limits.end_by:
+            if now >= end_by:
                 return Failure(outcome="timeout", message=_MESSAGES["timeout"])
             if events or (begun and b"\n" in data):
-                due, begun = min(now + IDLE_S, limits.end_by), True
+                due, begun = min(now + IDLE_S, end_by), True
             del data, events, out  # nor need these wait for what may be long in coming
     except TransportError as error:
         return _failure(error)
-    if flow.over:
-        return None
-    return Failure(outcome="malformed", message="the provider's stream ended in the middle")
+    early = Failure(outcome="malformed", message="the provider's stream ended in the middle")
+    return None if flow.over else early
+
+
+def _refuse_giant(flow: Flow | Joint) -> None:
+    if flow.size > MOST_STREAM:
+        raise TransportError("malformed", f"a stream of over {MOST_STREAM} characters")
 
 
 def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | None) -> Awaitable[Response]:
@@ -125,4 +140,5 @@ def _failure(error: TransportError | ValueError) -> Failure:
         # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
         return _failure(TransportError("connect_failed", str(error)))
     message = _MESSAGES.get(error.outcome, "the provider failed")
-    return Failure(outcome=error.outcome, message=message, detail=error.detail)
+    unsent = error.unsent or error.outcome == "connect_failed"
+    return Failure(outcome=error.outcome, message=message, detail=error.detail, unsent=unsent)

@@ -31,11 +31,15 @@ need. Where nothing bounds the tokens, half of the time, so that who stands by h
 
 
 class Limits(Struct, frozen=True, gc=False):
-    """Instants of `loop.time()`: when a connection is due, the first event, and everything."""
+    """Instants of `loop.time()`: when a connection is due, the first event, and everything.
+
+    `unseen_by`: until when a stream may last of which the caller has seen nothing.
+    """
 
     connect_by: float
     first_by: float
     end_by: float
+    unseen_by: float
 
 
 def limits(
@@ -43,8 +47,8 @@ def limits(
 ) -> Limits:
     """The limits of a call that begins `now`, of a request that has until `deadline`.
 
-    `spare`: another model would follow a timeout. `stream`: once its first event has come, it has all of the
-    time. `answers`: tokens are made, which takes time; vectors and counts are not.
+    `spare`: another model would follow a timeout. `stream`: once the caller has seen some of it, it has all
+    of the time. `answers`: tokens are made, which takes time; vectors and counts are not.
     """
     left = deadline - now
     first_s = left if budgets.first_token_ms is None else budgets.first_token_ms / 1000
@@ -55,10 +59,11 @@ def limits(
         if spare and budgets.first_token_ms is None:
             first_s = FIRST_EVENT_S
         first_by = min(now + first_s, end_by)
-        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=deadline)
+        connect_by = min(now + CONNECT_S, first_by)
+        return Limits(connect_by=connect_by, first_by=first_by, end_by=deadline, unseen_by=end_by)
     if spare and budgets.deadline_ms is None:
         end_by = min(end_by, now + _whole_s(budgets.max_output_tokens if answers else 0))
-    return Limits(connect_by=min(now + CONNECT_S, end_by), first_by=end_by, end_by=end_by)
+    return Limits(connect_by=min(now + CONNECT_S, end_by), first_by=end_by, end_by=end_by, unseen_by=end_by)
 
 
 def _whole_s(tokens: int | None) -> float:

@@ -42,26 +42,43 @@ _TOO_MUCH: Final = (429, 503, 529)
 class Pass(Struct, frozen=True, gc=False):
     """May be called: where, for how many output tokens (None: no bound), and whether it is a probe.
 
+    `step` is what was asked for, or the same at another deployment of its model: `passed_over` says why.
     `depart` has to follow, however the call ends.
     """
 
+    step: Step
     destination: Destination
     affordable: int | None
     probe: bool
     gate: Gate | None
     begun: Begun = ()
+    passed_over: tuple[Dropped, ...] = ()
 
 
 def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
     """Let a step through at this instant, or turn it away.
 
+    Where the breaker of its deployment is open, another one of the same model that may serve takes its place.
     Where the account has limits, `queue` comes before: who passes has a place there.
     """
+    found = _admit(step, decision, setting, spent_usd, now)
+    if isinstance(found, Turned) and found.outcome == "open":
+        for candidate in setting.snapshot.candidates[step.model]:
+            there = candidate.deployment
+            if there.endpoint != step.endpoint:
+                other = replace(step, endpoint=there.endpoint, region=there.region)
+                passed = _admit(other, decision, setting, spent_usd, now)
+                if isinstance(passed, Pass):
+                    why = f"at `{step.endpoint}` {found.dropped.why}; `{there.endpoint}` serves"
+                    return replace(passed, passed_over=(replace(found.dropped, why=why),))
+    return found
+
+
+def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
     destination = setting.destinations.get((step.model, step.endpoint))
     route, dropped = decision.route, None
-    if (
-        route is None or step.model != route.model
-    ):  # the route was judged by the decision, under this snapshot
+    if route is None or step.model != route.model or step.endpoint != route.endpoint:
+        # The route itself was judged by the decision, under this snapshot.
         dropped = _objection(step, decision, setting)
     if destination is None or dropped is not None:
         dropped = dropped or Dropped(model=step.model, rule="pool", why="not in the pool")
@@ -87,7 +104,7 @@ def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, no
     gate = upstream.throttle
     if gate is None:
         upstream.slots.taken += 1
-    return Pass(destination, affordable, probe, gate)
+    return Pass(step, destination, affordable, probe, gate)
 
 
 async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
@@ -166,6 +183,15 @@ def depart(
         upstream.slots.taken -= 1
     else:
         leave(upstream.slots)
+
+
+def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
+    """Whether another target of a request's plan could take over from a step's."""
+    route = decision.route
+    assert route is not None, "it was called"
+    plan = [(route.model, route.endpoint), *((row.model, row.endpoint) for row in decision.fallbacks)]
+    others = [setting.destinations.get(place) for place in plan if place[0] != step.model]
+    return any(other is not None and other.health.is_well(now) for other in others)
 
 
 def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:

@@ -6,7 +6,8 @@ target may be called at this moment is asked of `resilience`, which hears how ea
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,13 +19,13 @@ from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.deadlines import DEADLINE_S, limits
-from interlock.execute.door import Pass, Turned, admit, depart, queue
+from interlock.execute.door import Pass, Turned, admit, depart, others_are_well, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
 from interlock.execute.joint import Joint
 from interlock.execute.more import More
-from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step, stands_by
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
@@ -240,7 +241,8 @@ class Execution:
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
-        self.step = step
+        self.skipped += passed.passed_over
+        self.step = step = passed.step
         trial: Trial | None = None
         try:
             made = await apart(self._prepared_apart, step, passed, now) if self.large else None
@@ -319,7 +321,7 @@ class Execution:
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
-        alone = failure is None or not self._others_are_well(trial.step, now)
+        alone = failure is None or not others_are_well(trial.step, self.decision, self.setting, now)
         tokens = self.attempts[-1].output_tokens
         depart(
             passed,
@@ -340,14 +342,6 @@ class Execution:
         limits = self.decision.why.limits
         by_caller = limits.get("deadline_ms") == REQUEST and now - trial.began < FAIR_S
         return by_caller or (trial.first is not None and now >= self.deadline)
-
-    def _others_are_well(self, step: Step, now: float) -> bool:
-        """Whether another target of this request's plan could take over."""
-        route = self.decision.route
-        assert route is not None
-        plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
-        others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
-        return any(other is not None and other.health.is_well(now) for other in others)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
@@ -421,7 +415,7 @@ class Execution:
         if self.request.operation != "answer":
             self._take_figures(trial, answer)
             return
-        verdict = judge_answer(answer, self._expected)
+        verdict = judge_answer(answer, self._expected, self._other(trial))
         trial.judged(verdict)
         if trial.violation is None and trial.failure is None:
             if self._expected.inert:
@@ -449,10 +443,10 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
-        sink = self._sink
+        sink, mark, other = self._sink, trial.mark, self._other(trial)
         assert sink is not None, "it is a stream"
         flow = trial.flow = Flow(
-            self._expected, trial.mark, self.services.epoch_s(), trial.secret, self.decision.id
+            self._expected, mark, self.services.epoch_s(), trial.secret, self.decision.id, other
         )
 
         async def emit(events: Sequence[Event]) -> None:
@@ -478,6 +472,10 @@ class Execution:
             encoder = self._encoder or await self._begin(trial, sink)
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
+
+    def _other(self, trial: Trial) -> Callable[[], bool]:
+        """Says whether another model would be asked in place of the one that answers."""
+        return partial(stands_by, self.decision, self.attempts, trial.step.model)
 
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)

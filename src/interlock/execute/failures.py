@@ -97,6 +97,8 @@ def _about_the_request(failure: Failure) -> ApiError:
         return ApiError(
             "unknown_model", failure.message, hint="the provider does not know what was asked for"
         )
+    if failure.status == 409:
+        return ApiError("conflict", failure.message, hint="the provider is at odds with the request")
     status = failure.status if failure.status in _STATUSES else None
     return ApiError(
         "invalid_request", failure.message, hint="the provider refused the request", status=status

@@ -6,7 +6,7 @@ inert, of a link; a tool call is held back until it is whole and has been judged
 never leaves here: the driver sends it once the record is safe.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from interlock.execute.call_ids import CallIds
 from interlock.execute.inert import Inert, inert_value
 from interlock.execute.redact import KeyScreen, tells, without_key, without_key_in
-from interlock.execute.validation.calls import Calls
+from interlock.execute.validation.calls import Calls, nobody
 from interlock.execute.validation.findings import Verdict
 from interlock.execute.validation.said import Said, calls_of
 from interlock.execute.validation.verdict import Expected, conclude, withheld
@@ -38,6 +38,8 @@ _NO_WORDS: Final[Sequence[str]] = ()
 _NOT_COUNTED: Final = Usage()
 _AS_IT_IS: Final[Mapping[BlockKind, Inert]] = {}
 """Where no links are made inert."""
+_ENTRY: Final = 256
+"""What a block or a call takes beside its characters."""
 
 
 class _Open:
@@ -85,6 +87,7 @@ class Flow:
         "_open",
         "_own_calls",
         "_pending",
+        "_stands_by",
         "_started",
         "committed",
         "created",
@@ -106,11 +109,13 @@ class Flow:
         created: int | None = None,
         secret: str | None = None,
         name: str = "",
+        stands_by: Callable[[], bool] = nobody,
     ) -> None:
         """`created` (seconds since the epoch) is shown where the upstream does not say when it began, and
         `name` where it gives its answer no id.
 
-        `secret` is the provider's key: no text leaves with the whole of it.
+        `secret` is the provider's key: no text leaves with the whole of it. `stands_by`: whether another
+        model would be asked in place of this one, had it not begun to answer.
         """
         self.expected = expected
         self.mark = mark
@@ -123,6 +128,7 @@ class Flow:
         self.failure: Failure | None = None
         self.verdict: Verdict | None = None
         self.usage = _NOT_COUNTED
+        self._stands_by = stands_by
         self._calls: Calls | None = None
         self._own_calls: list[ToolCall] = []
         self._ids: CallIds | None = None
@@ -152,6 +158,17 @@ class Flow:
     def text(self) -> str:
         """The answer's own words so far."""
         return "".join(piece for block, said in self._blocks if block.kind == "text" for piece in said)
+
+    @property
+    def size(self) -> int:
+        """About how many characters are held of the answer so far: words, calls, a vendor's own fields."""
+        words = sum(len(piece) for _, said in self._blocks for piece in said)
+        pieces = (event for held in self._held.values() for event in held if isinstance(event, BlockDelta))
+        begun = sum(len(event.text) for event in pieces)
+        whole = sum(len(call.arguments) + _ENTRY for call in self._own_calls)
+        values = [block.value for block, _ in self._blocks if block.value is not None]
+        fields = len(msgspec.json.encode([values, self._extras])) if values or self._extras else 0
+        return words + begun + whole + fields + _ENTRY * (len(self._blocks) + len(self._pending))
 
     @property
     def calls(self) -> list[ToolCall]:
@@ -224,9 +241,11 @@ class Flow:
             if self.expected.judges:
                 self._extras.append(extra)
             extra = self._shown(extra)
-        if text or extra is not None:
-            self.committed = True
-            out.append(BlockDelta(event.index, text, extra))
+        if not text and extra is None:
+            return
+        # A signature stands for a thought, shown or not. What else a vendor tells of a block waits for words.
+        self.committed = self.committed or bool(text) or "signature" in extra
+        self._pass(BlockDelta(event.index, text, extra), out)
 
     def _shown(self, value: Any) -> Any:
         """A vendor's own fields as the caller may see them. What its tools wrote goes back as it came."""
@@ -290,7 +309,7 @@ class Flow:
     def _may_pass(self, call: ToolCall) -> bool:
         """Judge a call that is now whole, together with those before it."""
         if self._calls is None:
-            self._calls = Calls(self.expected.offer)
+            self._calls = Calls(self.expected.offer, lambda: not self.committed and self._stands_by())
         if self._calls.take(call) is not None:
             self.verdict = withheld(self._calls)
         return self.verdict is None

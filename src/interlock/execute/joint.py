@@ -58,6 +58,11 @@ class Joint:
         return self._usage or Usage()
 
     @property
+    def size(self) -> int:
+        """About how many characters are held of the answer so far."""
+        return self.flow.size
+
+    @property
     def text(self) -> str:
         """The words so far, as the model said them: the flow may still hold back some of them."""
         return "".join(self._words)

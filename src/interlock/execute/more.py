@@ -110,4 +110,5 @@ class More:
     def _limits(self) -> Limits:
         now = self._clock()
         first_by = min(now + IDLE_S, self.deadline)
-        return Limits(connect_by=min(now + CONNECT_S, first_by), first_by=first_by, end_by=self.deadline)
+        connect_by, end_by = min(now + CONNECT_S, first_by), self.deadline
+        return Limits(connect_by=connect_by, first_by=first_by, end_by=end_by, unseen_by=end_by)

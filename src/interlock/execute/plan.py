@@ -5,7 +5,7 @@ its fallbacks as their `when` applies. The target that just failed is called aga
 and sensible, before another takes over: see `_pause_s`.
 """
 
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 from interlock.types.answer import AttemptOutcome
 from interlock.types.decision import Decision, FallbackStep
 from interlock.types.labels import When
+from interlock.types.record import Attempt
 
 Skipped = Literal["budget", "not_permitted", "open", "cooled", "busy", "no_retry"]
 """Why a step was not called: money, policy, its breaker, its rate limit, the account's limits, the
@@ -156,6 +157,14 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
             after_s=pause_s or 0.0,
             again=again,
         )
+
+
+def stands_by(decision: Decision, before: Sequence[Attempt], model: str) -> bool:
+    """Whether another model would be asked if an answer of `model` were not what it has to be."""
+    if len(before) + 1 >= (decision.budgets.max_attempts or MOST_CALLS):
+        return False
+    tried = {model, *(attempt.model for attempt in before)}
+    return _find(decision, tried, model, "schema_invalid") is not None
 
 
 def _hedge(decision: Decision, after_s: float) -> Hedge | None:

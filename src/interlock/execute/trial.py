@@ -187,7 +187,7 @@ class Trial:
         return self._usage
 
     def _may_have_cost(self) -> bool:
-        return self.failure is None or self.failure.outcome in _MAY_HAVE_COST or bool(self.text)
+        return self.failure is None or _may_cost(self.failure) or bool(self.text)
 
     def cleaned(self, answer: Answer) -> Answer:
         """An answer without our mark and without the provider's key."""
@@ -197,7 +197,7 @@ class Trial:
 
     def lose(self, failure: Failure | None) -> None:
         """A continuation has failed: the answer stays cut. Only what may have cost something counts."""
-        if failure is not None and failure.outcome not in _MAY_HAVE_COST:
+        if failure is not None and not _may_cost(failure):
             self.under_way = 0
 
     def fail(self, failure: Failure) -> None:
@@ -229,7 +229,7 @@ class Trial:
         step, failure, finish = self.step, self.failure, self._finish()
         usage = self.usage(input_tokens, count)
         # Nothing was ever sent, or no model was run: then it is certain that nothing is to be paid.
-        free = self.free or (failure is not None and failure.outcome == "connect_failed")
+        free = self.free or (failure is not None and failure.unsent)
         # More than 15 keywords at once would cost Python a dict, three times the price of all the rest.
         found = Attempt(
             provider=step.provider,
@@ -285,6 +285,11 @@ class Trial:
 
     def _without_secret(self, text: str) -> str:
         return without_pieces(text, self.secret)
+
+
+def _may_cost(failure: Failure) -> bool:
+    """Whether a call that failed so may have to be paid for."""
+    return failure.outcome in _MAY_HAVE_COST and not failure.unsent
 
 
 def _unmarked(answer: Answer, mark: str) -> Answer:

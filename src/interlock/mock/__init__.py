@@ -3,8 +3,9 @@
 What it sends for a request is a plan, a tuple of moves, and every plan is made by pure functions:
 
     script    the file as written: which requests get which behaviour
-    said      what the answer says: text, calls of tools, usage
-    openai, anthropic    that answer on the vendor's wire, whole or as events
+    asked     what a request asks for, whatever the wire
+    said      what the answer says, whatever the wire: text, calls of tools, usage
+    wires     the vendors' wires, a module each: requests read, that answer written whole or as events, errors
     draft     status, headers, pieces, timing and ending, and the moves that they come to
     faults    everything that can be wrong, by name
     answering    a request through all of these; recorded answers

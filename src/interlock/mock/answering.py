@@ -1,25 +1,23 @@
 """A request to the plan of its answer: by its own wish, by the script, by a recording, or as usual."""
 
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from interlock.mock import anthropic, openai
-from interlock.mock.draft import JSON, SSE, Draft, moves
-from interlock.mock.faults import SAID, SENT
+from interlock.mock.asked import Kind
+from interlock.mock.draft import Draft, in_runs, moves, plain, whole
+from interlock.mock.faults import SAID, SENT, impossible
 from interlock.mock.moves import Plan
 from interlock.mock.recording import Recordings, replayed
 from interlock.mock.request import Received
 from interlock.mock.said import Call, Said, Usage, finished, say
 from interlock.mock.script import Behaviour, CallWritten, Rule, Script, When, asked_by, parse_behaviour
 
-MODELS: Final = ("mock",)
-_DIMENSIONS: Final = 64
-_RUN: Final = 16
-"""Bytes of a piece, where a whole body is sent in pieces."""
+_ERROR: Final = 400
 _REASONS: Final = {
     401: "the key is not valid",
+    403: "the key may not do that",
     404: "there is no such model",
     429: "too many requests",
     529: "overloaded",
@@ -42,7 +40,8 @@ class Answering:
         try:
             return moves(self._draft(request, parse_behaviour(wish)))
         except ValueError as error:
-            return moves(_failure(request, 400, f"`{wish}` asks for nothing that the mock can do: {error}"))
+            message = f"`{wish}` asks for nothing that the mock can do: {error}"
+            return moves(request.wire.error(_ERROR, message))
 
     def _ruled(self, request: Received) -> Behaviour:
         """The behaviour by the first rule that matches and is not used up."""
@@ -59,13 +58,16 @@ class Answering:
         return rule.times is None or self._used[place] < rule.times
 
     def _draft(self, request: Received, behaviour: Behaviour) -> Draft:
-        draft = self._answer(request, behaviour)
+        kind, draft = self._answer(request, behaviour)
+        why = impossible(behaviour.faults, request.wire, kind)
+        if why is not None:
+            return request.wire.error(_ERROR, f"the mock cannot do that: {why}")
         for name, value in behaviour.headers.items():
             draft = draft.with_header(name, value)
-        if behaviour.retry_after is not None:
+        if behaviour.retry_after is not None and not _is_error(behaviour):
             draft = draft.with_header("retry-after", behaviour.retry_after)
-        if (behaviour.after is not None or behaviour.pause_s) and not draft.chunked:
-            draft = msgspec.structs.replace(draft, pieces=_runs(draft))
+        if behaviour.after is not None or behaviour.pause_s:
+            draft = in_runs(draft)
         draft = msgspec.structs.replace(
             draft,
             delay_s=behaviour.delay_s,
@@ -78,21 +80,24 @@ class Answering:
                 draft = fault.change(draft, request)
         return draft
 
-    def _answer(self, request: Received, behaviour: Behaviour) -> Draft:
-        """The answer before anything goes wrong with its bytes."""
+    def _answer(self, request: Received, behaviour: Behaviour) -> tuple[Kind, Draft]:
+        """The answer before anything goes wrong with its bytes, and what kind of one it is."""
         if behaviour.body is not None:
-            return _plain(behaviour.status or 200, behaviour.body.encode())
-        if behaviour.status is not None and behaviour.status >= 400:
-            return _failure(request, behaviour.status, _REASONS.get(behaviour.status, "told to fail"))
+            return "told", plain(behaviour.status or 200, behaviour.body.encode())
+        if behaviour.status is not None and _is_error(behaviour):
+            message = _REASONS.get(behaviour.status, "told to fail")
+            return "error", request.wire.error(behaviour.status, message, behaviour.retry_after)
+        recording = self.recordings.like(request)
         if behaviour.replay is not None:
             recording = self.recordings.named(behaviour.replay)
             if recording is None:
-                return _failure(request, 400, f"there is no recording `{behaviour.replay}`")
-            return replayed(recording)
-        if recording := self.recordings.like(request):
-            return replayed(recording)
-        draft = _usual(request, behaviour)
-        return draft if behaviour.status is None else msgspec.structs.replace(draft, status=behaviour.status)
+                return "error", request.wire.error(_ERROR, f"there is no recording `{behaviour.replay}`")
+        if recording is not None:
+            return "recorded" if recording.stream else "told", replayed(recording)
+        kind, draft = _usual(request, behaviour)
+        if behaviour.status is not None:
+            draft = msgspec.structs.replace(draft, status=behaviour.status)
+        return kind, draft
 
 
 def _matches(when: When, request: Received) -> bool:
@@ -104,43 +109,27 @@ def _matches(when: When, request: Received) -> bool:
     )
 
 
-def _usual(request: Received, behaviour: Behaviour) -> Draft:
+def _usual(request: Received, behaviour: Behaviour) -> tuple[Kind, Draft]:
     """What the vendor would answer at this path."""
-    path, method = request.path, request.method
-    if path.endswith("/models") and method == "GET":
-        return _json(openai.models(MODELS))
-    if method != "POST":
-        return _failure(request, 404, f"nothing answers {method} {path}")
-    fields = request.fields
-    if path.endswith("/embeddings") and "input" in fields:
-        dimensions = fields.get("dimensions")
-        size = dimensions if isinstance(dimensions, int) and 0 < dimensions <= 10_000 else _DIMENSIONS
-        as_base64 = fields.get("encoding_format") == "base64"
-        return _json(openai.embeddings(fields["input"], request.model, size, as_base64=as_base64))
-    if not isinstance(fields.get("messages"), list):
-        return _failure(request, 400, "the body needs `messages`, a list")
-    if path.endswith("/messages/count_tokens"):
-        return _json(anthropic.count(request.body))
+    wire, asked = request.wire, request.asked
+    if asked.kind == "error" or request.method != ("GET" if asked.kind == "models" else "POST"):
+        return "error", wire.error(404, f"nothing answers {request.method} {request.path}")
+    if asked.trouble is not None:
+        return "error", wire.error(asked.trouble.status, asked.trouble.message)
     said = _said(request, behaviour)
-    if path.endswith("/messages"):
-        whole, events = anthropic.whole, anthropic.events(said, request.model)
-    elif path.endswith("/chat/completions"):
-        options = fields.get("stream_options")
-        with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        whole, events = openai.whole, openai.events(said, request.model, with_usage=with_usage)
-    else:
-        return _failure(request, 404, f"nothing answers POST {path}")
-    if request.stream:
-        return Draft(headers=(("content-type", SSE),), pieces=tuple(events), chunked=True)
-    return _json(whole(said, request.model))
+    if asked.kind == "stream":
+        pieces = tuple(wire.events(said, asked))
+        return "stream", Draft(headers=(("content-type", wire.STREAM),), pieces=pieces, chunked=True)
+    return asked.kind, whole(200, wire.whole(said, asked))
 
 
 def _said(request: Received, behaviour: Behaviour) -> Said:
     """What the answer says: scripted, else as usual; then the faults of what is said."""
-    said = say(request)
+    size = len(request.body)
+    said = say(request.asked, size)
     if behaviour.text is not None or behaviour.calls:
         scripted = Said(text=behaviour.text or "", calls=tuple(map(_call, behaviour.calls)))
-        said = finished(scripted, request)
+        said = finished(scripted, size)
     if behaviour.finish is not None:
         said = msgspec.structs.replace(said, finish=behaviour.finish)
     if behaviour.usage is not None:
@@ -159,19 +148,5 @@ def _call(written: CallWritten) -> Call:
     )
 
 
-def _failure(request: Received, status: int, message: str) -> Draft:
-    vendor = anthropic if request.speaks_messages else openai
-    return msgspec.structs.replace(_json(vendor.error(status, message)), status=status)
-
-
-def _json(value: Any) -> Draft:
-    return _plain(200, msgspec.json.encode(value))
-
-
-def _plain(status: int, body: bytes) -> Draft:
-    return Draft(status=status, headers=(("content-type", JSON),), pieces=(body,))
-
-
-def _runs(draft: Draft) -> tuple[bytes, ...]:
-    whole = b"".join(piece for piece in draft.pieces if isinstance(piece, bytes))
-    return tuple(whole[at : at + _RUN] for at in range(0, len(whole), _RUN))
+def _is_error(behaviour: Behaviour) -> bool:
+    return behaviour.status is not None and behaviour.status >= _ERROR and behaviour.body is None

@@ -1,17 +1,18 @@
 """An answer on its way to the wire: its head, its body in pieces, its pace and its end."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from interlock.mock.moves import Close, Hang, Move, Pause, Plan, Refuse, Repeat, Reset
 
-SSE: Final = "text/event-stream; charset=utf-8"
 JSON: Final = "application/json"
 
 End = Literal["whole", "reset", "close", "hang", "refuse"]
 REFUSED_S: Final = 1.0
+_RUN: Final = 16
+"""Bytes of a piece, where a whole body is sent in pieces."""
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,31 @@ class Draft(Struct, frozen=True, kw_only=True):
         """The same with this header in place of any of its name."""
         kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
         return msgspec.structs.replace(self, headers=(*kept, (name, value)))
+
+
+def whole(status: int, value: Any, *headers: tuple[str, str]) -> Draft:
+    """An answer that is one JSON value."""
+    return plain(status, msgspec.json.encode(value), *headers)
+
+
+def plain(status: int, body: bytes, *headers: tuple[str, str]) -> Draft:
+    """An answer that is said to be JSON, whatever it is."""
+    return Draft(status=status, headers=(("content-type", JSON), *headers), pieces=(body,))
+
+
+def failed(status: int, value: Any, retry_after: str | None, *headers: tuple[str, str]) -> Draft:
+    """An error, with how long to wait where that is said."""
+    wait = () if retry_after is None else (("retry-after", retry_after),)
+    return whole(status, value, *headers, *wait)
+
+
+def in_runs(draft: Draft) -> Draft:
+    """The same in pieces that something can happen between: a stream has them as it is."""
+    if draft.chunked or not all(isinstance(piece, bytes) for piece in draft.pieces):
+        return draft
+    body = b"".join(piece for piece in draft.pieces if isinstance(piece, bytes))
+    runs = tuple(body[at : at + _RUN] for at in range(0, len(body), _RUN))
+    return msgspec.structs.replace(draft, pieces=runs)
 
 
 def moves(draft: Draft) -> Plan:

@@ -11,14 +11,17 @@ import msgspec
 from msgspec import Struct
 
 from interlock.errors import ConfigError, Problem
-from interlock.mock.draft import JSON, SSE, Draft
+from interlock.mock.draft import Draft, whole
 from interlock.mock.request import Received
+from interlock.mock.wires.text import STREAM
 
 _DIALECTS: Final = {
-    "/chat/completions": "openai-chat",
-    "/responses": "openai-responses",
-    "/messages": "anthropic-messages",
+    "anthropic": "anthropic-messages",
+    "azure": "openai-chat",
+    "openai": "openai-chat",
+    "openai-responses": "openai-responses",
 }
+"""The wires whose calls are recorded, by name."""
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -50,9 +53,9 @@ class Recordings:
         return self._by_name.get(name) or self._by_source.get(name)
 
     def like(self, request: Received) -> Recording | None:
-        """The recording of a call with these messages, over the same endpoint."""
-        dialect = next((name for path, name in _DIALECTS.items() if request.path.endswith(path)), None)
-        if dialect is None:
+        """The recording of a call with these messages, on the same wire."""
+        dialect = _DIALECTS.get(request.wire.NAME)
+        if dialect is None or request.asked.kind not in ("answer", "stream"):
             return None
         return self._by_question.get(_question(dialect, request.fields, stream=request.stream))
 
@@ -60,20 +63,15 @@ class Recordings:
 def replayed(recording: Recording) -> Draft:
     """The recorded answer; a stream in its events."""
     if isinstance(recording.response, str) and recording.stream:
-        whole = recording.response.encode()
-        events = tuple(event + b"\n\n" for event in whole.split(b"\n\n"))
+        events = tuple(event + b"\n\n" for event in recording.response.encode().split(b"\n\n"))
         kept = (*events[:-1], events[-1].removesuffix(b"\n\n"))
         return Draft(
             status=recording.status,
-            headers=(("content-type", SSE),),
+            headers=(("content-type", STREAM),),
             pieces=tuple(piece for piece in kept if piece),
             chunked=True,
         )
-    return Draft(
-        status=recording.status,
-        headers=(("content-type", JSON),),
-        pieces=(msgspec.json.encode(recording.response),),
-    )
+    return whole(recording.status, recording.response)
 
 
 def read_recordings(path: Path) -> Recordings:

@@ -1,10 +1,14 @@
 """A request as the mock receives it, read from the raw stream."""
 
 import asyncio
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+
+from interlock.mock.asked import Asked
+from interlock.mock.wires import Wire, spoken
 
 MOST_HEAD: Final = 1024 * 1024
 MOST_BODY: Final = 256 * 1024 * 1024
@@ -16,7 +20,7 @@ class NotHttpError(Exception):
     """What came is no request that can be read."""
 
 
-class Received(Struct, frozen=True, kw_only=True):
+class Received(Struct, frozen=True, kw_only=True, dict=True):
     """`path` without its query; names of `headers` in lower case, the last of several counts."""
 
     method: str
@@ -40,23 +44,31 @@ class Received(Struct, frozen=True, kw_only=True):
         value = self.json
         return value if isinstance(value, dict) else {}
 
+    @cached_property
+    def _spoken(self) -> tuple[Wire, Asked]:
+        return spoken(self.path, self.headers, self.fields)
+
+    @property
+    def wire(self) -> Wire:
+        """The wire that it came on."""
+        return self._spoken[0]
+
+    @property
+    def asked(self) -> Asked:
+        return self._spoken[1]
+
     @property
     def model(self) -> str:
-        return str(self.fields.get("model", ""))
+        return self.asked.model
 
     @property
     def stream(self) -> bool:
-        return self.fields.get("stream") is True
+        return self.asked.kind == "stream"
 
     @property
     def is_last(self) -> bool:
         """Whether the client wants its connection closed behind the answer."""
         return self.headers.get("connection", "").lower() == "close"
-
-    @property
-    def speaks_messages(self) -> bool:
-        """Whether it speaks Anthropic's dialect."""
-        return "/messages" in self.path
 
 
 async def read_request(

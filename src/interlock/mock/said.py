@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from interlock.mock.request import Received
+from interlock.mock.asked import Asked
 from interlock.mock.sample import smallest
 
 SENTENCE: Final = "This is the mock: it answers the same every time."
@@ -21,6 +21,14 @@ class Call(Struct, frozen=True):
     name: str
     arguments: str
 
+    @property
+    def value(self) -> Any:
+        """What a vendor that sends values sends for arguments that are not JSON: the text."""
+        try:
+            return msgspec.json.decode(self.arguments)
+        except msgspec.DecodeError:
+            return self.arguments
+
 
 class Usage(Struct, frozen=True, kw_only=True):
     """Numbers of tokens as the vendor would report them; of any type, because faults lie."""
@@ -28,75 +36,53 @@ class Usage(Struct, frozen=True, kw_only=True):
     input: Any
     output: Any
 
+    @property
+    def total(self) -> Any:
+        counts = (self.input, self.output)
+        return sum(counts) if all(isinstance(count, int) for count in counts) else self.output
+
 
 class Said(Struct, frozen=True, kw_only=True):
     """`finish` in OpenAI's words. None for `finish` or `usage`: the answer lacks it."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
+    refusal: str = ""
+    """What the model says in place of an answer, where its wire has a place of its own for that."""
     finish: str | None = "stop"
     usage: Usage | None = None
     empty: bool = False
-    """No choice and no content at all."""
+    """No choice and no content at all; no vectors."""
     interleaved: bool = False
     """The pieces of several calls come in turns."""
 
 
-def say(request: Received) -> Said:
-    """The answer to a request that no script has words for."""
-    forced = _forced_tool(request.fields)
+def say(asked: Asked, size: int) -> Said:
+    """The answer to a request of `size` bytes that no script has words for."""
+    if asked.kind == "embed":
+        read = sum(len(text) // 4 + 1 for text in asked.texts)
+        return Said(usage=Usage(input=read, output=0))
+    forced = _forced_tool(asked)
     if forced is not None:
-        return finished(Said(calls=(forced,)), request)
-    schema = _schema(request.fields)
-    if schema is not None:
-        return finished(Said(text=msgspec.json.encode(smallest(schema)).decode()), request)
-    return finished(Said(text=SENTENCE), request)
+        return finished(Said(calls=(forced,)), size)
+    if asked.schema is not None:
+        return finished(Said(text=msgspec.json.encode(smallest(asked.schema)).decode()), size)
+    return finished(Said(text=SENTENCE), size)
 
 
-def finished(said: Said, request: Received) -> Said:
+def finished(said: Said, size: int) -> Said:
     """The same with usage, counted so that it is plausible and always the same, and a reason to end."""
     written = said.text + "".join(call.arguments for call in said.calls)
     return msgspec.structs.replace(
         said,
         finish="tool_calls" if said.calls and said.finish == "stop" else said.finish,
-        usage=Usage(input=len(request.body) // 4 + 1, output=len(written) // 4 + 1),
+        usage=Usage(input=size // 4 + 1, output=len(written) // 4 + 1),
     )
 
 
-def _forced_tool(fields: dict[str, Any]) -> Call | None:
-    """The tool that must be called, by either vendor's `tool_choice`: the named one, or the first."""
-    choice, tools = fields.get("tool_choice"), fields.get("tools")
-    if not isinstance(tools, list) or not tools:
+def _forced_tool(asked: Asked) -> Call | None:
+    """A call of the tool that must be called: of the named one, or of the first."""
+    if asked.must_call is None:
         return None
-    if isinstance(choice, dict):
-        kind = choice.get("type")
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else choice.get("name")
-    else:
-        kind, name = choice, None
-    if kind not in ("required", "any", "function", "tool"):
-        return None
-    described = [_described(tool) for tool in tools if isinstance(tool, dict)]
-    found = next((tool for tool in described if name in (None, tool[0])), None)
-    return Call(found[0], msgspec.json.encode(smallest(found[1])).decode()) if found else None
-
-
-def _described(tool: dict[str, Any]) -> tuple[str, Any]:
-    """A tool's name and the schema of its arguments."""
-    inner = tool.get("function")
-    if isinstance(inner, dict):
-        return str(inner.get("name", "")), inner.get("parameters", {})
-    return str(tool.get("name", "")), tool.get("input_schema", {})
-
-
-def _schema(fields: dict[str, Any]) -> Any:
-    """The JSON Schema that the answer must keep, by either vendor's field."""
-    wanted = fields.get("response_format")
-    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
-        inner = wanted.get("json_schema")
-        return inner.get("schema") if isinstance(inner, dict) else None
-    if isinstance(wanted, dict) and wanted.get("type") == "json_object":
-        return {"type": "object"}
-    config = fields.get("output_config")
-    wanted = config.get("format") if isinstance(config, dict) else fields.get("output_format")
-    return wanted.get("schema") if isinstance(wanted, dict) else None
+    found = next((tool for tool in asked.tools if asked.must_call in ("", tool.name)), None)
+    return Call(found.name, msgspec.json.encode(smallest(found.schema)).decode()) if found else None

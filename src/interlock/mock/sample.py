@@ -34,6 +34,7 @@ def _of_type(schema: dict[str, Any], root: Any, depth: int) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = kind[0]
+    kind = str(kind).lower()  # Gemini's older schemas shout
     match kind:
         case "object":
             properties = schema.get("properties", {})

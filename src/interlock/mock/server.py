@@ -42,7 +42,7 @@ class Mock:
         self.sent = 0
         self.host = host
         self.port = port
-        self._answer = answer
+        self.answer = answer
         self._tell = tell
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,7 +108,7 @@ class Mock:
         try:
             while request := await read_request(reader, writer, gone):
                 self.received.append(request)
-                plan = self._answer(request)
+                plan = self.answer(request)
                 self._tell(request, plan)
                 if not await self._play(plan, writer, gone) or request.is_last:
                     break

@@ -48,7 +48,7 @@ def objections(
         why = "makes embeddings and nothing else" if candidate.embeds else "is not known to make embeddings"
         found.append(Objection("capability", why, "not_permitted"))
     elif signals.needs and model.capabilities is not None:
-        missing = [need for need in signals.needs if need not in model.capabilities]
+        missing = [need for need in signals.needs if not _can(need, model.capabilities)]
         if missing:
             found.append(Objection("capability", f"cannot do {', '.join(missing)}", "not_permitted"))
     if signals.tokenizer is not None and signals.tokenizer != candidate.tokenizer:
@@ -63,6 +63,11 @@ def objections(
             )
     found += _size(candidate, signals, budgets, limits)
     return found
+
+
+def _can(need: str, capabilities: tuple[str, ...]) -> bool:
+    """Pages of a document are read as pictures are: whoever has `vision` need not say `files`."""
+    return need in capabilities or (need == "files" and "vision" in capabilities)
 
 
 def _policy(candidate: Candidate, snapshot: Snapshot, world: World, ruling: Ruling) -> list[Objection]:

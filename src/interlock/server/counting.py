@@ -14,6 +14,7 @@ from interlock.dialects import COUNT_TOKENS
 from interlock.errors import ApiError, ErrorCode
 from interlock.execute.apart import apart
 from interlock.execute.executor import Execution
+from interlock.execute.usage import credible
 from interlock.server.case import Case
 from interlock.server.exchange import Exchange
 from interlock.server.gateway import Gateway
@@ -26,6 +27,7 @@ _PROVIDER_IS_SILENT: Final[frozenset[ErrorCode]] = frozenset(
     {"upstream_failed", "overloaded", "deadline_exceeded", "rate_limited"}
 )
 """Errors that say nothing about the request: it can still be estimated. Others are the caller's to know."""
+_INCREDIBLE: Final = "the provider's count cannot be true"
 
 
 async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
@@ -59,10 +61,12 @@ async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
 
 
 def _counted(case: Case, answer: Answer | None, upstream: str, why: str | None) -> Counted:
-    """The provider's figure where it gave one, else ours for the same request: without denied tools."""
-    told = answer.usage.input_tokens if answer is not None else None
-    if told is not None:
-        return Counted(input_tokens=told, by="provider")
+    """The provider's figure if it gave one that can be true, else ours, without the tools that are denied."""
+    if answer is not None:
+        told = credible(answer.usage).input_tokens
+        if told is not None:
+            return Counted(input_tokens=told, by="provider")
+        why = _INCREDIBLE
     denied = {tool.tool for tool in case.decision.policy.tools_denied}
     tools = tuple(tool for tool in case.request.tools if tool.name not in denied)
     request = msgspec.structs.replace(case.request, tools=tools)

@@ -86,6 +86,8 @@ class Gateway:
         self.health = health
         self.folder = folder
         self.draining = False
+        self.unkept = False
+        """Whether the latest record could not be kept. Then the next has to be before money is spent."""
         self.reloads = 0
         self.reloads_failed = 0
         self.latencies = Latencies()
@@ -184,6 +186,7 @@ class Gateway:
                 await self.store.put_row(row, durable=strict)
         except StoreError as error:
             raise self.store_failed(error) from None
+        self.unkept = False
         if execution is not None and case.asker is not None:
             self.noticer.note(case, status)
 
@@ -204,6 +207,7 @@ class Gateway:
 
     def store_failed(self, error: StoreError) -> ApiError:
         """Log that the store cannot be used. What callers are told: without a record nothing is served."""
+        self.unkept = True
         self.say("store", error=error.problem)
         return ApiError("overloaded", "the store cannot be used at the moment", retry_after_s=RETRY_S)
 

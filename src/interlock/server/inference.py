@@ -96,10 +96,12 @@ async def decided(gateway: Gateway, exchange: Exchange, endpoint: Endpoint) -> C
             exchange.extra = route_headers(decision, None, 0) + COST_NOTHING
             await gateway.record(exchange, case, "denied")
             raise
-    if decision.policy.logging == "strict":
+    strict = decision.policy.logging == "strict"
+    if strict or gateway.unkept:
         exchange.extra = route_headers(decision, None, 0) + COST_NOTHING  # should the store fail
+        gateway.store.writer.probe(exchange.began)
         # Until it has been carried out it counts as failed: a crash must not leave it open.
-        await gateway.record(exchange, case, "failed", durable=True)
+        await gateway.record(exchange, case, "failed", durable=strict)
     return case
 
 

@@ -5,11 +5,13 @@ numbers, a restart loses none, and nothing is added to the way of a request.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import apsw
 
 from interlock import __version__
+from interlock.errors import StoreError
 from interlock.live.amounts import override
 from interlock.live.exposition import (
     ALERTS,
@@ -43,8 +45,12 @@ async def show_metrics(gateway: Gateway, exchange: Exchange) -> None:
 
 
 def scraped(store: Store, now: int) -> bytes:
-    """All metrics as they are now, in Prometheus' text format. Blocks. Raises StoreError."""
-    count_up(store, now)
+    """All metrics as they are now, in Prometheus' text format. Blocks. Raises StoreError.
+
+    Where nothing can be written they are those that were counted, and the backlog says how many are not.
+    """
+    with suppress(StoreError):
+        count_up(store, now)
     values = store.counts.values()
     place = store.counts.place(FOLLOWER)
     values[BACKLOG] = (

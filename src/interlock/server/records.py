@@ -151,12 +151,14 @@ def _rest(
     used: dict[str, float] | None,
 ) -> Rest:
     if execution is None:
-        return Rest(status=status, error=decision.why.denied, content=content)
+        # Nobody was called for what is denied. What else has no execution may still come to cost something.
+        cost_usd = 0.0 if status == "denied" else None
+        return Rest(status=status, cost_usd=cost_usd, error=decision.why.denied, content=content)
     error = execution.error
     return Rest(
         status=status,
         attempts=tuple(execution.attempts),
-        cost_usd=execution.cost_usd,
+        cost_usd=execution.cost_usd if execution.attempts else 0.0,
         budgets_used=budgets_used(execution) if used is None else used,
         fallbacks_taken=_fallbacks_taken(decision, execution.attempts),
         skipped=tuple(execution.skipped),

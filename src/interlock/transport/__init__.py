@@ -20,12 +20,13 @@ class TransportError(Exception):
     `outcome` is one of `connect_failed` (DNS, refused, TLS, no tunnel), `timeout` (any deadline),
     `malformed` (not HTTP, or over a limit), `upstream_error` (closed or reset too early) and
     `cancelled` (read after our own `close`). `detail` is for the record and the log; it holds
-    nothing that we sent.
+    nothing that we sent. `unsent`: no byte of the request has left.
     """
 
-    def __init__(self, outcome: AttemptOutcome, detail: str) -> None:
+    def __init__(self, outcome: AttemptOutcome, detail: str, *, unsent: bool = False) -> None:
         self.outcome: AttemptOutcome = outcome
         self.detail = detail
+        self.unsent = unsent
         super().__init__(f"{outcome}: {detail}")
 
 
@@ -34,7 +35,10 @@ class Response(Protocol):
 
     status: int
     headers: dict[str, str]
-    """Lower-case names; values of a repeated name are joined by ", "; cookies are left out."""
+    """Lower-case names; values of a repeated name are joined by ", "; cookies are left out.
+
+    There is always a `date`.
+    """
 
     async def chunk(self, by: float | None) -> bytes:
         """The body bytes that are there, or the next to come; b"" is the complete end.

@@ -13,8 +13,10 @@ within RACE_S of the request, since an upstream that took longer may have begun 
 
 import asyncio
 import ssl
+import time
 from collections.abc import Sequence
-from functools import cache
+from email.utils import formatdate
+from functools import cache, lru_cache
 from typing import Final
 
 from interlock.transport import TransportError
@@ -68,6 +70,8 @@ class Http1Transport:
                 response.close()
                 raise
             if response.status:
+                if "date" not in response.headers:
+                    response.headers["date"] = _date(int(time.time()))
                 return response
             error = response.error
             assert error is not None, "an answer without a head is none"
@@ -102,15 +106,24 @@ class Http1Transport:
         except OSError as error:  # of it: resolver, TLS and timeout errors
             if scope.expired():
                 through = " through the proxy" if origin.proxy is not None else ""
-                raise TransportError("timeout", f"not connected{through} in time") from error
+                raise TransportError("timeout", f"not connected{through} in time", unsent=True) from error
             raise TransportError("connect_failed", f"{type(error).__name__}: {error}") from error
         if connection.transport.is_closing():
-            raise TransportError("upstream_error", "closed before a request")
+            raise TransportError("upstream_error", "closed before a request", unsent=True)
         if self._pool.closed:
             connection.drop()
             raise TransportError("connect_failed", _CLOSED)
         self._pool.opened(connection)
         return connection
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """For an answer that does not say when it was given: when it came, which is as near (RFC 9110, 6.6.1).
+
+    What it says of other instants, as in `retry-after`, is told apart from it.
+    """
+    return formatdate(second, usegmt=True)
 
 
 @cache

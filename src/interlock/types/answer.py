@@ -128,7 +128,8 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     `message` is ours or the upstream's own words with secrets taken out; it may reach the caller
     only when `final` (a 4xx about the request itself). `detail` is for the record and the log.
-    `spent`: our account's quota or credit there is used up, which no waiting mends.
+    `spent`: our account's quota or credit there is used up, which no waiting mends. `unsent`: nothing of the
+    request has left, so nothing can be to pay.
     """
 
     outcome: AttemptOutcome
@@ -137,6 +138,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     detail: str = ""
     final: bool = False
     spent: bool = False
+    unsent: bool = False
     retry_after_s: float | None = None
 
 

@@ -25,6 +25,7 @@ from interlock.types.answer import (
 )
 from interlock.types.request import (
     Message,
+    Opaque,
     Refusal,
     ResponseFormat,
     Text,
@@ -227,8 +228,9 @@ def test_u13_an_answer_that_says_nothing_is_none_unless_it_was_cut_or_refused(pa
     assert (found.failure and found.failure.outcome) == outcome
 
 
-def test_an_empty_answer_failed_its_check():
-    found = judged(answer())
+@pytest.mark.parametrize("parts", [(), (Opaque(kind="reasoning", dialect="openai-responses", value={}),)])
+def test_an_empty_answer_failed_its_check(parts):
+    found = judged(answer(*parts))
     assert (found.verdict, found.checks) == ("failed", ("not_empty",))
 
 

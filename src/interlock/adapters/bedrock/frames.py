@@ -10,6 +10,7 @@ text is given out: what AWS says of an event stands in headers of text. It does 
 """
 
 import zlib
+from collections.abc import Iterator
 from struct import Struct, error
 from typing import Final, NamedTuple
 
@@ -45,24 +46,25 @@ class FrameParser:
         """Whether a stream that ended here would end behind a whole frame."""
         return not self._rest
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Every frame that is complete now. Raises BadFrameError; the frames before the bad one are lost."""
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Every frame that is complete now, in turn. Raises BadFrameError at the first that is none."""
         rest = self._rest
         rest += data
-        found: list[Frame] = []
         at = 0
-        while len(rest) - at >= _PRELUDE.size:
-            total, headers, crc = _PRELUDE.unpack_from(rest, at)
-            if zlib.crc32(memoryview(rest)[at : at + 8]) != crc:
-                raise BadFrameError("the checksum of a prelude")
-            if not _LEAST + headers <= total <= MOST_FRAME:
-                raise BadFrameError("a frame of an impossible length")
-            if len(rest) - at < total:
-                break
-            found.append(_read(bytes(rest[at : at + total]), headers))
-            at += total
-        del rest[:at]
-        return found
+        try:
+            while len(rest) - at >= _PRELUDE.size:
+                total, headers, crc = _PRELUDE.unpack_from(rest, at)
+                if zlib.crc32(memoryview(rest)[at : at + 8]) != crc:
+                    raise BadFrameError("the checksum of a prelude")
+                if not _LEAST + headers <= total <= MOST_FRAME:
+                    raise BadFrameError("a frame of an impossible length")
+                if len(rest) - at < total:
+                    break
+                frame = bytes(rest[at : at + total])
+                at += total
+                yield _read(frame, headers)
+        finally:
+            del rest[:at]
 
 
 def _read(frame: bytes, headers: int) -> Frame:

@@ -12,7 +12,7 @@ from interlock.adapters.openai.answer import failure_of
 from interlock.adapters.openai_responses.items import OWN, others, read_item
 from interlock.adapters.openai_responses.usage import read_usage
 from interlock.types.answer import Answer, Failure, FinishReason, Usage
-from interlock.types.request import AnyPart, Extra, Opaque, Thinking, ToolCall
+from interlock.types.request import AnyPart, Extra, ToolCall
 
 _decode: Final = msgspec.json.Decoder().decode
 _INCOMPLETE: Final[dict[str, FinishReason]] = {
@@ -74,21 +74,14 @@ def decode_answer(body: bytes) -> Answer | Failure:
 
 
 def finish_of(ended: Ended, parts: Iterable[AnyPart]) -> FinishReason:
-    """How a response ended. Raises Broken for one that did not, or that ended without saying anything."""
+    """How a response ended. Raises Broken for one that did not."""
     if ended.status == "completed":
-        said = [part for part in parts if not _is_thought(part)]
-        if not said:
-            raise Broken(malformed("no output beside reasoning"))
-        return "tool_calls" if any(isinstance(part, ToolCall) for part in said) else "stop"
+        return "tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop"
     reason = ended.incomplete_details.reason if ended.incomplete_details is not None else None
     finish = _INCOMPLETE.get(reason or "") if ended.status == "incomplete" else None
     if finish is None:
         raise Broken(malformed(f"status `{code_of(ended.status)}`, reason `{code_of(reason)}`"))
     return finish
-
-
-def _is_thought(part: AnyPart) -> bool:
-    return isinstance(part, Thinking) or (isinstance(part, Opaque) and part.kind == "reasoning")
 
 
 def told_of(raw: dict[str, Any]) -> tuple[Usage, Extra | None]:

@@ -149,6 +149,7 @@ def error_of(error: ApiError) -> dict[str, Any]:
             "code": error.code,
             "decision_id": error.decision_id,
             "hint": error.hint,
+            **({"details": error.details} if error.details is not None else {}),
         },
     }
 

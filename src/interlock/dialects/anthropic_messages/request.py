@@ -10,6 +10,7 @@ from interlock.dialects.anthropic_messages.tools import read_mcp_servers, read_t
 from interlock.dialects.control import CONTROL_FIELDS, refuse_control_fields
 from interlock.dialects.hints import check_rest, read_hints, read_metadata
 from interlock.dialects.labels import left_over
+from interlock.errors import ApiError
 from interlock.types.request import Reasoning, Request, ResponseFormat
 from interlock.wire.fields import (
     Fields,
@@ -65,6 +66,8 @@ def _refuse_what_is_no_input(fields: Fields) -> None:
 
 def _read(fields: Fields, headers: Mapping[str, str], needed: Sequence[str]) -> Request:
     refuse_control_fields(fields, CONTROL_FIELDS)
+    if fields.get("thread") is not None:
+        raise _not_held()
     found, extra = read_fields(fields, _FIELDS)
     for key in needed:
         if fields.get(key) is None:
@@ -81,6 +84,20 @@ def _read(fields: Fields, headers: Mapping[str, str], needed: Sequence[str]) -> 
     if betas:
         extra[_BETAS] = list(dict.fromkeys(betas))
     return Request(dialect="anthropic-messages", extra=extra, include_usage=True, **found)
+
+
+def _not_held() -> ApiError:
+    """`thread` asks the vendor to hold a conversation, of which later requests bring the last turn alone.
+
+    Anthropic's SDK reads `details`, and sends the same again without a thread.
+    """
+    return ApiError(
+        "invalid_request",
+        "`thread`: no conversation is held here",
+        param="thread",
+        hint="policy cannot judge what only the vendor holds; send all of it in `messages`",
+        details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+    )
 
 
 def _settle_tools(found: dict[str, Any]) -> None:

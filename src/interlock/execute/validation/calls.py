@@ -1,7 +1,7 @@
 """Tool calls: each against what was offered, allowed and asked for, and its arguments against its schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -41,6 +41,11 @@ class Offer(Struct, frozen=True, kw_only=True):
 NOTHING_OFFERED = Offer()
 
 
+def nobody() -> bool:
+    """Whether another model would be asked in place of the one that answers: none would."""
+    return False
+
+
 def offer_of(
     request: Request,
     decision: Decision,
@@ -77,14 +82,16 @@ class Calls:
     """Mutable: the calls of one answer so far, each judged as it comes, together with those before it.
 
     `violation` is why one of them may not reach the caller; nothing is judged after it. `noted` are
-    calls that pass although their arguments break the tool's own schema.
+    calls that pass although their arguments break the tool's own schema: the tool is not strict, and no other
+    model `stands_by` that would be asked instead.
     """
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, stands_by: Callable[[], bool] = nobody) -> None:
         self.seen: list[ToolCall] = []
         self.violation: Violation | None = None
         self.noted: list[Violation] = []
         self._offer = offer
+        self._stands_by = stands_by
         self._plain = 0
         self._by_effect: dict[Effect, int] = {}
 
@@ -151,11 +158,11 @@ class Calls:
         validator = validator_of(schema) if schema is not None else None
         if validator is None or validator.is_valid(value):
             return None
-        strict = call.name in self._offer.strict
+        strict = call.name in self._offer.strict or self._stands_by()
         found = Violation(
             rule="tool_arguments",
             message=f"`{_shown(call.name)}` was called against its JSON Schema",
-            hint="the tool is `strict`, or the lane asks for `output.tool_arguments: valid`",
+            hint="the tool is `strict`, the lane asks for valid `tool_arguments`, or another model stood by",
             noted=not strict,
         )
         if strict:

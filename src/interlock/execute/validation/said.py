@@ -8,6 +8,8 @@ from msgspec import Struct
 from interlock.types.answer import Answer, FinishReason
 from interlock.types.request import AnyPart, Extra, Opaque, Refusal, Text, ToolCall
 
+_THOUGHT: Final = "reasoning"
+"""The kind of a block that holds a thought as only its vendor knows it."""
 State = Literal["final", "calling", "refused", "cut"]
 """`final`: the model has said what it wanted to; `calling`: its caller has tools to run first."""
 
@@ -57,7 +59,9 @@ def is_empty(said: Said) -> bool:
 
 
 def _says_something(part: AnyPart) -> bool:
-    return bool(part.text) if isinstance(part, Text | Refusal) else isinstance(part, ToolCall | Opaque)
+    if isinstance(part, Text | Refusal):
+        return bool(part.text)
+    return isinstance(part, ToolCall) or (isinstance(part, Opaque) and part.kind != _THOUGHT)
 
 
 def text_of(parts: Iterable[AnyPart]) -> str:

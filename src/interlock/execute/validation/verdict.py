@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from interlock.config.written import ToolSpec
 from interlock.errors import ApiError
 from interlock.execute.validation import citations, required, schemas
-from interlock.execute.validation.calls import NOTHING_OFFERED, Calls, Offer, offer_of
+from interlock.execute.validation.calls import NOTHING_OFFERED, Calls, Offer, nobody, offer_of
 from interlock.execute.validation.contract import Asked, Contract
 from interlock.execute.validation.findings import Finding, Judge, Verdict, Violation
 from interlock.execute.validation.said import Said, calls_of, is_empty, refuses, said_of, state_of
@@ -128,8 +128,8 @@ def expect(
     return NOTHING_EXPECTED
 
 
-def judge_answer(answer: Answer, expected: Expected) -> Verdict:
-    """The verdict on a whole answer."""
+def judge_answer(answer: Answer, expected: Expected, stands_by: Callable[[], bool] = nobody) -> Verdict:
+    """The verdict on a whole answer. `stands_by`: whether another model would be asked in its place."""
     if not expected.judges and answer.finish == "stop" and len(answer.parts) == 1:
         only = answer.parts[0]
         if type(only) is Text and only.text:
@@ -137,7 +137,7 @@ def judge_answer(answer: Answer, expected: Expected) -> Verdict:
     said = said_of(answer)
     calls: Calls | None = None
     for call in calls_of(said.parts):
-        calls = calls or Calls(expected.offer)
+        calls = calls or Calls(expected.offer, stands_by)
         calls.take(call)
     return conclude(said, calls, expected.judges)
 

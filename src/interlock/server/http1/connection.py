@@ -13,22 +13,24 @@ import httptools
 from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
 from interlock.server.http1.desk import Desk
-from interlock.server.http1.doubts import doubt, too_large, unread
-from interlock.server.http1.heads import Head, head_of
+from interlock.server.http1.doubts import doubt, expects, too_large, too_slow, unread
+from interlock.server.http1.heads import NAMES, Head, head_of
 from interlock.server.http1.rest import Rest
+from interlock.server.http1.sockets import with_the_end
 from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
 """How long a head may take, from its first byte (from the connection's first moment, for the first)."""
 BODY_S: Final = 30.0
-"""How long a caller may pause while it sends its body."""
+"""How long a caller may pause while it sends its body, and how long a short body may take."""
+SLOWEST_BODY: Final = 500
+"""Bytes that have to come each second beyond that: a byte now and then holds no connection for hours."""
 KEEP_ALIVE_S: Final = 75.0
 WRITE_S: Final = 30.0
 """How long a caller may leave what it was sent unread."""
 LINGER_S: Final = 1.0
 """How long a refused caller, that is still sending, has to read why before the connection closes."""
 MOST_HEAD: Final = 128 * 1024
-MOST_HEADERS: Final = 128
 MOST_WAITING: Final = 64
 """How many pipelined requests may wait for the one before them."""
 SMALL_BODY: Final = 64 * 1024
@@ -36,21 +38,6 @@ SMALL_BODY: Final = 64 * 1024
 MOST_TRIES: Final = 16
 """So often in a row a connection may send another head before none of them is remembered any more."""
 
-_NAMES: Final = {
-    name.encode(): name
-    for name in (
-        "accept",
-        "accept-encoding",
-        "anthropic-version",
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "user-agent",
-        "x-api-key",
-    )
-}
 _METHODS: Final = {b"GET": "GET", b"POST": "POST"}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -64,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_active",
         "_app",
         "_arriving",
+        "_body_from",
         "_connections",
         "_deaf",
         "_desk",
@@ -105,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._arriving: Call | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._body_from = 0.0
         self._head_bytes = 0
         self._in_head = True
         self._deaf = False
@@ -177,8 +166,7 @@ class Connection(asyncio.Protocol):
         if self.stage == "body":
             call = self._arriving
             assert call is not None, "a body belongs to a call"
-            error = f"no more of the body came for {BODY_S:.0f} seconds"
-            self._refuse(call, ApiError("request_timeout", error))
+            self._refuse(call, too_slow(BODY_S))
         elif self.stage == "write":
             if self._active is not None:
                 self._active.leave()
@@ -234,6 +222,11 @@ class Connection(asyncio.Protocol):
         if self._arriving is None and call.keep_alive:  # else more may come that is no request
             self._parser = None
 
+    def end_with_next(self) -> None:
+        """What is sent next is the last: have the end of the connection leave with it."""
+        if not self._lost:
+            with_the_end(self._transport)
+
     async def drained(self) -> None:
         """Return when what was sent is on its way, bar a bounded rest."""
         if self._drained is not None:
@@ -280,10 +273,10 @@ class Connection(asyncio.Protocol):
         call = self._arriving
         if call is None or not self._in_head:
             return  # deaf, or a trailer: nobody may decide by those
-        known = _NAMES.get(name)
+        known = NAMES.get(name)
         if known is None:
             lower = name.lower()
-            known = _NAMES.get(lower) or lower.decode("latin-1")
+            known = NAMES.get(lower) or lower.decode("latin-1")
         text = value.decode("latin-1")
         if call.headers.setdefault(known, text) != text:
             call.doubled = (*call.doubled, known)
@@ -298,22 +291,17 @@ class Connection(asyncio.Protocol):
         version = parser.get_http_version()
         call.http10 = version == "1.0"
         call.keep_alive = parser.should_keep_alive() and not call.http10 and not self.closing
-        why = doubt(call, version)
-        if why is not None:
+        call.error = doubt(call, version)
+        if call.error is not None:
             call.keep_alive = False
-            call.error = ApiError("invalid_request", why)
-        elif len(call.headers) > MOST_HEADERS:
-            problem = f"the request has more than {MOST_HEADERS} headers"
-            call.error = ApiError("invalid_request", problem, status=431)
         else:
             try:
                 self._app.admit(call)
             except ApiError as error:
                 call.error = error
-            else:
-                if call.headers.get("expect", "").lower() == "100-continue" and self._active is None:
-                    self.send(_CONTINUE)
         self._judge_length(call)
+        if call.error is None and self._active is None and expects(call):
+            self.send(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         call = self._arriving
@@ -328,6 +316,7 @@ class Connection(asyncio.Protocol):
             return
         if self.stage == "body":
             self._wait("body", BODY_S)
+            self.due = min(self.due, self._body_from + BODY_S + self._size / SLOWEST_BODY)
 
     def on_message_complete(self) -> None:
         call = self._arriving
@@ -382,8 +371,10 @@ class Connection(asyncio.Protocol):
             self.stage, self.due = "work", inf
         elif self._arriving is None:
             self.stage, self.due = "idle", inf  # since when, the listener's next look says
+        elif self._in_head:
+            self._wait("head", HEAD_S)
         else:
-            self._wait("head" if self._in_head else "body", HEAD_S if self._in_head else BODY_S)
+            self._await_body()
 
     def _serve(self, call: Call) -> None:
         self._active = call
@@ -399,8 +390,7 @@ class Connection(asyncio.Protocol):
         if body is None:
             return False
         call = Call(self)
-        call.method = "POST"
-        call.target = head.target
+        call.method, call.target = "POST", head.target
         call.headers = head.headers
         call.body, call.again = body, data
         call.keep_alive = not self.closing
@@ -448,7 +438,11 @@ class Connection(asyncio.Protocol):
             self._refuse(call, call.error)
             return
         if self._active is None:
-            self._wait("body", BODY_S)
+            self._await_body()
+
+    def _await_body(self) -> None:
+        self._wait("body", BODY_S)
+        self._body_from = self.due - BODY_S
 
     def _refuse(self, call: Call, error: ApiError) -> None:
         """Answer a request that has not come whole, then close. What it still sends is thrown away.

@@ -1,12 +1,27 @@
 """Why bytes of a caller are not taken for a request."""
 
+from typing import Final
+
 import httptools
 
 from interlock.errors import ApiError
 from interlock.server.http1.call import Call
 
+MOST_HEADERS: Final = 128
 
-def doubt(call: Call, version: str) -> str | None:
+
+def doubt(call: Call, version: str) -> ApiError | None:
+    """Why a head that could be read is refused all the same."""
+    problem = _other_reading(call, version)
+    if problem is not None:
+        return ApiError("invalid_request", problem)
+    if len(call.headers) > MOST_HEADERS:
+        problem = f"the request has more than {MOST_HEADERS} headers"
+        return ApiError("invalid_request", problem, status=431)
+    return None
+
+
+def _other_reading(call: Call, version: str) -> str | None:
     """Why somebody else could read a head differently (RFC 9112, 2.3, 3.2, 6.1); the rest is the parser's."""
     headers = call.headers
     if version not in ("1.1", "1.0"):
@@ -24,6 +39,17 @@ def unread(error: httptools.HttpParserError) -> ApiError:
     if isinstance(error.__context__, MemoryError):
         return ApiError("overloaded", "there is no memory left for this request", retry_after_s=1)
     return ApiError("invalid_request", "the request is not valid HTTP/1.1")
+
+
+def expects(call: Call) -> bool:
+    """Whether a caller waits for a word before it sends its body."""
+    return call.headers.get("expect", "").lower() == "100-continue"
+
+
+def too_slow(pause_s: float) -> ApiError:
+    """What whoever does not send on is told."""
+    problem = f"no more of the body came for {pause_s:.0f} seconds, or too little of it"
+    return ApiError("request_timeout", problem)
 
 
 def too_large(call: Call) -> ApiError:

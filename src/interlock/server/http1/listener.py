@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import sys
+from contextlib import suppress
 from typing import Final
 
 from interlock.server.http1.call import App
@@ -11,6 +13,10 @@ from interlock.transport.outbox import Outbox
 LOOK_S: Final = 0.25
 LAST_WORDS_S: Final = 2.0
 """What is cut off by a stop still gets this long to say so and to be recorded."""
+MOST_UNSENT: Final = 128 * 1024
+"""What the system may hold for a caller that does not read. Left to itself it takes megabytes of each."""
+_TCP_NOTSENT_LOWAT: Final = {"linux": 25, "darwin": 0x201}.get(sys.platform)
+"""The option for that. Python 3.11 has no name for it."""
 
 
 class Listener:
@@ -26,9 +32,12 @@ class Listener:
         """Accept from a socket that is bound."""
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
-        if listener.family in (socket.AF_INET, socket.AF_INET6):
-            # So has what is accepted: an event must never wait for the acknowledgement of the one before it.
+        with suppress(OSError):  # a socket of another family
+            # An event must never wait for the acknowledgement of the one before it. This, too, is inherited.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _TCP_NOTSENT_LOWAT is not None:
+            with suppress(OSError):  # as above, or a system that does not know it
+                listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, MOST_UNSENT)
         self._server = await loop.create_server(
             lambda: Connection(loop, self._app, self._connections, outbox), sock=listener, backlog=2048
         )
