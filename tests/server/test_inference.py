@@ -869,10 +869,10 @@ async def test_c1_for_a_caller_that_has_left_already_nothing_is_begun():
 
     call: Any = Some(gone=True, exposed=False)
     execution: Any = Some(error=None)
-    await guard(Some(), Some(call=call, name="n"), execution, run)  # type: ignore[arg-type]  # all that it needs
+    await guard(Some(), Some(call=call, name="n"), execution, run())  # type: ignore[arg-type]  # all that it needs
     assert ran == []
     assert execution.error.code == "client_closed"
     call.gone = False
-    await guard(Some(), Some(call=call, name="n"), execution, run)  # type: ignore[arg-type]  # as above
+    await guard(Some(), Some(call=call, name="n"), execution, run())  # type: ignore[arg-type]  # as above
     assert ran == ["the upstream is asked"]
     assert not call.exposed

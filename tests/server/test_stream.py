@@ -1,11 +1,17 @@
 """Streams, end to end: what leaves when, how each fault ends, and that the record comes first."""
 
 import asyncio
+import gc
 import json
 import socket
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
+import httptools
 import httpx2
+import msgspec
 import pytest
 
 from interlock.errors import StoreError
@@ -102,6 +108,75 @@ async def test_the_record_is_committed_before_the_terminal_event_arrives(tmp_pat
                     if "[DONE]" in text:
                         assert server.record(got.headers["x-interlock-decision-id"]).status == "ok"
                 assert "[DONE]" in text
+
+
+JSON = {"type": "json_object"}
+_ELSEWHERE = (asyncio.AbstractEventLoop, ModuleType, FunctionType, type)
+TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        ({}, 0),
+        ({"tools": TOOLS}, 0),
+        ({"user": "somebody"}, 1),
+        ({"response_format": {"type": "json_object"}}, 1),
+    ],
+    ids=["plain", "with tools", "may be asked again", "will be judged by it"],
+)
+async def test_what_was_asked_is_held_to_the_first_word_and_then_only_where_it_is_needed(
+    tmp_path, fields, held
+):
+    begin, end = asyncio.Event(), asyncio.Event()
+    paused = sse(ROLE, begin, *words("first"), end, *words(" second"), chat_end())
+    asked = [{"role": "user", "content": "Is a zebra white or black?"}]
+    async with Upstream(paused) as up, serving(tmp_path, pool(up.url)) as server:
+
+        def open_it() -> AbstractAsyncContextManager[httpx2.Response]:
+            return server.client.stream("POST", "/v1/chat/completions", json=body(messages=asked, **fields))
+
+        async def read() -> None:
+            async with open_it() as got:
+                async for _ in got.aiter_text():
+                    begun.set()
+
+        begun = asyncio.Event()
+        reading = asyncio.ensure_future(read())
+        await until(lambda: len(up.seen) == 1)
+        assert words_held("zebra")
+        begin.set()
+        await begun.wait()
+        assert len(words_held("zebra")) == held
+        assert not [value for value in in_reach() if isinstance(value, httptools.HttpRequestParser)]
+        end.set()
+        await reading
+
+
+def words_held(word):
+    """The strings and bytes with a word in them that whoever serves a connection can reach."""
+    return [
+        value
+        for value in in_reach()
+        if (isinstance(value, str) and word in value)
+        or (isinstance(value, bytes | bytearray) and word.encode() in value)
+    ]
+
+
+def in_reach():
+    """Every value that whoever serves a connection can reach, but by way of the loop, on which all are."""
+    seen: dict[int, Any] = {}
+    left: list[Any] = [task.get_coro() for task in asyncio.all_tasks() if "Desk" in repr(task.get_coro())]
+    while left:
+        value = left.pop()
+        if id(value) in seen or isinstance(value, _ELSEWHERE):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, msgspec.Struct):  # some have no part in garbage collection
+            left += msgspec.structs.astuple(value)
+        else:
+            left += gc.get_referents(value)
+    return list(seen.values())
 
 
 def body(**fields):

@@ -266,6 +266,24 @@ async def test_u12_a_stalled_stream_is_a_timeout_and_is_hung_up_on(client):
         await gone.wait()
 
 
+async def test_u12_a_wait_that_the_client_looks_at_many_times_ends_all_the_same(client, monkeypatch):
+    """No wait has a timer before its last look; an earlier deadline, set in between, holds too."""
+    monkeypatch.setattr("interlock.transport.pool.LOOK_S", 0.01)
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(chunked(b"data: 1\n\n", end=False))
+        assert await peer.gone()
+
+    async with scripted(handler) as port:
+        for last in (0.2, 0.05, 0.001):
+            response = await post(client, port, first_byte_by=soon(0.5))
+            assert await response.chunk(soon(0.3))
+            with pytest.raises(TransportError, match="stalled") as late:
+                await asyncio.wait_for(response.chunk(soon(last)), 10)
+            assert late.value.outcome == "timeout"
+
+
 HALF_SENT = {
     "chunked": chunked(b'{"id": "x"', end=False),
     "of a known length": b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": "x"',

@@ -81,14 +81,42 @@ async def call_stream(
         response = await _sent(transport, call, limits, proxy)
     except (TransportError, ValueError) as error:
         return _failure(error)
-    del call  # a stream may stay open for long
     heard(response)
+    del call, heard  # a stream may stay open for long
+    loop, decoder = asyncio.get_running_loop(), adapter.StreamDecoder()
+    due, begun, end_by = limits.first_by, False, limits.unseen_by
+    size, look_at = 0, MOST_STREAM
     try:
         if response.status != 200:
             return await _error(adapter, response, limits)
-        return await _pass_on(adapter, response, limits, flow, emit)
+        while not flow.over:
+            data = await response.chunk(due)
+            now = loop.time()
+            size += len(data)
+            if size > look_at:
+                _refuse_giant(flow)
+                look_at = size + LOOK_EVERY
+            events = decoder.feed(data) if data else decoder.end()
+            out = flow.take(events) if events else []
+            if out:
+                await emit(out)
+                end_by = limits.end_by
+            if not data:
+                break
+            if now >= end_by:
+                return Failure(outcome="timeout", message=_MESSAGES["timeout"])
+            if events or (begun and b"\n" in data):
+                due, begun = min(now + IDLE_S, end_by), True
+            del data, events, out  # nor need these wait for what may be long in coming
     except TransportError as error:
         return _failure(error)
+    early = Failure(outcome="malformed", message="the provider's stream ended in the middle")
+    return None if flow.over else early
+
+
+def _refuse_giant(flow: Flow | Joint) -> None:
+    if flow.size > MOST_STREAM:
+        raise TransportError("malformed", f"a stream of over {MOST_STREAM} characters")
 
 
 def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | None) -> Awaitable[Response]:
@@ -105,38 +133,6 @@ def _sent(transport: Transport, call: HttpCall, limits: Limits, proxy: Proxy | N
 async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Failure:
     body = await response.read(MOST_ERROR, limits.end_by, IDLE_S)
     return adapter.decode_error(response.status, response.headers, body)
-
-
-async def _pass_on(
-    adapter: AdapterModule, response: Response, limits: Limits, flow: Flow | Joint, emit: Emit
-) -> Failure | None:
-    clock = asyncio.get_running_loop().time
-    decoder = adapter.StreamDecoder()
-    due, begun, end_by = limits.first_by, False, limits.unseen_by
-    size, look_at = 0, MOST_STREAM
-    while not flow.over:
-        data = await response.chunk(due)
-        now = clock()
-        size += len(data)
-        if size > look_at:
-            if flow.size > MOST_STREAM:
-                return _failure(TransportError("malformed", f"a stream of over {MOST_STREAM} characters"))
-            look_at = size + LOOK_EVERY
-        events = decoder.feed(data) if data else decoder.end()
-        if events:
-            out = flow.take(events)
-            if out:
-                await emit(out)
-                end_by = limits.end_by
-        if not data:
-            break
-        if now >= end_by:
-            return Failure(outcome="timeout", message=_MESSAGES["timeout"])
-        if events or (begun and b"\n" in data):
-            due, begun = min(now + IDLE_S, end_by), True
-    if flow.over:
-        return None
-    return Failure(outcome="malformed", message="the provider's stream ended in the middle")
 
 
 def _failure(error: TransportError | ValueError) -> Failure:

@@ -185,6 +185,15 @@ def depart(
         leave(upstream.slots)
 
 
+def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
+    """Whether another target of a request's plan could take over from a step's."""
+    route = decision.route
+    assert route is not None, "it was called"
+    plan = [(route.model, route.endpoint), *((row.model, row.endpoint) for row in decision.fallbacks)]
+    others = [setting.destinations.get(place) for place in plan if place[0] != step.model]
+    return any(other is not None and other.health.is_well(now) for other in others)
+
+
 def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:
     verdict = verdict_on(failure)
     if verdict == "answered":

@@ -19,7 +19,7 @@ from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.deadlines import DEADLINE_S, limits
-from interlock.execute.door import Pass, Turned, admit, depart, queue
+from interlock.execute.door import Pass, Turned, admit, depart, others_are_well, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
@@ -55,6 +55,7 @@ class Execution:
         "_held_usd",
         "_lane",
         "_race",
+        "_rest",
         "_sink",
         "_trial",
         "answer",
@@ -83,10 +84,12 @@ class Execution:
         services: Services,
         began: float,
         *,
+        rest: Request | None = None,
         large: bool = False,
     ) -> None:
         """`began` is the instant of `loop.time()` from which the deadline counts.
 
+        `rest` is what is held of the request once its answer has begun, which no other model can give then.
         `large`: what goes through the whole request is done off the loop, because others wait.
         """
         config = setting.snapshot.config
@@ -116,6 +119,7 @@ class Execution:
         self._end = b""
         self._trial: Trial | None = None
         self._race: Race | None = None
+        self._rest = request if rest is None else rest
         self._held_usd = 0.0
 
     @property
@@ -317,7 +321,7 @@ class Execution:
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
-        alone = failure is None or not self._others_are_well(trial.step, now)
+        alone = failure is None or not others_are_well(trial.step, self.decision, self.setting, now)
         depart(
             passed,
             failure,
@@ -337,14 +341,6 @@ class Execution:
         limits = self.decision.why.limits
         by_caller = limits.get("deadline_ms") == REQUEST and now - trial.began < FAIR_S
         return by_caller or (trial.first is not None and now >= self.deadline)
-
-    def _others_are_well(self, step: Step, now: float) -> bool:
-        """Whether another target of this request's plan could take over."""
-        route = self.decision.route
-        assert route is not None
-        plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
-        others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
-        return any(other is not None and other.health.is_well(now) for other in others)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
@@ -446,12 +442,13 @@ class Execution:
         self.answer = answer
 
     async def _call_stream(self, trial: Trial) -> None:
-        services, most = self.services, self.decision.budgets.max_continuations
-        made = (services.epoch_s(), trial.secret, self.decision.id, self._other(trial))
-        flow = trial.flow = Flow(self._expected, trial.mark, *made)
+        services, sink, most = self.services, self._sink, self.decision.budgets.max_continuations
+        assert sink is not None, "it is a stream"
+        mark, epoch_s, other = trial.mark, services.epoch_s(), self._other(trial)
+        flow = trial.flow = Flow(self._expected, mark, epoch_s, trial.secret, self.decision.id, other)
 
         async def emit(events: Sequence[Event]) -> None:
-            sink, encoder = await self._begun(trial)
+            encoder = self._encoder or await self._begin(trial, sink)
             data = encoder.encode(events)
             if data:
                 await sink.write(data)
@@ -469,7 +466,7 @@ class Execution:
         if flow.verdict is not None:
             trial.judged(flow.verdict)
         if flow.finished is not None and flow.passed:
-            _, encoder = await self._begun(trial)
+            encoder = self._encoder or await self._begin(trial, sink)
             usage = trial.usage(self.decision.signals.input_tokens, services.count)
             self._end = encoder.encode([msgspec.structs.replace(flow.finished, usage=usage)])
 
@@ -480,16 +477,16 @@ class Execution:
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)
 
-    async def _begun(self, trial: Trial) -> tuple[Sink, StreamEncoder]:
-        """The stream to the caller, begun by the first model that has something to say."""
-        assert self._sink is not None
-        if self._encoder is None:
-            self._take(trial)
-            trial.speaks(self.loop.time())
-            self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
-            hedged = self._race is not None and self._race.hedged
-            await self._sink.begin(trial.step, len(self.attempts) + 1 + hedged)
-        return self._sink, self._encoder
+    async def _begin(self, trial: Trial, sink: Sink) -> StreamEncoder:
+        """Begin the stream to the caller, by the first model that has something to say."""
+        self._take(trial)
+        trial.speaks(self.loop.time())
+        encoder = self._encoder = DIALECTS[self.request.dialect].StreamEncoder(self.request, trial.step.model)
+        hedged = self._race is not None and self._race.hedged
+        if not self.decision.budgets.max_continuations:
+            self.request = trial.request = self._rest
+        await sink.begin(trial.step, len(self.attempts) + 1 + hedged)
+        return encoder
 
     def _take(self, trial: Trial) -> None:
         """Take this attempt's answer as the one; another that runs beside it is given up."""

@@ -6,7 +6,7 @@ inert, of a link; a tool call is held back until it is whole and has been judged
 never leaves here: the driver sends it once the record is safe.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,10 @@ from interlock.wire.seals import is_seal
 
 _WHOLE_AT_START: Final[tuple[BlockKind, ...]] = ("redacted", "opaque")
 _WORDS: Final[tuple[BlockKind, ...]] = ("text", "thinking", "refusal")
+_NO_WORDS: Final[Sequence[str]] = ()
+_NOT_COUNTED: Final = Usage()
+_AS_IT_IS: Final[Mapping[BlockKind, Inert]] = {}
+"""Where no links are made inert."""
 _ENTRY: Final = 256
 """What a block or a call takes beside its characters."""
 
@@ -72,6 +76,32 @@ class Flow:
     `verdict`, and only one that `passed` may end as a success.
     """
 
+    __slots__ = (
+        "_blocks",
+        "_calls",
+        "_extras",
+        "_held",
+        "_id",
+        "_ids",
+        "_inert_by_kind",
+        "_open",
+        "_own_calls",
+        "_pending",
+        "_stands_by",
+        "_started",
+        "committed",
+        "created",
+        "expected",
+        "failure",
+        "finished",
+        "mark",
+        "name",
+        "refused",
+        "secret",
+        "usage",
+        "verdict",
+    )
+
     def __init__(
         self,
         expected: Expected,
@@ -97,20 +127,19 @@ class Flow:
         self.finished: Finished | None = None
         self.failure: Failure | None = None
         self.verdict: Verdict | None = None
-        self.usage = Usage()
+        self.usage = _NOT_COUNTED
         self._stands_by = stands_by
         self._calls: Calls | None = None
         self._own_calls: list[ToolCall] = []
         self._ids: CallIds | None = None
-        self._blocks: list[BlockStarted] = []
-        self._pieces: dict[int, list[str]] = {}
+        self._blocks: list[tuple[BlockStarted, Sequence[str]]] = []  # each with its words so far
         self._extras: list[Extra] = []
         self._pending: list[Event] = []
         self._started = False
         self._id = ""
         self._held: dict[int, list[Event]] = {}
         self._open: dict[int, _Open] = {}
-        self._inert_by_kind: dict[BlockKind, Inert] = {}
+        self._inert_by_kind = _AS_IT_IS
         if expected.inert:  # a refusal may stand right behind other words; thinking never does
             said = Inert()
             self._inert_by_kind = {"text": said, "refusal": said, "thinking": Inert()}
@@ -128,17 +157,16 @@ class Flow:
     @property
     def text(self) -> str:
         """The answer's own words so far."""
-        kinds = ((block.index, block.kind) for block in self._blocks)
-        return "".join(piece for index, kind in kinds if kind == "text" for piece in self._pieces[index])
+        return "".join(piece for block, said in self._blocks if block.kind == "text" for piece in said)
 
     @property
     def size(self) -> int:
         """About how many characters are held of the answer so far: words, calls, a vendor's own fields."""
-        words = sum(len(piece) for pieces in self._pieces.values() for piece in pieces)
+        words = sum(len(piece) for _, said in self._blocks for piece in said)
         pieces = (event for held in self._held.values() for event in held if isinstance(event, BlockDelta))
         begun = sum(len(event.text) for event in pieces)
         whole = sum(len(call.arguments) + _ENTRY for call in self._own_calls)
-        values = [block.value for block in self._blocks if block.value is not None]
+        values = [block.value for block, _ in self._blocks if block.value is not None]
         fields = len(msgspec.json.encode([values, self._extras])) if values or self._extras else 0
         return words + begun + whole + fields + _ENTRY * (len(self._blocks) + len(self._pending))
 
@@ -264,12 +292,12 @@ class Flow:
             return
         if event.kind == "opaque" and not all(map(self._may_pass, calls_of((event.value,)))):
             return
-        self._blocks.append(event)
-        index, kind = event.index, event.kind
+        kind, said = event.kind, _NO_WORDS
         if kind in _WORDS:
             key = KeyScreen(self.secret) if self.secret is not None else None
-            self._open[index] = _Open(key, self._inert_by_kind.get(kind))
-            self._pieces[index] = self._open[index].pieces
+            block = self._open[event.index] = _Open(key, self._inert_by_kind.get(kind))
+            said = block.pieces
+        self._blocks.append((event, said))
         self.refused = self.refused or kind == "refusal"
         if kind in _WHOLE_AT_START:
             self.committed = True
@@ -329,12 +357,12 @@ class Flow:
         """The whole answer, for the checks that need it."""
         parts: list[AnyPart] = []
         extras = self._extras
-        for block in self._blocks:
+        for block, said in self._blocks:
             if block.kind == "text":
-                parts.append(Text(text="".join(self._pieces[block.index])))
+                parts.append(Text(text="".join(said)))
                 extras += [block.value] if block.value is not None else []
             elif block.kind == "refusal":
-                parts.append(Refusal(text="".join(self._pieces[block.index])))
+                parts.append(Refusal(text="".join(said)))
             elif block.kind == "opaque":
                 parts.append(block.value)
         parts += self._own_calls

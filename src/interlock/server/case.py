@@ -3,6 +3,7 @@
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.types.decision import Decision
 from interlock.types.request import Request
@@ -42,3 +43,7 @@ class Case(Struct, frozen=True, gc=False):
     size: int = 0
     asker: Asker | None = None
     large: bool = False
+
+    def without_words(self) -> "Case":
+        """The case without what was said: all that is asked of most once their answer has begun."""
+        return replace(self, request=replace(self.request, messages=()))

@@ -41,7 +41,7 @@ async def count_tokens(gateway: Gateway, exchange: Exchange) -> None:
     destination = setting.destinations.get((route.model, route.endpoint))
     why: str | None = None
     if destination is not None and "count" in destination.calls:
-        await guard(gateway, exchange, execution, execution.run_whole)
+        await guard(gateway, exchange, execution, execution.run_whole())
         if execution.error is not None and execution.error.code in _PROVIDER_IS_SILENT:
             why, execution.error = execution.error.message, None
     if execution.error is None:

@@ -123,6 +123,7 @@ class Exchange:
         """Begin a streamed answer of a media type, with `extra`."""
         self.status = 200
         self.call.begin(200, self._fields(f"content-type: {kind}\r\n"))
+        self.extra = ""
 
     def answer(self, data: bytes, status: int = 200, head: str = _JSON, *, alone: bool = False) -> None:
         """Send a whole answer, JSON unless `head` names another media type; at once if it is `alone`."""

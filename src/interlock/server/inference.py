@@ -5,7 +5,7 @@ answer that the audit does not know.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -35,21 +35,27 @@ _NO_STORE: Final = "cache-control: no-store\r\n"
 async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> None:
     """Answer an inference call, whole or as a stream."""
     case = await decided(gateway, exchange, endpoint)
-    again = gateway.lately.wanted and exchange.state.config.server.keep_warm
-    reads = exchange.call.reads() if again else ()
+    wanted = gateway.lately.wanted and exchange.state.config.server.keep_warm
+    reads = exchange.call.reads() if wanted and not case.request.stream else ()
     exchange.call.understood()
     services = gateway.services
     setting, began = exchange.state.setting, exchange.began
-    execution = Execution(case.request, case.decision, setting, services, began, large=case.large)
+    request, is_mirrored = case.request, bool(gateway.mirrors.by_alias)
+    if request.stream and not is_mirrored and case.asker is None:
+        case = case.without_words()  # a stream may stay open for long
+    execution = Execution(
+        request, case.decision, setting, services, began, rest=case.request, large=case.large
+    )
+    del request
     gateway.load.in_flight += 1
     try:
         if case.request.stream:
             sink = Stream(exchange, case.decision)
-            await guard(gateway, exchange, execution, partial(execution.run_stream, sink))
+            await guard(gateway, exchange, execution, execution.run_stream(sink))
             await _end_stream(gateway, exchange, case, execution)
         else:
             gateway.expect_record(exchange)
-            await guard(gateway, exchange, execution, execution.run_whole)
+            await guard(gateway, exchange, execution, execution.run_whole())
             await settle(gateway, exchange, case, execution)
             if not exchange.call.gone:
                 data = _encoded(endpoint, case, execution)
@@ -63,7 +69,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, exchange: Exchange) -> Non
     finally:
         gateway.load.in_flight -= 1
         execution.release()
-        if gateway.mirrors.by_alias:
+        if is_mirrored:
             look_on(gateway, exchange, case, execution)
 
 
@@ -168,16 +174,17 @@ async def _end_stream(gateway: Gateway, exchange: Exchange, case: Case, executio
 
 
 async def guard(
-    gateway: Gateway, exchange: Exchange, execution: Execution, run: Callable[[], Awaitable[None]]
+    gateway: Gateway, exchange: Exchange, execution: Execution, run: Coroutine[Any, Any, None]
 ) -> None:
-    """Run the execution. A caller that left, our own shutdown and a fault of ours all end it in order."""
+    """Let the execution run. A caller that left, our own shutdown and a fault of ours all end it in order."""
     call = exchange.call
     if call.gone:
+        run.close()
         execution.error = _cut_short(call)
         return
     call.exposed = True
     try:
-        await run()
+        await run
     except asyncio.CancelledError:
         call.go_on()
         execution.error = _cut_short(call)

@@ -193,6 +193,7 @@ class Prompter:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.answer = b""
         self.busy = 0
+        self.looks_at = inf  # never
         self._loop = loop
         self._idle: list[Upstream] = []
         self._all: set[Upstream] = set()

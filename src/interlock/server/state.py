@@ -3,6 +3,8 @@
 A reload or a moved alias makes a new one; nothing in it ever changes.
 """
 
+from typing import Final
+
 import msgspec
 from msgspec import Struct
 
@@ -36,6 +38,7 @@ class Hook(Struct, frozen=True, kw_only=True):
 
 Calls = tuple[tuple[Wire, WholeCall | None], ...]
 """What asks a model, by each wire format that is spoken; None where it has no such call."""
+_ALL_IS_CARRIED: Final[dict[Wire, tuple[str, ...]]] = {}
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ class State(Struct, frozen=True, kw_only=True):
             fields = ("input",) if call is None else call.cannot_carry(request)
             if fields:
                 found[wire] = fields
-        return found
+        return found or _ALL_IS_CARRIED
 
 
 def make_state(config: Config, secrets: Secrets, world: World, secret: bytes, health: Health) -> State:

@@ -1,4 +1,4 @@
-"""One socket to an upstream: sends a request, feeds the parser, keeps one timer.
+"""One socket to an upstream: sends a request, feeds the parser, keeps a timer for a wait that ends soon.
 
 It serves one request at a time and never decides to retry. `pool` decides how long it lives idle.
 """
@@ -23,9 +23,13 @@ class ClosedEarlyError(TransportError):
 
 
 class Owner(Protocol):
-    """Who is told what becomes of a connection (the pool). `busy` counts those that serve a request."""
+    """Who is told what becomes of a connection (the pool). `busy` counts those that serve a request.
+
+    At the instant `looks_at` it calls `look` of each.
+    """
 
     busy: int
+    looks_at: float
 
     def finished(self, connection: "Connection", headers: dict[str, str]) -> None: ...
     def lost(self, connection: "Connection") -> None: ...
@@ -121,13 +125,19 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     # The timer. A stream waits thousands of times, each time with a later deadline: the timer stays where
-    # it is and moves on only when it rings too early. Setting one costs more than all the rest of a wait.
+    # it is and moves on only when it rings too early. Setting one costs more than all the rest of a wait, and
+    # half a kilobyte: for a wait that will not end before the owner looks there is none yet.
 
     def watch(self, by: float | None) -> None:
         """The reader now waits, until `by` at the latest."""
         self._deadline = by
-        if by is not None and (self._timer is None or by < self._rings_at):
+        if by is not None and by < self._owner.looks_at and (self._timer is None or by < self._rings_at):
             self._set_timer(by)
+
+    def look(self) -> None:
+        """Set a timer for a wait that will end before the owner looks again."""
+        if self.response is not None:
+            self.watch(self._deadline)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -141,7 +151,7 @@ class Connection(asyncio.Protocol):
         if response is None or deadline is None or not response.waiting:
             return  # the next wait sets it again
         if deadline > self.loop.time() + _TIMER_SLACK_S:
-            self._set_timer(deadline)
+            self.watch(deadline)
             return
         self.fail(TransportError("timeout", "stalled" if response.status else "no answer in time"))
 

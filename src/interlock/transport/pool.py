@@ -5,25 +5,32 @@ connections in use: how many calls run at once is decided before a call gets her
 """
 
 import asyncio
+from math import inf
+from typing import Final
 
 from interlock.transport.connection import Connection
 from interlock.transport.request import Origin
+
+LOOK_S: Final = 1.0
+"""How often it looks who is waited for until then, while anybody is."""
 
 
 class Pool:
     """`max_idle` is per origin; `idle_s` is how long a connection is worth keeping unused.
 
-    `busy` is for the connections: how many of them serve a request.
+    `busy` and `looks_at` are for the connections: how many serve a request, and when it looks at them.
     """
 
     def __init__(self, *, max_idle: int, idle_s: float) -> None:
         self.closed = False
         self.busy = 0
+        self.looks_at = inf
         self._max_idle = max_idle
         self._idle_s = idle_s
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
 
     def take(self, origin: Origin) -> Connection | None:
@@ -36,6 +43,8 @@ class Pool:
             now = connection.loop.time()
             if connection.expires > now:
                 connection.reused_at = now
+                if self._looking is None:
+                    self._plan_look(connection.loop)
                 return connection
             connection.drop()
         return None
@@ -45,6 +54,8 @@ class Pool:
         up while it was being opened.
         """
         self._open.add(connection)
+        if self._looking is None:
+            self._plan_look(connection.loop)
 
     def finished(self, connection: Connection, headers: dict[str, str]) -> None:
         """Keep a connection whose answer is complete."""
@@ -70,6 +81,18 @@ class Pool:
         if self._emptied is not None and not self._open:
             self._emptied.set()
 
+    def _plan_look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.looks_at = loop.time() + LOOK_S
+        self._looking = loop.call_at(self.looks_at, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have those that are waited for set a timer in time. One for all of them, and none while none is."""
+        self._looking, self.looks_at = None, inf
+        if self.busy:
+            self._plan_look(loop)
+            for connection in self._open:
+                connection.look()
+
     def _sweep(self) -> None:
         """Close what has grown old. One timer for all of them, and none while nothing is idle."""
         self._sweeper = None
@@ -90,9 +113,11 @@ class Pool:
     async def close(self) -> None:
         """Close all, in use or not; return when the sockets are gone."""
         self.closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        for timer in (self._sweeper, self._looking):
+            if timer is not None:
+                timer.cancel()
+        self._sweeper = self._looking = None
+        self.looks_at = inf
         if not self._open:
             return
         if self._emptied is None:

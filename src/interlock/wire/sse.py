@@ -19,6 +19,8 @@ class EventTooLargeError(Exception):
 class EventParser:
     """Mutable: what of a stream has come and is not a whole event yet."""
 
+    __slots__ = ("_after_cr", "_begun", "_held", "_lines", "_rest")
+
     def __init__(self) -> None:
         self._rest = bytearray()
         self._lines: list[bytes] = []

@@ -60,9 +60,9 @@ class StreamDecoder(SseDecoder):
         self._started = False
         self._finish: FinishReason | None = None
         self._usage: Any = None
-        self._top: Extra = {}  # the last of each field that is the server's own
-        self._last_choice: Extra = {}
-        self._last_delta: Extra = {}
+        self._top: Extra = NOTHING  # the last of each field that is the server's own
+        self._last_choice: Extra = NOTHING
+        self._last_delta: Extra = NOTHING
         self._next = 0
         self._open: tuple[int, BlockKind] | None = None
         self._block = 0
@@ -130,7 +130,7 @@ class StreamDecoder(SseDecoder):
             unjudged = unjudged_calls(own)
             if unjudged is not None:
                 raise Broken(malformed(f"calls in `{code_of(unjudged)}`"))
-            self._top.update(own.get("top", NOTHING))
+            self._top = {**self._top, **own.get("top", NOTHING)}
         if not self._started:
             if not chunk.id and not chunk.choices:
                 return  # Azure says what its filter makes of the prompt before the answer begins
@@ -216,8 +216,8 @@ class StreamDecoder(SseDecoder):
             more.update(own.get("delta", NOTHING))
             fields = {"choice": beside} if beside else {}
         else:
-            self._last_choice.update(beside)
-            self._last_delta.update(own.get("delta", NOTHING))
+            self._last_choice = {**self._last_choice, **beside}
+            self._last_delta = {**self._last_delta, **own.get("delta", NOTHING)}
         logprobs = choice.logprobs
         if type(logprobs) is dict and any(logprobs.values()):
             fields["logprobs"] = logprobs

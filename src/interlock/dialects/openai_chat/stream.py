@@ -26,15 +26,20 @@ _FIELDS: Final = {"text": "content", "refusal": "refusal"}
 
 
 class StreamEncoder:
-    """Mutable: the stream so far. Everything but the text itself is encoded once per block."""
+    """Mutable: the stream so far. Everything but the text itself is encoded once per block.
+
+    `_around` has what stands before and behind a block's words, and the name of their field if they are words
+    of the message itself.
+    """
+
+    __slots__ = ("_around", "_calls", "_cited", "_head", "_include_usage", "_keeping", "_model", "_tail")
 
     def __init__(self, request: Request, model: str) -> None:
         self._model = model
         self._include_usage = request.include_usage
         self._head = b""
         self._tail = b""
-        self._around: dict[int, tuple[bytes, bytes]] = {}
-        self._fields: dict[int, str] = {}
+        self._around: dict[int, tuple[bytes, bytes, str | None]] = {}
         self._calls = 0
         self._cited: list[Citation] = []
         self._keeping: Keeping | None = None
@@ -95,9 +100,8 @@ class StreamEncoder:
         if field is not None:
             if self._keeping is not None:
                 self._keeping.speak()
-            self._fields[event.index] = field
             before = b"".join((self._head, _CHOICE, b'{"', field.encode("ascii"), b'":'))
-            self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)))
+            self._around[event.index] = (before, b"".join((b"}", _OPEN_CHOICE, self._tail)), field)
         elif event.kind == "tool_call":
             index = self._calls
             self._calls += 1
@@ -112,17 +116,15 @@ class StreamEncoder:
             out.append(self._chunk(_encode({"tool_calls": [call]})))
             delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
             before = b"".join((self._head, _CHOICE, delta))
-            self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)))
-
+            self._around[event.index] = (before, b"".join((b"}}]}", _OPEN_CHOICE, self._tail)), None)
         else:
             self._begin_thought(event)
 
     def _begin_thought(self, event: BlockStarted) -> None:
         """A thought, or a block that may stand for one."""
         if self._keeping is None:
-            self._keeping = Keeping(spoke=bool(self._fields))
+            self._keeping = Keeping(spoke=any(field for _, _, field in self._around.values()))
         if event.kind == "thinking":
-            self._fields[event.index] = _THOUGHT
             self._keeping.think(event.index)
         elif event.kind == "redacted":
             self._keeping.hide(event.value)
@@ -132,28 +134,29 @@ class StreamEncoder:
     def _think(self, event: BlockDelta, out: list[bytes]) -> None:
         """More of a thought, or what signs it. Anything else has no place here."""
         keeping = self._keeping
-        if keeping is None or self._fields.get(event.index) != _THOUGHT:
+        if keeping is None or not keeping.thinks(event.index):
             return
         keeping.add_words(event.index, event.text)
         fields = vendor_fields(event.extra, "openai-chat")
         if fields:
-            out.append(self._rich_chunk(event, fields))
+            out.append(self._rich_chunk(event, _THOUGHT, fields))
         elif event.text:
             out.append(self._chunk(_encode({_THOUGHT: event.text})))
         if event.extra is not None:
             keeping.sign(event.index, event.extra.get("signature"))
 
-    def _rich_delta(self, event: BlockDelta, around: tuple[bytes, bytes], out: list[bytes]) -> None:
+    def _rich_delta(
+        self, event: BlockDelta, around: tuple[bytes, bytes, str | None], out: list[bytes]
+    ) -> None:
         fields = vendor_fields(event.extra, OWN)
         self._cited += cited(event.extra, OWN)
         if fields:
-            out.append(self._rich_chunk(event, fields))
+            out.append(self._rich_chunk(event, around[2], fields))
         elif event.text:
             out += (around[0], _encode(event.text), around[1])
 
-    def _rich_chunk(self, event: BlockDelta, fields: dict[str, Any]) -> bytes:
+    def _rich_chunk(self, event: BlockDelta, field: str | None, fields: dict[str, Any]) -> bytes:
         """A chunk with more than words: log probabilities, annotations."""
-        field = self._fields.get(event.index)
         delta = {field: event.text} if field is not None and event.text else {}
         choice = {
             "index": 0,

@@ -44,6 +44,10 @@ class Keeping:
         self._items.append(item)
         self._open[index] = item
 
+    def thinks(self, index: int) -> bool:
+        """Whether a thought has begun there."""
+        return index in self._open
+
     def add_words(self, index: int, text: str) -> None:
         self._open[index][0] += len(text)
 

@@ -130,6 +130,7 @@ class StreamEncoder:
         response_id = id_of_answer(self._request, event.id)
         self._name = name_of(response_id)
         self._body = response_of(self._request, response_id, self._model, event.created, told)
+        self._request = msgspec.structs.replace(self._request, messages=())  # a stream may stay open for long
         for kind in ("response.created", "response.in_progress"):
             self._event(kind, {"response": self._body}, out)
 

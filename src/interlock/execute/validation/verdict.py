@@ -7,6 +7,8 @@ more, the offer is made when something is called.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from interlock.config.written import ToolSpec
 from interlock.errors import ApiError
 from interlock.execute.validation import citations, required, schemas
@@ -59,6 +61,8 @@ class Expected:
         self._offer: Offer | None = None if request.tools else NOTHING_OFFERED
         if contract is not None or request.response_format is not None or request.tool_choice is not None:
             self.judges = tuple(judge for judges in CHECKS for judge in judges(self._asked))
+        else:  # nothing looks at what was said, and this lives as long as an answer
+            self._asked = Asked(replace(request, messages=()), contract)
 
     @property
     def offer(self) -> Offer:

@@ -15,6 +15,7 @@ _ONE_WRITE: Final = 64 * 1024
 _CLOSE: Final = "connection: close\r\n"
 _LINE: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _LINE[499] = "HTTP/1.1 499 Client Closed Request\r\n"
+_NO_HEADERS: Final[dict[str, str]] = {}
 
 
 class _Date:
@@ -43,6 +44,7 @@ class Wire(Protocol):
 
     def send(self, data: bytes) -> None: ...
     def send_soon(self, data: bytes) -> None: ...
+    def understood(self, call: "Call") -> None: ...
     def end_with_next(self) -> None: ...
     async def drained(self) -> None: ...
     def answered(self, call: "Call") -> None: ...
@@ -130,7 +132,8 @@ class Call:
     def understood(self) -> None:
         """Let go of the request's bytes, which nobody reads any more: its answer may take long."""
         self.body = self.again = b""
-        self.headers = {}
+        self.headers = _NO_HEADERS
+        self._wire.understood(self)
 
     def forget(self) -> None:
         """Let go of what knows this call: in a circle they would all wait for the garbage collector.

@@ -14,9 +14,9 @@ from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
 from interlock.server.http1.desk import Desk
 from interlock.server.http1.doubts import doubt, expects, too_large, too_slow, unread
-from interlock.server.http1.heads import Head, head_of
+from interlock.server.http1.heads import NAMES, Head, head_of
 from interlock.server.http1.rest import Rest
-from interlock.server.http1.sockets import at_once, with_the_end
+from interlock.server.http1.sockets import with_the_end
 from interlock.transport.outbox import Outbox
 
 HEAD_S: Final = 10.0
@@ -38,21 +38,6 @@ SMALL_BODY: Final = 64 * 1024
 MOST_TRIES: Final = 16
 """So often in a row a connection may send another head before none of them is remembered any more."""
 
-_NAMES: Final = {
-    name.encode(): name
-    for name in (
-        "accept",
-        "accept-encoding",
-        "anthropic-version",
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "user-agent",
-        "x-api-key",
-    )
-}
 _METHODS: Final = {b"GET": "GET", b"POST": "POST"}
 
 Stage = Literal["idle", "head", "body", "work", "write", "linger"]
@@ -73,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_head",
         "_head_bytes",
         "_in_head",
+        "_lost",
         "_outbox",
         "_parser",
         "_pieces",
@@ -100,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._desk = Desk(loop, app)
         self._connections = connections
         self._parser: Any = None
+        self._lost = False
         self._active: Call | None = None
         self._waiting: list[Call] = []
         self._arriving: Call | None = None
@@ -121,8 +108,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        at_once(self._transport)
-        self._parser = httptools.HttpRequestParser(self)
         self._connections.add(self)
         self._wait("head", HEAD_S)
 
@@ -142,6 +127,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
         self._connections.discard(self)
         self._parser = None  # it holds us, and we hold it
+        self._lost = True
         self._deaf = True
         self.resume_writing()
         arriving, self._arriving = self._arriving, None
@@ -208,7 +194,7 @@ class Connection(asyncio.Protocol):
         """Send at once, behind whatever waits; nothing to a caller that is gone."""
         if self._unsent:
             self._flush()
-        if self._parser is not None:  # uvloop would raise
+        if not self._lost:  # uvloop would raise
             self._transport.write(data)
 
     def send_soon(self, data: bytes) -> None:
@@ -221,7 +207,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, b""
-        if unsent and self._parser is not None:
+        if unsent and not self._lost:
             self._transport.write(unsent)
 
     def _close(self) -> None:
@@ -229,9 +215,14 @@ class Connection(asyncio.Protocol):
         self._flush()
         self._transport.close()
 
+    def understood(self, call: Call) -> None:
+        """Let go of what has read a request, until there is another to read: its answer may take long."""
+        if self._arriving is None and call.keep_alive:  # else more may come that is no request
+            self._parser = None
+
     def end_with_next(self) -> None:
         """What is sent next is the last: have the end of the connection leave with it."""
-        if self._parser is not None:
+        if not self._lost:
             with_the_end(self._transport)
 
     async def drained(self) -> None:
@@ -280,10 +271,10 @@ class Connection(asyncio.Protocol):
         call = self._arriving
         if call is None or not self._in_head:
             return  # deaf, or a trailer: nobody may decide by those
-        known = _NAMES.get(name)
+        known = NAMES.get(name)
         if known is None:
             lower = name.lower()
-            known = _NAMES.get(lower) or lower.decode("latin-1")
+            known = NAMES.get(lower) or lower.decode("latin-1")
         text = value.decode("latin-1")
         if call.headers.setdefault(known, text) != text:
             call.doubled = (*call.doubled, known)
@@ -349,6 +340,8 @@ class Connection(asyncio.Protocol):
     # Our own.
 
     def _feed(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as ended:

@@ -19,6 +19,22 @@ from interlock.server.http1.call import Call
 
 MOST: Final = 4096
 """Bytes of a head that is remembered."""
+NAMES: Final = {
+    name.encode(): name
+    for name in (
+        "accept",
+        "accept-encoding",
+        "anthropic-version",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+        "x-api-key",
+    )
+}
+"""Names of headers that most requests have."""
 _END: Final = b"\r\n\r\n"
 _LINE_END: Final = b"\r\n"
 _LENGTH: Final = re2.compile(rb"(?i)\r\ncontent-length: (0|[1-9][0-9]{0,4})\r\n")

@@ -32,9 +32,12 @@ class Listener:
         """Accept from a socket that is bound."""
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
+        with suppress(OSError):  # a socket of another family
+            # An event must never wait for the acknowledgement of the one before it. This, too, is inherited.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _TCP_NOTSENT_LOWAT is not None:
-            with suppress(OSError):  # a socket of another family, or a system that does not know it
-                listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, MOST_UNSENT)  # inherited
+            with suppress(OSError):  # as above, or a system that does not know it
+                listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, MOST_UNSENT)
         self._server = await loop.create_server(
             lambda: Connection(loop, self._app, self._connections, outbox), sock=listener, backlog=2048
         )

@@ -8,21 +8,11 @@ _HOLD: Final[int | None] = getattr(socket, "TCP_CORK", None)
 """Linux keeps a segment that is not full until more comes, or the end."""
 
 
-def at_once(transport: asyncio.Transport) -> None:
-    """An event must never wait for the acknowledgement of the one before it."""
-    _tell(transport, socket.TCP_NODELAY)
-
-
 def with_the_end(transport: asyncio.Transport) -> None:
     """What is written from now on leaves together with the end of the connection, which has to follow.
 
     A caller that read the last bytes first would take the connection for one that it can ask again on.
     """
-    if _HOLD is not None:
-        _tell(transport, _HOLD)
-
-
-def _tell(transport: asyncio.Transport, option: int) -> None:
     raw: Any = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-        raw.setsockopt(socket.IPPROTO_TCP, option, 1)
+    if _HOLD is not None and raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+        raw.setsockopt(socket.IPPROTO_TCP, _HOLD, 1)
