@@ -114,6 +114,11 @@ async def everything(server, up):
     server.file.write_text("nonsense: [")
     await server.reloader.reload()
     server.gateway.log.dropped += 1
+    breaker = server.gateway.state.setting.destinations["small", None].health.breaker
+    for _ in range(5):
+        breaker.fail(0.0, probe=False, alone=True)
+    await until(lambda: server.gateway.outages.counts)
+    breaker.succeed(1.0, probe=True)
     await OwnCounts().tell(server.gateway)
 
 
@@ -134,6 +139,8 @@ async def test_counters_say_what_has_been_served(server, up):
     assert value(text, "interlock_breached", alias="prod", alias_version="1", what="error_rate") == 1
     assert value(text, "interlock_reloads_total", result="failed") == 1
     assert value(text, "interlock_log_lines_dropped_total") == 1
+    small = {"provider": "alpha", "model": "small", "endpoint": ""}
+    assert value(text, "interlock_breakers_opened_total", **small) == 1
     assert value(text, "interlock_records_not_counted_yet") == 0
 
 

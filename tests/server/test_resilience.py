@@ -61,6 +61,37 @@ async def test_u4_a_model_that_keeps_failing_is_passed_over_and_the_record_says_
         assert rules(server.record(await server.chat())) == [("gpt", "breaker")]
 
 
+async def test_u4_a_breaker_that_opens_and_shuts_is_said_and_counted(tmp_path):
+    up_again = False
+
+    def reply(_):
+        return chat() if up_again else answer({}, 500)
+
+    config = pool("", resilience={"breaker": {"failures": 1, "open_s": 1}})
+    async with Upstream(reply) as up:
+        config["providers"]["alpha"]["base_url"] = up.url + "/v1"
+        async with serving(tmp_path, config) as server:
+
+            def said():
+                return [
+                    (line["provider"], line["model"], line["endpoint"], line["state"])
+                    for line in server.log
+                    if line["event"] == "breaker"
+                ]
+
+            assert (await server.chat()).status_code != 200
+            await until(lambda: said() == [("alpha", "gpt", None, "open")])
+            up_again = True
+            await until(lambda: _ends_well(server))
+            await until(lambda: said()[1:] == [("alpha", "gpt", None, "closed")])
+            name = 'interlock_breakers_opened_total{provider="alpha",model="gpt",endpoint=""}'
+            assert server.gateway.outages.counts == {name: 1}
+
+
+async def _ends_well(server):
+    return (await server.chat()).status_code == 200
+
+
 async def test_u4_while_one_deployment_fails_another_that_policy_allows_serves_until_it_is_well(tmp_path):
     residency = [
         {"name": place, "when": {"residency": place}, "then": {"regions": [place]}} for place in ("eu", "us")

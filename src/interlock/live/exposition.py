@@ -29,6 +29,7 @@ ALERTS: Final = "interlock_alerts_total"
 BREACHED: Final = "interlock_breached"
 EXPORTED: Final = "interlock_otlp_records_total"
 WEBHOOKS: Final = "interlock_webhook_tries_total"
+BREAKERS: Final = "interlock_breakers_opened_total"
 RELOADS: Final = "interlock_reloads_total"
 LOG_DROPPED: Final = "interlock_log_lines_dropped_total"
 BACKLOG: Final = "interlock_records_not_counted_yet"
@@ -74,6 +75,12 @@ METRICS: Final[Mapping[str, Metric]] = {
     ),
     "interlock_attempts_total": Metric(
         "counter", "Calls of models, by outcome.", of_route=False, labels=("provider", "model", "outcome")
+    ),
+    BREAKERS: Metric(
+        "counter",
+        "How often a model was left alone because it kept failing, of all workers.",
+        of_route=False,
+        labels=("provider", "model", "endpoint"),
     ),
     ALERTS: Metric(
         "counter",

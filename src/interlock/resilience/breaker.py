@@ -16,7 +16,10 @@ LONGEST_OPEN_S: Final = 300.0
 
 
 class Breaker:
-    """Mutable. `open_until` is None while it is closed; instants are seconds of one monotonic clock."""
+    """Mutable. `open_until` is None while it is closed; instants are seconds of one monotonic clock.
+
+    `openings` is how often it has opened after it was closed, ever.
+    """
 
     __slots__ = (
         "_calls",
@@ -27,6 +30,7 @@ class Breaker:
         "_row_since",
         "_since",
         "open_until",
+        "openings",
         "probing",
         "rules",
     )
@@ -35,6 +39,7 @@ class Breaker:
         self.rules = rules
         self.open_until: float | None = None
         self.probing = False
+        self.openings = 0
         self._opened = 0
         self._closed_at = 0.0
         self._in_a_row, self._row_since = 0, 0.0
@@ -101,8 +106,10 @@ class Breaker:
         return self._calls >= RATE_CALLS and self._failed >= RATE * self._calls
 
     def _open(self, now: float) -> None:
-        if self.open_until is None and now - self._closed_at > self.rules.window_s:
-            self._opened = 0
+        if self.open_until is None:
+            self.openings += 1
+            if now - self._closed_at > self.rules.window_s:
+                self._opened = 0
         self._opened += 1
         self.open_until = now + self._open_s()
 

@@ -37,6 +37,7 @@ from interlock.server.lines import Lines
 from interlock.server.log import Log
 from interlock.server.mirrors import Mirrors
 from interlock.server.noticing import Noticer
+from interlock.server.outages import Outages
 from interlock.server.records import budgets_used
 from interlock.server.rows import Rows
 from interlock.server.state import State, make_state, with_world
@@ -94,6 +95,7 @@ class Gateway:
         self.lately = Lately()
         self._rows = Rows(store.put_shape)
         self._alerted: dict[str, float] = {}
+        self.outages = Outages()
         self.load = Load(state.config.resilience.max_in_flight)
         self.degrade = Degrade(state.config.resilience.degrade)
         self.controller = Controller(store, fresh_name(), self.say)
@@ -126,7 +128,11 @@ class Gateway:
         self.mirrors.follow(rollouts, self.state)
 
     def measure(self, now: float, late_s: float) -> None:
-        """Note how late the loop runs; enter or leave a degrade mode. Called a few times a second."""
+        """Note how late the loop runs; enter or leave a degrade mode; tell of breakers.
+
+        Called a few times a second.
+        """
+        self.outages.look(self.state.setting, now, self.say)
         rules = self.state.config.resilience
         self.load.max_in_flight, self.degrade.modes = rules.max_in_flight, rules.degrade
         self.load.measure(late_s)

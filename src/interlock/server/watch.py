@@ -69,6 +69,7 @@ class OwnCounts:
             series(RELOADS, {"result": "ok"}): gateway.reloads,
             series(RELOADS, {"result": "failed"}): gateway.reloads_failed,
             LOG_DROPPED: gateway.log.dropped,
+            **gateway.outages.counts,
         }
         new = {name: more for name, value in now.items() if (more := value - self._told.get(name, 0))}
         if new:
