@@ -5,7 +5,7 @@ turned away leaves a reason for the record; the plan decides what follows.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from interlock.errors import ApiError
 from interlock.execute.admission import Busy, Gate, enter, leave
 from interlock.execute.cost import affordable_tokens
 from interlock.execute.failures import refused, verdict_on
-from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
+from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step, follower
 from interlock.execute.setting import Destination, Setting
 from interlock.resilience.health import Refusal, TargetHealth
 from interlock.resilience.learned import said
@@ -23,7 +23,8 @@ from interlock.resilience.quota import Begun
 from interlock.route.arms import on_canary
 from interlock.route.decide import permits
 from interlock.types.answer import Failure
-from interlock.types.decision import Decision, Dropped
+from interlock.types.decision import Decision, Dropped, FallbackStep, Route
+from interlock.types.record import Attempt
 
 
 class Turned(Struct, frozen=True):
@@ -107,10 +108,26 @@ def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, n
     return Pass(step, destination, affordable, probe, gate)
 
 
-async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
-    """Wait until the account's limits let a call begin. Where it is turned away, it has given back what it
-    was let through with.
+async def queue(
+    passed: Pass, step: Step, decision: Decision, setting: Setting, spent_usd: float, deadline: float
+) -> Pass | Turned:
+    """Wait until the account's limits let a call of `step` begin. Where it is turned away, it has given back
+    what it was let through with.
+
+    Where a breaker opens meanwhile, it is asked again who may serve.
     """
+    clock = asyncio.get_running_loop().time
+    while True:
+        found = await _queue(passed, step, decision, deadline)
+        if isinstance(found, Pass) or found.outcome != "open":
+            return found
+        other = admit(step, decision, setting, spent_usd, clock())
+        if isinstance(other, Turned) or other.gate is None:
+            return other
+        passed = other
+
+
+async def _queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
     health, gate = passed.destination.health, passed.gate
     assert gate is not None, "the account has limits"
     clock = asyncio.get_running_loop().time
@@ -195,6 +212,27 @@ def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, a
         health.breaker.drop(probe=probe)
     if verdict == "limited":
         health.cool(now, failure.retry_after_s)
+
+
+def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
+    """Whether another model of a decision's plan could take over from a step's."""
+    route = decision.route
+    assert route is not None, "a decision without a route is never executed"
+    plan: tuple[Route | FallbackStep, ...] = (route, *decision.fallbacks)
+    return any(place.model != step.model and _is_well(place, setting, now) for place in plan)
+
+
+def could_follow(
+    decision: Decision, setting: Setting, before: Sequence[Attempt], model: str, clock: Callable[[], float]
+) -> bool:
+    """Whether another model would be asked now if an answer of `model` were not what it has to be."""
+    place = follower(decision, before, model, "schema_invalid")
+    return place is not None and _is_well(place, setting, clock())
+
+
+def _is_well(place: Route | FallbackStep, setting: Setting, now: float) -> bool:
+    there = setting.destinations.get((place.model, place.endpoint))
+    return there is not None and there.health.is_well(now)
 
 
 def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | None:

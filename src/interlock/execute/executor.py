@@ -19,13 +19,13 @@ from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.deadlines import DEADLINE_S, limits
-from interlock.execute.door import Pass, Turned, admit, depart, queue
+from interlock.execute.door import Pass, Turned, admit, could_follow, depart, others_are_well, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
 from interlock.execute.joint import Joint
 from interlock.execute.more import More
-from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step, stands_by
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
@@ -233,11 +233,11 @@ class Execution:
         spent_usd = (self.cost_usd or 0.0) + self._held_usd
         passed = admit(step, self.decision, self.setting, spent_usd, now)
         if isinstance(passed, Pass) and passed.gate is not None:
-            passed = await queue(passed, step, self.decision, self.deadline)
+            passed = await queue(passed, step, self.decision, self.setting, spent_usd, self.deadline)
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
-        self.skipped += passed.passed_over
+        self.skipped += [over for over in passed.passed_over if not self._is_noted(over)]
         self.step = step = passed.step
         trial: Trial | None = None
         try:
@@ -292,6 +292,10 @@ class Execution:
         )
         return Trial(step, passed, request, call, mark, allowed, now, self.services.now())
 
+    def _is_noted(self, over: Dropped) -> bool:
+        """Whether the record says already that it was passed over for that: repeats meet the same again."""
+        return any((noted.model, noted.rule) == (over.model, over.rule) for noted in self.skipped)
+
     def _pass_over(self, turned: Turned) -> AttemptEnd:
         """Note why a step was not called; an error of an earlier, real failure stays."""
         self.skipped.append(turned.dropped)
@@ -317,7 +321,7 @@ class Execution:
         failure = trial.failure
         if failure is not None and failure.outcome == "timeout" and self._was_hurried(trial, now):
             failure = msgspec.structs.replace(failure, outcome="cancelled")
-        alone = failure is None or not self._others_are_well(trial.step, now)
+        alone = failure is None or not others_are_well(trial.step, self.decision, self.setting, now)
         depart(
             passed,
             failure,
@@ -337,14 +341,6 @@ class Execution:
         limits = self.decision.why.limits
         by_caller = limits.get("deadline_ms") == REQUEST and now - trial.began < FAIR_S
         return by_caller or (trial.first is not None and now >= self.deadline)
-
-    def _others_are_well(self, step: Step, now: float) -> bool:
-        """Whether another target of this request's plan could take over."""
-        route = self.decision.route
-        assert route is not None
-        plan = [(route.model, route.endpoint), *((f.model, f.endpoint) for f in self.decision.fallbacks)]
-        others = [self.setting.destinations.get(place) for place in plan if place[0] != step.model]
-        return any(other is not None and other.health.is_well(now) for other in others)
 
     def _close(self, trial: Trial) -> AttemptEnd:
         """Write the attempt down, and say how it ended to the plan and to the caller."""
@@ -475,7 +471,8 @@ class Execution:
 
     def _other(self, trial: Trial) -> Callable[[], bool]:
         """Says whether another model would be asked in place of the one that answers."""
-        return partial(stands_by, self.decision, self.attempts, trial.step.model)
+        known = (self.decision, self.setting, self.attempts, trial.step.model, self.loop.time)
+        return partial(could_follow, *known)
 
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)
