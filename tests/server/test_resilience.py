@@ -120,6 +120,29 @@ async def test_u4_who_waits_for_a_deployment_whose_breaker_opens_meanwhile_is_se
             assert slots.taken == 0
 
 
+@pytest.mark.parametrize("residency", [None, "eu"], ids=["any place", "one place"])
+async def test_u4_a_deployment_that_fails_half_of_its_calls_is_left_alone_where_another_may_serve(
+    tmp_path, residency
+):
+    """Without one, half of the answers are better than none."""
+
+    def half(_):
+        return chat("from eu") if len(eu.seen) % 2 else answer({}, 500)
+
+    rule = {"name": "place", "when": {"residency": "eu"}, "then": {"regions": ["eu"]}}
+    headers = {} if residency is None else {"x-interlock-residency": residency}
+    async with Upstream(half) as eu, Upstream(chat("from us")) as us:
+        config = in_two_places(eu, us, policy=[rule], resilience={"breaker": {"failures": 5, "open_s": 60}})
+        async with serving(tmp_path, config) as server:
+            for _ in range(40):
+                last = await server.chat(headers=headers)
+            if residency is None:
+                assert last.json()["choices"][0]["message"]["content"] == "from us"
+            else:
+                assert us.seen == []
+                assert len(eu.seen) > 40
+
+
 async def test_what_was_passed_over_is_recorded_once_though_its_substitute_is_asked_twice(tmp_path):
     busy = answer({}, 503, retry_after_ms="20")
     async with Upstream(answer({}, 500)) as eu, Upstream(chat("from us"), busy) as us:

@@ -5,7 +5,7 @@ turned away leaves a reason for the record; the plan decides what follows.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -64,15 +64,20 @@ def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, no
     """
     found = _admit(step, decision, setting, spent_usd, now)
     if isinstance(found, Turned) and found.outcome == "open":
-        for candidate in setting.snapshot.candidates[step.model]:
-            there = candidate.deployment
-            if there.endpoint != step.endpoint:
-                other = replace(step, endpoint=there.endpoint, region=there.region)
-                passed = _admit(other, decision, setting, spent_usd, now)
-                if isinstance(passed, Pass):
-                    why = f"at `{step.endpoint}` {found.dropped.why}; `{there.endpoint}` serves"
-                    return replace(passed, passed_over=(replace(found.dropped, why=why),))
+        for other in _elsewhere(step, setting):
+            passed = _admit(other, decision, setting, spent_usd, now)
+            if isinstance(passed, Pass):
+                why = f"at `{step.endpoint}` {found.dropped.why}; `{other.endpoint}` serves"
+                return replace(passed, passed_over=(replace(found.dropped, why=why),))
     return found
+
+
+def _elsewhere(step: Step, setting: Setting) -> Iterator[Step]:
+    """The same at each other deployment of its model, whether or not it may serve there."""
+    for candidate in setting.snapshot.candidates[step.model]:
+        there = candidate.deployment
+        if there.endpoint != step.endpoint:
+            yield replace(step, endpoint=there.endpoint, region=there.region)
 
 
 def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
@@ -215,11 +220,14 @@ def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, a
 
 
 def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
-    """Whether another model of a decision's plan could take over from a step's."""
+    """Whether another model of a decision's plan could take over from a step's, or its own elsewhere."""
     route = decision.route
     assert route is not None, "a decision without a route is never executed"
     plan: tuple[Route | FallbackStep, ...] = (route, *decision.fallbacks)
-    return any(place.model != step.model and _is_well(place, setting, now) for place in plan)
+    return any(place.model != step.model and _is_well(place, setting, now) for place in plan) or any(
+        _is_well(other, setting, now) and _objection(other, decision, setting) is None
+        for other in _elsewhere(step, setting)
+    )
 
 
 def could_follow(
@@ -230,7 +238,7 @@ def could_follow(
     return place is not None and _is_well(place, setting, clock())
 
 
-def _is_well(place: Route | FallbackStep, setting: Setting, now: float) -> bool:
+def _is_well(place: Route | FallbackStep | Step, setting: Setting, now: float) -> bool:
     there = setting.destinations.get((place.model, place.endpoint))
     return there is not None and there.health.is_well(now)
 
