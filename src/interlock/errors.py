@@ -107,6 +107,15 @@ class StoreError(InterlockError):
         super().__init__(f"{problem}\nhint: {hint}" if hint else problem)
 
 
+def let_go(error: BaseException) -> None:
+    """Take from an error that has been met the frames that it came through, which hold a whole request.
+
+    Whoever keeps the error is known to one of them, mostly: that is a circle, which waits for the garbage
+    collector, and that comes by when so many objects were made, however large they are.
+    """
+    error.__traceback__ = error.__context__ = None
+
+
 class ApiError(InterlockError):
     """What a caller is told. The dialect of the caller gives it its shape on the wire.
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.server.harness import CANARY, events, pool, serving
-from tests.server.upstream import Upstream, sse
+from tests.server.upstream import Upstream, answer, sse
 from tests.server.vendors import (
     CHAT_USAGE,
     DONE,
@@ -178,6 +178,22 @@ async def test_u18_a_call_against_its_schema_makes_way_for_the_model_that_stands
         assert "tool_calls" in alone.text
         assert record.attempts[1].validation is not None
         assert record.attempts[1].validation.verdict == "failed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_u18_a_call_against_its_schema_passes_where_the_model_that_stands_by_is_left_alone(
+    tmp_path, stream
+):
+    tools, whole, streamed = calling("{}")
+    rows = [{"from": "gpt", "to": "small", "when": "schema_invalid"}]
+    config = pool("", fallbacks=rows, resilience={"breaker": {"failures": 1, "open_s": 60}})
+    async with Upstream(streamed if stream else whole, answer({}, 500)) as up:
+        config["providers"]["alpha"]["base_url"] = f"{up.url}/v1"
+        async with serving(tmp_path, config) as server:
+            assert (await server.chat(model="small")).status_code == 502
+            got = await server.chat(tools=tools, stream=stream)
+            assert "tool_calls" in got.text
+            assert server.record(got).status == "ok"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -319,10 +319,44 @@ async def test_a_caller_that_may_wait_for_it_is_told_to_continue(served):
     writer.close()
 
 
-async def test_a_refused_caller_is_not_told_to_continue(served):
-    expecting = b"expect: 100-continue\r\ncontent-length: 900000\r\n\r\n"
-    got, _ = await served.say(b"POST /secret HTTP/1.1\r\nhost: x\r\n" + expecting, wait=0.3)
+EXPECTS = b" HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [2, 900_000])
+async def test_a_refused_caller_is_not_told_to_continue_but_refused_at_once(served, size):
+    """It waits for a word, so waiting for its body would be waiting for each other."""
+    got, closed = await served.say(b"POST /secret" + EXPECTS % size)
     assert got.startswith(b"HTTP/1.1 401")
+    assert closed
+
+
+async def test_a_caller_that_asks_to_continue_behind_another_request_is_told_when_that_is_answered(served):
+    reader, writer = await served.open()
+    writer.write(get(b"/slow") + b"POST /a" + EXPECTS % 2)
+    await until(lambda: served.app.served)
+    served.app.gate.set()
+    assert (await reader.readuntil(b"GET /slow ")).startswith(b"HTTP/1.1 200")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"ok")
+    assert (await reader.readuntil(b"POST /a ok")).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_a_caller_that_sends_its_body_without_waiting_is_not_told_to_continue_behind_it(served):
+    reader, writer = await served.open()
+    writer.write(get(b"/slow") + b"POST /a" + EXPECTS % 2 + b"o")
+    await until(lambda: served.app.served)
+    served.app.gate.set()
+    assert (await reader.readuntil(b"GET /slow ")).startswith(b"HTTP/1.1 200")
+    writer.write(b"k")
+    assert (await reader.readuntil(b"POST /a ok")).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_http_10_knows_no_word_before_an_answer(served):
+    head = b"POST /a HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    got, _ = await served.say(head + b"ok")
+    assert got.startswith(b"HTTP/1.1 200")
 
 
 async def test_c3_whose_body_would_be_too_large_is_told_so_and_not_to_continue(served):

@@ -33,6 +33,15 @@ def lane(**more: Any) -> dict[str, Any]:
 WORK = {"x-interlock-task": "work"}
 
 
+def in_two_places(eu: Upstream, us: Upstream, **sections: Any) -> dict[str, Any]:
+    config = pool("", **sections)
+    del config["providers"]["alpha"]["base_url"], config["providers"]["alpha"]["regions"]
+    config["providers"]["alpha"]["endpoints"] = {
+        place: {"base_url": f"{up.url}/v1"} for place, up in (("eu", eu), ("us", us))
+    }
+    return config
+
+
 # --- breakers and limits ----------------------------------------------------------------------
 
 
@@ -96,16 +105,13 @@ async def test_u4_while_one_deployment_fails_another_that_policy_allows_serves_u
     residency = [
         {"name": place, "when": {"residency": place}, "then": {"regions": [place]}} for place in ("eu", "us")
     ]
-    config = pool("", policy=residency, resilience={"breaker": {"failures": 1, "open_s": 60}})
 
     def well(seen):
         return chat_stream("from us") if seen.json.get("stream") else chat("from us")
 
     async with Upstream(answer({}, 500)) as eu, Upstream(well) as us:
-        del config["providers"]["alpha"]["base_url"], config["providers"]["alpha"]["regions"]
-        config["providers"]["alpha"]["endpoints"] = {
-            place: {"base_url": f"{up.url}/v1"} for place, up in (("eu", eu), ("us", us))
-        }
+        breaker = {"failures": 1, "open_s": 60}
+        config = in_two_places(eu, us, policy=residency, resilience={"breaker": breaker})
         async with serving(tmp_path, config) as server:
             first = server.record(await server.chat())
             assert [(attempt.region, attempt.outcome) for attempt in first.attempts] == [
@@ -123,6 +129,61 @@ async def test_u4_while_one_deployment_fails_another_that_policy_allows_serves_u
             assert stays.json()["error"]["code"] == "overloaded", "policy holds there too"
             assert len(eu.seen) == 1
             assert (await server.chat(headers={"x-interlock-residency": "us"})).status_code == 200
+
+
+async def test_u4_who_waits_for_a_deployment_whose_breaker_opens_meanwhile_is_served_by_another(tmp_path):
+    gate = asyncio.Event()
+    fails = Reply(500, (gate, b"{}"))
+    async with Upstream(fails) as eu, Upstream(chat("from us")) as us:
+        config = in_two_places(eu, us, resilience={"breaker": {"failures": 1, "open_s": 60}})
+        config["providers"]["alpha"]["limits"] = {"concurrency": 1}
+        async with serving(tmp_path, config) as server:
+            first = asyncio.create_task(server.chat())
+            await until(lambda: eu.seen)
+            waiting = [asyncio.create_task(server.chat()) for _ in range(3)]
+            slots = server.gateway.state.setting.destinations["gpt", "eu"].upstream.slots
+            await until(lambda: slots.waiting == 3)
+            gate.set()
+            got = await asyncio.gather(first, *waiting)
+            assert {one.status_code for one in got} == {200}
+            assert {tuple(rules(server.record(one))) for one in got} == {(("gpt", "breaker"),)}
+            assert len(eu.seen) == 1
+            assert slots.taken == 0
+
+
+@pytest.mark.parametrize("residency", [None, "eu"], ids=["any place", "one place"])
+async def test_u4_a_deployment_that_fails_half_of_its_calls_is_left_alone_where_another_may_serve(
+    tmp_path, residency
+):
+    """Without one, half of the answers are better than none."""
+
+    def half(_):
+        return chat("from eu") if len(eu.seen) % 2 else answer({}, 500)
+
+    rule = {"name": "place", "when": {"residency": "eu"}, "then": {"regions": ["eu"]}}
+    headers = {} if residency is None else {"x-interlock-residency": residency}
+    async with Upstream(half) as eu, Upstream(chat("from us")) as us:
+        config = in_two_places(eu, us, policy=[rule], resilience={"breaker": {"failures": 5, "open_s": 60}})
+        async with serving(tmp_path, config) as server:
+            for _ in range(40):
+                last = await server.chat(headers=headers)
+            if residency is None:
+                assert last.json()["choices"][0]["message"]["content"] == "from us"
+            else:
+                assert us.seen == []
+                assert len(eu.seen) > 40
+
+
+async def test_what_was_passed_over_is_recorded_once_though_its_substitute_is_asked_twice(tmp_path):
+    busy = answer({}, 503, retry_after_ms="20")
+    async with Upstream(answer({}, 500)) as eu, Upstream(chat("from us"), busy) as us:
+        breaker = {"failures": 3, "open_s": 60}
+        async with serving(tmp_path, in_two_places(eu, us, resilience={"breaker": breaker})) as server:
+            assert (await server.chat()).status_code == 502
+            assert len(eu.seen) == 3
+            record = server.record(await server.chat())
+            assert [attempt.status for attempt in record.attempts] == [503, None]
+            assert rules(record) == [("gpt", "breaker")]
 
 
 async def test_u4_with_nobody_else_an_open_breaker_is_503_with_a_time_to_come_back(tmp_path):

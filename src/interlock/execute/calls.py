@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from interlock.adapters import AdapterModule, HttpCall, WholeCall
+from interlock.errors import let_go
 from interlock.execute.deadlines import IDLE_S, Limits
 from interlock.execute.flow import Flow
 from interlock.execute.joint import Joint
@@ -136,6 +137,7 @@ async def _error(adapter: WholeCall, response: Response, limits: Limits) -> Fail
 
 
 def _failure(error: TransportError | ValueError) -> Failure:
+    let_go(error)
     if isinstance(error, ValueError):
         # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
         return _failure(TransportError("connect_failed", str(error)))

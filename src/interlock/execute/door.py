@@ -5,7 +5,7 @@ turned away leaves a reason for the record; the plan decides what follows.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from interlock.errors import ApiError
 from interlock.execute.admission import Busy, Gate, enter, leave
 from interlock.execute.cost import affordable_tokens
 from interlock.execute.failures import refused, verdict_on
-from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step
+from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step, follower
 from interlock.execute.setting import Destination, Setting
 from interlock.resilience.health import Refusal, TargetHealth
 from interlock.resilience.learned import said
@@ -23,7 +23,8 @@ from interlock.resilience.quota import Begun
 from interlock.route.arms import on_canary
 from interlock.route.decide import permits
 from interlock.types.answer import Failure
-from interlock.types.decision import Decision, Dropped
+from interlock.types.decision import Decision, Dropped, FallbackStep, Route
+from interlock.types.record import Attempt
 
 
 class Turned(Struct, frozen=True):
@@ -63,15 +64,20 @@ def admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, no
     """
     found = _admit(step, decision, setting, spent_usd, now)
     if isinstance(found, Turned) and found.outcome == "open":
-        for candidate in setting.snapshot.candidates[step.model]:
-            there = candidate.deployment
-            if there.endpoint != step.endpoint:
-                other = replace(step, endpoint=there.endpoint, region=there.region)
-                passed = _admit(other, decision, setting, spent_usd, now)
-                if isinstance(passed, Pass):
-                    why = f"at `{step.endpoint}` {found.dropped.why}; `{there.endpoint}` serves"
-                    return replace(passed, passed_over=(replace(found.dropped, why=why),))
+        for other in _elsewhere(step, setting):
+            passed = _admit(other, decision, setting, spent_usd, now)
+            if isinstance(passed, Pass):
+                why = f"at `{step.endpoint}` {found.dropped.why}; `{other.endpoint}` serves"
+                return replace(passed, passed_over=(replace(found.dropped, why=why),))
     return found
+
+
+def _elsewhere(step: Step, setting: Setting) -> Iterator[Step]:
+    """The same at each other deployment of its model, whether or not it may serve there."""
+    for candidate in setting.snapshot.candidates[step.model]:
+        there = candidate.deployment
+        if there.endpoint != step.endpoint:
+            yield replace(step, endpoint=there.endpoint, region=there.region)
 
 
 def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, now: float) -> Pass | Turned:
@@ -107,10 +113,26 @@ def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, n
     return Pass(step, destination, affordable, probe, gate)
 
 
-async def queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
-    """Wait until the account's limits let a call begin. Where it is turned away, it has given back what it
-    was let through with.
+async def queue(
+    passed: Pass, step: Step, decision: Decision, setting: Setting, spent_usd: float, deadline: float
+) -> Pass | Turned:
+    """Wait until the account's limits let a call of `step` begin. Where it is turned away, it has given back
+    what it was let through with.
+
+    Where a breaker opens meanwhile, it is asked again who may serve.
     """
+    clock = asyncio.get_running_loop().time
+    while True:
+        found = await _queue(passed, step, decision, deadline)
+        if isinstance(found, Pass) or found.outcome != "open":
+            return found
+        other = admit(step, decision, setting, spent_usd, clock())
+        if isinstance(other, Turned) or other.gate is None:
+            return other
+        passed = other
+
+
+async def _queue(passed: Pass, step: Step, decision: Decision, deadline: float) -> Pass | Turned:
     health, gate = passed.destination.health, passed.gate
     assert gate is not None, "the account has limits"
     clock = asyncio.get_running_loop().time
@@ -185,15 +207,6 @@ def depart(
         leave(upstream.slots)
 
 
-def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
-    """Whether another target of a request's plan could take over from a step's."""
-    route = decision.route
-    assert route is not None, "it was called"
-    plan = [(route.model, route.endpoint), *((row.model, row.endpoint) for row in decision.fallbacks)]
-    others = [setting.destinations.get(place) for place in plan if place[0] != step.model]
-    return any(other is not None and other.health.is_well(now) for other in others)
-
-
 def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, alone: bool) -> None:
     verdict = verdict_on(failure)
     if verdict == "answered":
@@ -204,6 +217,30 @@ def _blame(health: TargetHealth, failure: Failure, now: float, *, probe: bool, a
         health.breaker.drop(probe=probe)
     if verdict == "limited":
         health.cool(now, failure.retry_after_s)
+
+
+def others_are_well(step: Step, decision: Decision, setting: Setting, now: float) -> bool:
+    """Whether another model of a decision's plan could take over from a step's, or its own elsewhere."""
+    route = decision.route
+    assert route is not None, "a decision without a route is never executed"
+    plan: tuple[Route | FallbackStep, ...] = (route, *decision.fallbacks)
+    return any(place.model != step.model and _is_well(place, setting, now) for place in plan) or any(
+        _is_well(other, setting, now) and _objection(other, decision, setting) is None
+        for other in _elsewhere(step, setting)
+    )
+
+
+def could_follow(
+    decision: Decision, setting: Setting, before: Sequence[Attempt], model: str, clock: Callable[[], float]
+) -> bool:
+    """Whether another model would be asked now if an answer of `model` were not what it has to be."""
+    place = follower(decision, before, model, "schema_invalid")
+    return place is not None and _is_well(place, setting, clock())
+
+
+def _is_well(place: Route | FallbackStep | Step, setting: Setting, now: float) -> bool:
+    there = setting.destinations.get((place.model, place.endpoint))
+    return there is not None and there.health.is_well(now)
 
 
 def _objection(step: Step, decision: Decision, setting: Setting) -> Dropped | None:

@@ -19,13 +19,13 @@ from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
 from interlock.execute.cost import cost_usd
 from interlock.execute.deadlines import DEADLINE_S, limits
-from interlock.execute.door import Pass, Turned, admit, depart, others_are_well, queue
+from interlock.execute.door import Pass, Turned, admit, could_follow, depart, others_are_well, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
 from interlock.execute.flow import Flow
 from interlock.execute.inert import inert_answer
 from interlock.execute.joint import Joint
 from interlock.execute.more import More
-from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step, stands_by
+from interlock.execute.plan import LEAST_S, AttemptEnd, Step, attempts, first_step
 from interlock.execute.prepare import cannot_wait, prepare
 from interlock.execute.race import Race, Run
 from interlock.execute.setting import Services, Setting, Sink
@@ -237,11 +237,11 @@ class Execution:
         spent_usd = (self.cost_usd or 0.0) + self._held_usd
         passed = admit(step, self.decision, self.setting, spent_usd, now)
         if isinstance(passed, Pass) and passed.gate is not None:
-            passed = await queue(passed, step, self.decision, self.deadline)
+            passed = await queue(passed, step, self.decision, self.setting, spent_usd, self.deadline)
             now = self.loop.time()
         if not isinstance(passed, Pass):
             return self._pass_over(passed)
-        self.skipped += passed.passed_over
+        self.skipped += [over for over in passed.passed_over if not self._is_noted(over)]
         self.step = step = passed.step
         trial: Trial | None = None
         try:
@@ -295,6 +295,10 @@ class Execution:
             answers=self.request.operation == "answer",
         )
         return Trial(step, passed, request, call, mark, allowed, now, self.services.now())
+
+    def _is_noted(self, over: Dropped) -> bool:
+        """Whether the record says already that it was passed over for that: repeats meet the same again."""
+        return any((noted.model, noted.rule) == (over.model, over.rule) for noted in self.skipped)
 
     def _pass_over(self, turned: Turned) -> AttemptEnd:
         """Note why a step was not called; an error of an earlier, real failure stays."""
@@ -472,7 +476,8 @@ class Execution:
 
     def _other(self, trial: Trial) -> Callable[[], bool]:
         """Says whether another model would be asked in place of the one that answers."""
-        return partial(stands_by, self.decision, self.attempts, trial.step.model)
+        known = (self.decision, self.setting, self.attempts, trial.step.model, self.loop.time)
+        return partial(could_follow, *known)
 
     def _more(self) -> More:
         return More(self.decision, self.setting, self.services, self.deadline, self.cost_usd or 0.0)

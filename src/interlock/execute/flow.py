@@ -309,8 +309,8 @@ class Flow:
     def _may_pass(self, call: ToolCall) -> bool:
         """Judge a call that is now whole, together with those before it."""
         if self._calls is None:
-            self._calls = Calls(self.expected.offer, lambda: not self.committed and self._stands_by())
-        if self._calls.take(call) is not None:
+            self._calls = Calls(self.expected.offer)
+        if self._calls.take(call, nobody if self.committed else self._stands_by) is not None:
             self.verdict = withheld(self._calls)
         return self.verdict is None
 

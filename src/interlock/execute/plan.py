@@ -159,12 +159,13 @@ def attempts(decision: Decision, first: Step) -> Generator[Step, AttemptEnd, Non
         )
 
 
-def stands_by(decision: Decision, before: Sequence[Attempt], model: str) -> bool:
-    """Whether another model would be asked if an answer of `model` were not what it has to be."""
+def follower(decision: Decision, before: Sequence[Attempt], model: str, when: When) -> FallbackStep | None:
+    """Which other model would be asked if a call of `model`, after those before it, failed so; None: none."""
     if len(before) + 1 >= (decision.budgets.max_attempts or MOST_CALLS):
-        return False
+        return None
     tried = {model, *(attempt.model for attempt in before)}
-    return _find(decision, tried, model, "schema_invalid") is not None
+    found = _find(decision, tried, model, when)
+    return None if found is None else decision.fallbacks[found]
 
 
 def _hedge(decision: Decision, after_s: float) -> Hedge | None:

@@ -12,7 +12,7 @@ from typing import Final
 import httptools
 from msgspec import Struct
 
-from interlock.errors import ApiError, StoreError
+from interlock.errors import ApiError, StoreError, let_go
 from interlock.resilience.load import RETRY_S
 from interlock.server.auth import KeyTable, authenticate, may, refuse_doubled, valid_until
 from interlock.server.exchange import Asked, Exchange, asked_of
@@ -142,6 +142,7 @@ class Application:
         try:
             await exchange.handle(gateway, exchange)
         except ApiError as error:
+            let_go(error)
             self._fail(exchange, error)
         except StoreError as error:
             self._fail(exchange, gateway.store_failed(error))

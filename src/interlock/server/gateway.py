@@ -15,7 +15,7 @@ from msgspec import Struct
 from interlock.adapters.failures import SPENT
 from interlock.config.checked import Config
 from interlock.config.loading import Loaded
-from interlock.errors import ApiError, StoreError
+from interlock.errors import ApiError, StoreError, let_go
 from interlock.execute.apart import apart
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services
@@ -213,6 +213,7 @@ class Gateway:
 
     def store_failed(self, error: StoreError) -> ApiError:
         """Log that the store cannot be used. What callers are told: without a record nothing is served."""
+        let_go(error)
         self.unkept = True
         self.say("store", error=error.problem)
         return ApiError("overloaded", "the store cannot be used at the moment", retry_after_s=RETRY_S)

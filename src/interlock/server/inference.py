@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from interlock.config.checked import Config
 from interlock.dialects import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Endpoint
-from interlock.errors import STATUS, ApiError, ErrorCode
+from interlock.errors import STATUS, ApiError, ErrorCode, let_go
 from interlock.execute.executor import Execution
 from interlock.execute.plan import Step
 from interlock.resilience.load import RETRY_S
@@ -161,6 +161,7 @@ async def _end_stream(gateway: Gateway, exchange: Exchange, case: Case, executio
         if is_kept(case) and exchange.call.begun and execution.error is None and not exchange.gone:
             await keep(gateway, case, response_in(execution.ending()))
     except ApiError as error:  # the record is not safe: the answer must not look finished
+        let_go(error)
         execution.error = error
     if exchange.gone:
         return
@@ -189,6 +190,7 @@ async def guard(
         call.go_on()
         execution.error = _cut_short(call)
     except ApiError as error:
+        let_go(error)
         execution.error = error
     except Exception as error:  # noqa: BLE001 - a stream that has begun must end with a word, and a record
         execution.error = gateway.fault(f"req_{exchange.name}", error)

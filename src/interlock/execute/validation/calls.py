@@ -82,33 +82,35 @@ class Calls:
     """Mutable: the calls of one answer so far, each judged as it comes, together with those before it.
 
     `violation` is why one of them may not reach the caller; nothing is judged after it. `noted` are
-    calls that pass although their arguments break the tool's own schema: the tool is not strict, and no other
-    model `stands_by` that would be asked instead.
+    calls that pass although their arguments break the tool's own schema.
     """
 
-    def __init__(self, offer: Offer, stands_by: Callable[[], bool] = nobody) -> None:
+    def __init__(self, offer: Offer) -> None:
         self.seen: list[ToolCall] = []
         self.violation: Violation | None = None
         self.noted: list[Violation] = []
         self._offer = offer
-        self._stands_by = stands_by
         self._plain = 0
         self._by_effect: dict[Effect, int] = {}
 
-    def take(self, call: ToolCall) -> Violation | None:
-        """Judge the next call; the violation, if it or one before it may not pass."""
+    def take(self, call: ToolCall, stands_by: Callable[[], bool] = nobody) -> Violation | None:
+        """Judge the next call; the violation, if it or one before it may not pass.
+
+        `stands_by`: whether another model would be asked instead. Where none would, a tool that is not strict
+        may be called against its schema.
+        """
         self.seen.append(call)
         if self.violation is None:
-            self.violation = self._judge(call)
+            self.violation = self._judge(call, stands_by)
         return self.violation
 
-    def _judge(self, call: ToolCall) -> Violation | None:
+    def _judge(self, call: ToolCall, stands_by: Callable[[], bool]) -> Violation | None:
         offer = self._offer
         found = _judge_name(call.name, offer) or self._judge_count(call.name)
         if found is not None:
             return found
         self._plain += call.name not in offer.vendor
-        return self._judge_choice(call.name) or self._judge_arguments(call)
+        return self._judge_choice(call.name) or self._judge_arguments(call, stands_by)
 
     def _judge_count(self, name: str) -> Violation | None:
         offer, by_effect = self._offer, self._by_effect
@@ -147,7 +149,7 @@ class Calls:
             )
         return None
 
-    def _judge_arguments(self, call: ToolCall) -> Violation | None:
+    def _judge_arguments(self, call: ToolCall, stands_by: Callable[[], bool]) -> Violation | None:
         value = read_arguments(call.arguments)
         if value is None:
             return Violation(
@@ -158,7 +160,7 @@ class Calls:
         validator = validator_of(schema) if schema is not None else None
         if validator is None or validator.is_valid(value):
             return None
-        strict = call.name in self._offer.strict or self._stands_by()
+        strict = call.name in self._offer.strict or stands_by()
         found = Violation(
             rule="tool_arguments",
             message=f"`{_shown(call.name)}` was called against its JSON Schema",

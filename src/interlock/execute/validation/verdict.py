@@ -137,8 +137,8 @@ def judge_answer(answer: Answer, expected: Expected, stands_by: Callable[[], boo
     said = said_of(answer)
     calls: Calls | None = None
     for call in calls_of(said.parts):
-        calls = calls or Calls(expected.offer, stands_by)
-        calls.take(call)
+        calls = calls or Calls(expected.offer)
+        calls.take(call, stands_by)
     return conclude(said, calls, expected.judges)
 
 

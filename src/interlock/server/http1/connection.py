@@ -13,7 +13,7 @@ import httptools
 from interlock.errors import ApiError
 from interlock.server.http1.call import App, Call
 from interlock.server.http1.desk import Desk
-from interlock.server.http1.doubts import doubt, expects, too_large, too_slow, unread
+from interlock.server.http1.doubts import declared, doubt, expects, too_large, too_slow, unread
 from interlock.server.http1.heads import NAMES, Head, head_of
 from interlock.server.http1.rest import Rest
 from interlock.server.http1.sockets import with_the_end
@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_deaf",
         "_desk",
         "_drained",
+        "_expected",
         "_head",
         "_head_bytes",
         "_in_head",
@@ -92,6 +93,8 @@ class Connection(asyncio.Protocol):
         self._arriving: Call | None = None
         self._pieces: list[bytes] = []
         self._size, self._body_from = 0, 0.0
+        self._expected = False
+        """Whether a caller waits for a word before it sends the body that is to come."""
         self._head_bytes = 0
         self._in_head = True
         self._deaf = False
@@ -297,15 +300,15 @@ class Connection(asyncio.Protocol):
                 self._app.admit(call)
             except ApiError as error:
                 call.error = error
+        self._expected = expects(call)
         self._judge_length(call)
-        if call.error is None and self._active is None and expects(call):
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         call = self._arriving
         if call is None or self._deaf:
             return
         self._size += len(body)
+        self._expected = False  # a caller that sends it waits for no word
         if self._size > (call.limit if call.error is None else SMALL_BODY):
             self._refuse(call, call.error or too_large(call))
             return
@@ -422,18 +425,12 @@ class Connection(asyncio.Protocol):
 
     def _judge_length(self, call: Call) -> None:
         """A body that is declared too large, or that a refused request need not send, is not waited for."""
-        declared = call.headers.get("content-length", "")
-        if declared and declared != "0":
-            # The grammar has seen to it that it is a number; a longer one than this fits no limit.
-            size = int(declared) if len(declared) < 20 else inf
-            most = call.limit if call.error is None else SMALL_BODY
-            if size > most:
-                self._refuse(call, call.error or too_large(call))
-                return
-        elif "transfer-encoding" not in call.headers:
+        size = declared(call)
+        if size == 0:
             return
-        elif call.error is not None:
-            self._refuse(call, call.error)
+        most = call.limit if call.error is None else 0 if self._expected else SMALL_BODY
+        if (size is None and call.error is not None) or (size or 0) > most:
+            self._refuse(call, call.error or too_large(call))
             return
         if self._active is None:
             self._await_body()
@@ -441,6 +438,9 @@ class Connection(asyncio.Protocol):
     def _await_body(self) -> None:
         self._wait("body", BODY_S)
         self._body_from = self.due - BODY_S
+        if self._expected:
+            self._expected = False
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse(self, call: Call, error: ApiError) -> None:
         """Answer a request that has not come whole, then close. What it still sends is thrown away.

@@ -1,5 +1,6 @@
 """Why bytes of a caller are not taken for a request."""
 
+from math import inf
 from typing import Final
 
 import httptools
@@ -42,8 +43,17 @@ def unread(error: httptools.HttpParserError) -> ApiError:
 
 
 def expects(call: Call) -> bool:
-    """Whether a caller waits for a word before it sends its body."""
-    return call.headers.get("expect", "").lower() == "100-continue"
+    """Whether a caller waits for a word before its body (RFC 9110, 10.1.1; in HTTP/1.0 none does)."""
+    return not call.http10 and call.headers.get("expect", "").lower() == "100-continue"
+
+
+def declared(call: Call) -> float | None:
+    """How many bytes of body a head announces: 0 for none, infinity for too many; None: it does not say."""
+    length = call.headers.get("content-length", "")
+    if not length:
+        return None if "transfer-encoding" in call.headers else 0
+    # The grammar has seen to it that it is a number; a longer one than this fits no limit.
+    return int(length) if len(length) < 20 else inf
 
 
 def too_slow(pause_s: float) -> ApiError:
