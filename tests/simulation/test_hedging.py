@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interlock.config.written import RetryBudget
+from interlock.config.written import Limits, RetryBudget
 from interlock.types.answer import AttemptOutcome
 from tests.simulation.clock import run
 from tests.simulation.test_rows import Place, code, outcomes, whole
@@ -114,6 +114,21 @@ def test_a_second_is_bounded_by_attempts_money_and_the_retry_budget():
         made = place(answer("slow", 10), answer("quick", 0))
         made.setting.destinations["b", None].upstream.retries.rules = RetryBudget(ratio=0, min_per_s=0)
         assert outcomes(await made.ask()) == [("a", "ok")]
+
+    run(story())
+
+
+def test_a_first_that_waits_for_its_account_has_no_second_where_money_is_limited():
+    """Nobody knows yet what it will cost, and both together must not cost more than the limit."""
+
+    async def story():
+        made = place(answer("slow", 5), answer("quick", 0.2), limits=Limits(concurrency=1))
+        made.net.upstreams["one"].script.append(answer("mine", 0.5))
+        made.net.upstreams["two"].script.append(answer("never", 3))
+        _, execution = await asyncio.gather(made.ask(), made.ask(max_cost_usd=5e-5))
+        assert outcomes(execution) == [("a", "ok")]
+        assert execution.elapsed_ms > 1500, "it waited for longer than a second is waited for"
+        assert (execution.cost_usd or 0) <= 5e-5
 
     run(story())
 

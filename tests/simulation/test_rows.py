@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interlock.config.checked import Config, Deployment, Lane, Model, Provider, Secrets
-from interlock.config.written import BudgetLimits, Fallback, Limits, Price, Resilience
+from interlock.config.written import BudgetLimits, Fallback, Limits, Price, Resilience, RetryBudget
 from interlock.execute.deadlines import IDLE_S
 from interlock.execute.executor import Execution
 from interlock.execute.setting import Services, Setting
@@ -214,6 +214,19 @@ def test_u4_an_outage_costs_few_calls_and_is_over_one_probe_after_it_ends():
         first_ok = min(at for at, execution in executions if code(execution) == "ok")
         assert first_ok <= healed + 30
         assert all(code(execution) == "ok" for at, execution in executions if at > first_ok + 1)
+
+    run(story())
+
+
+def test_u4_who_is_turned_away_before_a_call_earns_no_repeats():
+    async def story():
+        place = Place({"stall": 1}, fallbacks=(), limits=Limits(concurrency=1), deadline_ms=2000)
+        retries = place.setting.destinations["a", None].upstream.retries
+        retries.rules = RetryBudget(ratio=0.1, min_per_s=0)
+        retries.take(asyncio.get_running_loop().time())  # what came with time is gone
+        await asyncio.gather(*(place.ask() for _ in range(40)))
+        assert len(place.net.calls) < 10
+        assert not retries.take(asyncio.get_running_loop().time())
 
     run(story())
 

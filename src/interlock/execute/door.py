@@ -17,7 +17,7 @@ from interlock.execute.cost import affordable_tokens
 from interlock.execute.failures import refused, verdict_on
 from interlock.execute.plan import LEAST_S, WORTH_WAITING_S, Skipped, Step, follower
 from interlock.execute.setting import Destination, Setting
-from interlock.resilience.health import Refusal, TargetHealth
+from interlock.resilience.health import Refusal, TargetHealth, UpstreamHealth
 from interlock.resilience.learned import said
 from interlock.resilience.quota import Begun
 from interlock.route.arms import on_canary
@@ -105,12 +105,17 @@ def _admit(step: Step, decision: Decision, setting: Setting, spent_usd: float, n
         if refusal is not None:
             return _turned(step, refusal)
         probe = health.breaker.begin(now)
-    if not step.again:
-        upstream.retries.earn()
     gate = upstream.throttle
     if gate is None:
         upstream.slots.taken += 1
+        _begin(step, upstream)
     return Pass(step, destination, affordable, probe, gate)
+
+
+def _begin(step: Step, upstream: UpstreamHealth) -> None:
+    """A call is made for certain now: who is turned away earns no repeats."""
+    if not step.again:
+        upstream.retries.earn()
 
 
 async def queue(
@@ -150,6 +155,7 @@ async def _queue(passed: Pass, step: Step, decision: Decision, deadline: float) 
     else:
         refusal = None if passed.probe else health.refuses(clock())
         if refusal is None:
+            _begin(passed.step, passed.destination.upstream)
             return replace(passed, begun=found) if found else passed
         leave(gate.slots)
     health.breaker.drop(probe=passed.probe)

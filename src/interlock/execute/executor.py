@@ -17,7 +17,6 @@ from interlock.errors import ApiError
 from interlock.execute.apart import apart
 from interlock.execute.call_ids import with_call_ids
 from interlock.execute.calls import call_stream, call_whole
-from interlock.execute.cost import cost_usd
 from interlock.execute.deadlines import DEADLINE_S, limits
 from interlock.execute.door import Pass, Turned, admit, could_follow, depart, others_are_well, queue
 from interlock.execute.failures import is_safe_to_repeat, to_error
@@ -32,7 +31,7 @@ from interlock.execute.setting import Services, Setting, Sink
 from interlock.execute.trial import Trial
 from interlock.execute.validation.verdict import NOTHING_EXPECTED, WORDS, expect, judge_answer
 from interlock.route.limits import REQUEST
-from interlock.types.answer import Answer, Event, Failure, Usage
+from interlock.types.answer import Answer, Event, Failure
 from interlock.types.decision import Decision, Dropped
 from interlock.types.record import Attempt, Counted, Status, Validation
 from interlock.types.request import Request, ToolCall
@@ -215,14 +214,11 @@ class Execution:
         return msgspec.structs.replace(end, calls=calls, hedged=race.hedged, left_s=left_s)
 
     def _worst_usd(self) -> float | None:
-        """What the call under way may still cost, where there is a limit; None: it has none that is known."""
-        trial = self._trial
-        if self.decision.budgets.max_cost_usd is None or trial is None:
+        """What the call under way may still cost, where there is a limit; None: unknown, or not made yet."""
+        if self.decision.budgets.max_cost_usd is None:
             return 0.0
-        most = Usage(
-            input_tokens=self.decision.signals.input_tokens, output_tokens=trial.request.max_output_tokens
-        )
-        return cost_usd(most, trial.destination.model.price)
+        trial = self._trial
+        return None if trial is None or trial.ended else trial.worst_usd(self.decision.signals.input_tokens)
 
     async def _try(self, step: Step) -> AttemptEnd:
         """Call a model, unless something speaks against it now."""

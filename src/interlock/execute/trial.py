@@ -165,6 +165,11 @@ class Trial:
             return calls_of(self.answer.parts)
         return self.flow.calls if self.flow is not None else ()
 
+    def worst_usd(self, input_tokens: int) -> float | None:
+        """What it may cost at most; None: its model has no price, or its answer no bound."""
+        most = Usage(input_tokens=input_tokens, output_tokens=self.request.max_output_tokens)
+        return cost_usd(most, self.destination.model.price)
+
     def usage(self, input_tokens: int, count: Count) -> Usage:
         """The tokens of the attempt: as the provider counted them, else estimated, and then flagged.
 
