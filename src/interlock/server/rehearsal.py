@@ -38,8 +38,8 @@ from interlock.types.proxy import Proxy
 from interlock.types.record import Status
 from interlock.wiring import with_own_health
 
-EVERY_S: Final = 0.002
-"""In so short a time little leaves the cache; after two and a half times as much, half of it has."""
+EVERY_S: Final = 0.001
+"""In so short a time next to nothing leaves the cache; after five times as much, half of it has."""
 WITHIN_S: Final = 0.025
 """Only where one follows another so soon, and for so long: who comes now and then is not waited for."""
 LONGEST_S: Final = 0.003
