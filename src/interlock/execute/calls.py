@@ -142,5 +142,4 @@ def _failure(error: TransportError | ValueError) -> Failure:
         # A base URL or a key that no request can carry: the operator's mistake, and this model's alone.
         return _failure(TransportError("connect_failed", str(error)))
     message = _MESSAGES.get(error.outcome, "the provider failed")
-    unsent = error.unsent or error.outcome == "connect_failed"
-    return Failure(outcome=error.outcome, message=message, detail=error.detail, unsent=unsent)
+    return Failure(outcome=error.outcome, message=message, detail=error.detail, unsent=error.unsent)

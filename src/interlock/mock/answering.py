@@ -119,7 +119,7 @@ def _usual(request: Received, behaviour: Behaviour) -> tuple[Kind, Draft]:
     said = _said(request, behaviour)
     if asked.kind == "stream":
         pieces = tuple(wire.events(said, asked))
-        return "stream", Draft(headers=(("content-type", wire.STREAM),), pieces=pieces, chunked=True)
+        return "stream", Draft(headers=(("content-type", wire.FRAMING.STREAM),), pieces=pieces, chunked=True)
     return asked.kind, whole(200, wire.whole(said, asked))
 
 

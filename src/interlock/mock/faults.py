@@ -167,7 +167,7 @@ def _malformed(draft: Draft, request: Received) -> Draft:
     piece = pieces[place] if pieces else b""
     if not isinstance(piece, bytes) or not piece:
         return draft
-    pieces[place] = request.wire.halved(piece) if draft.chunked else piece[: len(piece) // 2]
+    pieces[place] = request.wire.FRAMING.halved(piece) if draft.chunked else piece[: len(piece) // 2]
     return _replace(draft, pieces=tuple(pieces))
 
 

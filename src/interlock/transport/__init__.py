@@ -26,7 +26,7 @@ class TransportError(Exception):
     def __init__(self, outcome: AttemptOutcome, detail: str, *, unsent: bool = False) -> None:
         self.outcome: AttemptOutcome = outcome
         self.detail = detail
-        self.unsent = unsent
+        self.unsent = unsent or outcome == "connect_failed"
         super().__init__(f"{outcome}: {detail}")
 
 

@@ -12,7 +12,18 @@ from interlock.mock.draft import Draft
 from interlock.mock.said import Said
 from interlock.mock.wires import anthropic, azure, bedrock, gemini, openai, openai_responses
 
-__all__ = ["WIRES", "Wire", "spoken"]
+__all__ = ["WIRES", "Framing", "Wire", "spoken"]
+
+
+class Framing(Protocol):
+    """How the events of streams are written."""
+
+    @property
+    def STREAM(self) -> str:  # noqa: N802 - a constant of the module
+        """The content type."""
+
+    def halved(self, piece: bytes) -> bytes:
+        """An event with half of its JSON, framed as if that were whole."""
 
 
 class Wire(Protocol):
@@ -22,8 +33,7 @@ class Wire(Protocol):
     def NAME(self) -> str: ...  # noqa: N802 - a constant of the module
 
     @property
-    def STREAM(self) -> str:  # noqa: N802 - a constant of the module
-        """The content type of its streams."""
+    def FRAMING(self) -> Framing: ...  # noqa: N802 - a constant of the module
 
     @property
     def WITHOUT(self) -> Mapping[str, str]:  # noqa: N802 - a constant of the module
@@ -43,9 +53,6 @@ class Wire(Protocol):
 
     def is_end(self, piece: bytes) -> bool:
         """Whether it is one of those that end a stream."""
-
-    def halved(self, piece: bytes) -> bytes:
-        """The event with half of its JSON, framed as if that were whole."""
 
     def error(self, status: int, message: str, retry_after: str | None = None) -> Draft:
         """The vendor's error of this status, with how long to wait said where the vendor says it."""

@@ -10,24 +10,9 @@ from interlock.mock.wires import text
 from interlock.mock.wires.fields import answer_or_stream, inner, lacks_list, objects, tools
 from interlock.mock.wires.openai import FAILED
 from interlock.mock.wires.pieces import in_turns, parts, words
-from interlock.mock.wires.text import STREAM, halved
-
-__all__ = [
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
 
 NAME: Final = "anthropic"
+FRAMING: Final = text
 WITHOUT: Final = {
     **text.WITHOUT,
     "refused": "a refusal is a reason to end there, and that is `filtered`",

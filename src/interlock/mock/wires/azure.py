@@ -10,25 +10,12 @@ from interlock.mock.asked import Asked
 from interlock.mock.draft import Draft, failed
 from interlock.mock.said import Said
 from interlock.mock.wires import openai, text
-from interlock.mock.wires.openai import error_event, error_inside, is_end, is_start
-from interlock.mock.wires.text import STREAM, WITHOUT, halved
-
-__all__ = [
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
 
 NAME: Final = "azure"
+FRAMING: Final = text
+WITHOUT: Final = text.WITHOUT
+is_start, is_end = openai.is_start, openai.is_end
+error_inside, error_event = openai.error_inside, openai.error_event
 _PLACE: Final = re2.compile(r"/openai/(?:v1|deployments/([^/]+))/(chat/completions|embeddings)")
 _CODES: Final = {401: "PermissionDenied", 404: "DeploymentNotFound", 429: "RateLimitReached"}
 _CATEGORIES: Final = ("hate", "self_harm", "sexual", "violence")

@@ -15,26 +15,12 @@ from interlock.mock.draft import Draft, failed
 from interlock.mock.said import Call, Said, Usage
 from interlock.mock.wires import frames
 from interlock.mock.wires.fields import inner, lacks_list, objects, tools
-from interlock.mock.wires.frames import STREAM, frame, halved
+from interlock.mock.wires.frames import frame
 from interlock.mock.wires.openai import FAILED
 from interlock.mock.wires.pieces import in_turns, parts, words
 
-__all__ = [
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
-
 NAME: Final = "bedrock"
+FRAMING: Final = frames
 WITHOUT: Final = {**frames.WITHOUT, "refused": "it has no place for a refusal in the model's own words"}
 _PLACE: Final = re2.compile(r"/model/([^/]+)/converse(-stream)?$")
 _FINISH: Final = {

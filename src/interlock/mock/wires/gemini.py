@@ -17,24 +17,9 @@ from interlock.mock.wires import text
 from interlock.mock.wires.fields import inner, lacks_list, objects, tools
 from interlock.mock.wires.openai import FAILED
 from interlock.mock.wires.pieces import vector, words
-from interlock.mock.wires.text import STREAM
-
-__all__ = [
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
 
 NAME: Final = "gemini"
+FRAMING: Final = text
 WITHOUT: Final = {
     **text.WITHOUT,
     "crlf": "lines of its streams end in CR LF as it is",
@@ -112,11 +97,6 @@ def is_start(piece: bytes) -> bool:  # noqa: ARG001 - as all wires
 
 def is_end(piece: bytes) -> bool:  # noqa: ARG001 - as all wires
     return False
-
-
-def halved(piece: bytes) -> bytes:
-    """A chunk of half its JSON."""
-    return piece[: len(piece) // 2] + _CRLF * 2
 
 
 def error(status: int, message: str, retry_after: str | None = None) -> Draft:

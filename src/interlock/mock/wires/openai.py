@@ -11,28 +11,10 @@ from interlock.mock.said import Call, Said, Usage
 from interlock.mock.wires import text
 from interlock.mock.wires.fields import answer_or_stream, inner, lacks_list, objects, tools
 from interlock.mock.wires.pieces import in_turns, parts, vector, words
-from interlock.mock.wires.text import STREAM, WITHOUT, halved
-
-__all__ = [
-    "CREATED",
-    "FAILED",
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "asked_chat",
-    "asked_vectors",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
 
 NAME: Final = "openai"
+FRAMING: Final = text
+WITHOUT: Final = text.WITHOUT
 CREATED: Final = 1_700_000_000
 MODELS: Final = ("mock",)
 FAILED: Final = "the mock was told to fail"

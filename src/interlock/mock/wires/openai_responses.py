@@ -5,28 +5,15 @@ from typing import Any, Final
 
 from interlock.mock.asked import Asked, Trouble
 from interlock.mock.said import Call, Said
-from interlock.mock.wires import text
+from interlock.mock.wires import openai, text
 from interlock.mock.wires.fields import answer_or_stream, inner, objects, tools
-from interlock.mock.wires.openai import CREATED, FAILED, error
+from interlock.mock.wires.openai import CREATED, FAILED
 from interlock.mock.wires.pieces import in_turns, parts, words
-from interlock.mock.wires.text import STREAM, WITHOUT, halved
-
-__all__ = [
-    "NAME",
-    "STREAM",
-    "WITHOUT",
-    "error",
-    "error_event",
-    "error_inside",
-    "events",
-    "halved",
-    "is_end",
-    "is_start",
-    "read",
-    "whole",
-]
 
 NAME: Final = "openai-responses"
+FRAMING: Final = text
+WITHOUT: Final = text.WITHOUT
+error = openai.error
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMPLETED: Final = ("stop", "tool_calls")
 _FAILURE: Final = {"code": "server_error", "message": FAILED}

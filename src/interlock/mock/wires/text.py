@@ -15,5 +15,6 @@ def event(value: Any, name: str = "", *, ends: bytes = b"\n") -> bytes:
 
 
 def halved(piece: bytes) -> bytes:
-    """An event of half its JSON."""
-    return piece[: len(piece) // 2] + b"\n\n"
+    """An event of half its JSON, which ends as its lines do."""
+    ends = b"\r\n" if piece.endswith(b"\r\n") else b"\n"
+    return piece[: len(piece) // 2] + ends * 2
